@@ -2,14 +2,14 @@
 
     python3 compare.py EXP --systems NAME ... --seeds N ... --table SET/MODE=TITLE ...
 
-Reads EXP/<system>.seed<N>/<set>/<mode>/report.json, the tags and events beside it, and the scores
-from which they were decoded. A table without such files is omitted. Writes EXP/compare.tsv and
-EXP/compare.md, and prints the latter.
+The program reads EXP/<system>.seed<N>/<set>/<mode>/report.json, the tags and events in the same
+folder, and the scores from which they were decoded. A table is omitted if its folders do not exist.
+The program writes EXP/compare.tsv and EXP/compare.md, and prints the content of EXP/compare.md.
 
-A mean has a 95 % Student interval over seeds, on these clips. There is a difference of means for
-each pair of systems that the papers make claims about, and between each other system and the first
-one. A difference has a 95 % interval over seeds and clips, see
-wsedtk.evaluation.intervals.difference_over_seeds. With fewer than three seeds there are no
+A mean has a 95 % Student interval over seeds, for the evaluated clips. Differences of means are
+computed for each pair of systems that the papers compare, and between each other system and the
+first system. A difference has a 95 % interval over seeds and clips. It is described in
+wsedtk.evaluation.intervals.difference_over_seeds. With fewer than three seeds, there are no
 intervals.
 """
 
@@ -26,7 +26,10 @@ from wsedtk.evaluation.scored_systems import Scored
 
 
 def read_runs(exp, systems, numbers, place):
-    """Return {system: [Scored per seed]} of a <set>/<mode>, or None if it has no folder."""
+    """Return {system: [Scored of each seed]} for the <set>/<mode> `place`.
+
+    Return None if the first of the folders does not exist.
+    """
     runs = {}
     for system in systems:
         for number in numbers:
@@ -100,16 +103,16 @@ def difference_rows(found, columns, table):
 
 
 def columns_of(place, reports):
-    """Return the columns that are measured. With segments, MAP, MAUC and d' are left out."""
+    """Return the columns that have values. If there are segment metrics, omit MAP, MAUC and d'."""
     shown = report_data.measured(columns(place, reports), reports)
     sections = {column.section for column in shown}
     return [one for one in shown if one.section != "audioset" or "segment" not in sections]
 
 
 def table_of(exp, systems, numbers, place, title):
-    """Return a table with its differences, (lines of Markdown, lines of compare.tsv), or None.
+    """Return a table with its differences: (lines of Markdown, lines of compare.tsv).
 
-    It is None if the folders of the table do not exist.
+    Return None if the folders of the table do not exist.
     """
     runs = read_runs(exp, systems, numbers, place)
     if runs is None:
@@ -149,7 +152,7 @@ def table_of(exp, systems, numbers, place, title):
 
 
 def without_interval(runs, found, columns):
-    """Return lines that name the columns without interval, with the reasons."""
+    """Return lines that name the columns without intervals, with the reasons."""
     reasons = {}
     for name, *key in columns:
         for one in found:
@@ -161,7 +164,7 @@ def without_interval(runs, found, columns):
 
 
 def table(text):
-    """Return the place and the title of a table."""
+    """Parse SET/MODE=TITLE. Return the place SET/MODE and the title of a table."""
     place, equals, title = text.partition("=")
     if not (equals and place and title):
         raise argparse.ArgumentTypeError(f"expected SET/MODE=TITLE, found {text!r}")
@@ -199,5 +202,5 @@ def main():
 
 
 if __name__ == "__main__":
-    with printed():  # the warnings of the library
+    with printed():  # print the warnings of wsedtk
         main()

@@ -1,10 +1,11 @@
-# Sourced by the local/compare_pooling.sh of a recipe, with its arguments. $recipe, $systems and
-# $seeds must be set. Takes its own options and checks them; path.sh parses the others, $rest.
-# Defines `run_all` and `compare`.
+# The local/compare_pooling.sh of a recipe sources this file with its arguments. $recipe, $systems
+# and $seeds must be set. This file parses and checks the options --systems, --seeds, --max-jobs-run
+# and --only. The other options are in $rest, and path.sh parses them. This file defines `run_all`
+# and `compare`.
 #
-# In a job that `run_all` started, $only is the number of the job. $system and $seed are those of
-# the job, and $options are its options of run.sh.
-# shellcheck shell=bash disable=SC2034,SC2154  # scripts around this one set or read the variables
+# In a job that `run_all` started, $only is the number of the job, $system and $seed are its system
+# and seed, and $options contains its options for run.sh.
+# shellcheck shell=bash disable=SC2034,SC2154  # other scripts set or read the variables
 rest=() all=("$@") only='' max_jobs_run=1
 while [ $# -gt 0 ]; do
     case $1 in
@@ -41,8 +42,8 @@ set -- ${rest[@]+"${rest[@]}"}
 . "$recipe/path.sh"
 expect_number max_jobs_run 0
 
-names=() runs=() known=' ' # of each run: name of the system, its file, seed
-for name in $systems; do # check all before hours of training
+names=() runs=() known=' ' # three items of $runs for each run: system, file, seed
+for name in $systems; do # check all systems before hours of training
     file=$name
     if [ ! -f "$file" ]; then file=$recipe/conf/$name.yaml; fi
     if [ ! -f "$file" ]; then

@@ -1,10 +1,11 @@
-# Sourced by local.sh and slurm.sh with their arguments, and by the jobs that slurm.sh submits.
-# Implements what both share: Kaldi's interface of run.pl and slurm.pl.
+# local.sh, slurm.sh and the jobs that slurm.sh submits source this file. It contains the functions
+# that these scripts share. The interface is that of Kaldi's run.pl and slurm.pl.
 #
-# `parse_dispatch` sets gpu, mem, time, num_threads, max_jobs_run and conf (empty if not given);
-# variable, first and last (of JOB=1:N); log and command. `log_of`, `clear_logs`, `run_job`,
-# `run_in_slurm` and `tell_failed` use these.
-# shellcheck shell=bash disable=SC2034,SC2154  # scripts around this one read the variables
+# `parse_dispatch` sets $gpu, $mem, $time, $num_threads, $max_jobs_run and $conf. They are empty if
+# the option is not given. It sets $variable, $first and $last to JOB, 1 and N of JOB=1:N. It also
+# sets $log and $command. The functions `log_of`, `clear_logs`, `run_job`, `run_in_slurm` and
+# `tell_failed` use these variables.
+# shellcheck shell=bash disable=SC2034,SC2154  # other scripts read the variables
 
 quiet='' gpu='' mem='' time='' num_threads='' max_jobs_run='' conf=''
 variable='' first=1 last=1 log='' command=()
@@ -15,11 +16,11 @@ _dispatch_fail() {
     exit 2
 }
 
-_dispatch_usage() { # print the header comment
+_dispatch_usage() { # print the header comment of the running script
     sed -n '2,/^set /{/^#/s/^# \{0,1\}//p;}' "$0"
 }
 
-_dispatch_option() { # OPTION PATTERN WHAT VALUE: check a value and set the option's variable
+_dispatch_option() { # OPTION PATTERN WHAT VALUE: check VALUE and set the variable of OPTION
     local name=${1#--}
     [[ $4 =~ ^($2)$ ]] || _dispatch_fail "$1 '$4': expected $3"
     printf -v "${name//-/_}" %s "$4"
@@ -105,21 +106,22 @@ clear_logs() { # create the folders of the logs, and empty the logs of an earlie
 }
 
 # shellcheck disable=SC2317,SC2329  # run_job calls it
-execute() { # LOG COMMAND...: run it in the foreground; bash's wait can lose the status on a signal
+# LOG COMMAND...: run the command in the foreground. After a signal, `wait` could lose its status.
+execute() {
     local log=$1 status=0 stopped=''
     shift
-    # The command receives the signal too. This shell goes on, to write the status.
+    # The command receives the signal, too. This shell continues, so that it can write the status.
     trap 'stopped=1' INT TERM HUP USR1
     exec 3>&2 2> /dev/null # suppress bash's messages about ended commands
     "$@" < /dev/null >> "$log" 2>&1 3>&- || status=$?
-    # 143: the command was ended by SIGTERM and does not handle it.
+    # 143: the command does not handle SIGTERM, and SIGTERM ended it.
     if [ -n "$stopped" ] && [ "$status" = 143 ]; then status=75; fi
     return "$status"
 }
 
 _now() { date '+%Y-%m-%d %H:%M:%S %z'; }
 
-_new_line() { # FILE: end its last line if it has no newline
+_new_line() { # FILE: add a newline if the last line has none
     if [ -n "$(tail -c 1 -- "$1" | tr '\000' x)" ]; then echo >> "$1"; fi
 }
 
@@ -141,7 +143,7 @@ run_job() { # NUMBER: run one job and write its log
     return "$status"
 }
 
-run_in_slurm() { # NUMBER: run one job, pass on signals (Slurm may send them to this shell only)
+run_in_slurm() { # NUMBER: run one job and forward signals (Slurm may send them only to this shell)
     local file job signalled=1 status
     run_job "$1" &
     job=$!
@@ -150,19 +152,21 @@ run_in_slurm() { # NUMBER: run one job, pass on signals (Slurm may send them to 
     pass_on() { # WHY
         signalled=1
         trap '' TERM
-        echo "# a signal: $1" >> "$file" # before the output of the job about it
+        echo "# a signal: $1" >> "$file" # before the job itself reports the signal
         kill -TERM 0 # the process group of the job
     }
     trap 'pass_on "cancelled or preempted"' INT TERM HUP
     trap 'pass_on "the time limit is near"' USR1
-    while [ -n "$signalled" ]; do # a signal ends the wait
+    while [ -n "$signalled" ]; do # a signal ends `wait`
         signalled='' status=0
         wait "$job" || status=$?
     done
     return "$status"
 }
 
-tell_failed() { # COUNT NUMBER STATUS...: print failed jobs; return 1, or 75 if all were interrupted
+# COUNT NUMBER STATUS...: print which of COUNT jobs failed. Return 1, or 75 if all failed jobs were
+# interrupted.
+tell_failed() {
     local total=$1 code=75 word='were interrupted and can be resumed' shown=0 file status
     shift
     for status in "${@:2}"; do

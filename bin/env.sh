@@ -1,17 +1,19 @@
-# Sourced by recipes and tests. Puts a working `python3` and `wsedtk` on the PATH.
+# Recipes and tests source this file. `wsedtk_environment` puts a working `python3` and `wsedtk` on
+# the PATH.
 #
 #     . bin/env.sh; wsedtk_environment [EXTRA]
 #
-# If the active environment contains wsedtk (and the packages of EXTRA: `test`), it is used.
-# Otherwise the .venv of the checkout is used. It is created on first use with the versions of
-# constraints.txt, and updated when setup.cfg or constraints.txt change. The function returns
-# non-zero on failure; it never exits the caller's shell. It needs bash and Python >= 3.10; PYTHON
-# names another interpreter than python3.
+# EXTRA is an extra of the package, such as `test`. If the active environment contains wsedtk (and,
+# for `test`, the packages of the extra), the function uses this environment. Otherwise it uses the
+# .venv of the checkout. It creates the .venv on first use, with the versions of constraints.txt,
+# and updates it when setup.cfg or constraints.txt change. The function returns a non-zero status on
+# failure. It never exits the caller's shell. It needs bash and Python >= 3.10. To use another
+# interpreter than python3, set PYTHON to its path.
 # shellcheck shell=bash
 
 _wsedtk_root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 
-_wsedtk_importable() { # PYTHON MODULE...: test whether all can be imported outside the checkout
+_wsedtk_importable() { # PYTHON MODULE...: test whether PYTHON finds all modules from any folder
     local python=$1
     shift
     (cd / && "$python" -c 'import importlib.util, sys

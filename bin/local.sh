@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
-# Run a command on this machine with a log. The interface is that of Kaldi's run.pl.
+# Run a command on this machine, and write a log. The interface is that of Kaldi's run.pl.
 #
-#     local.sh [--gpu N] [--mem G] [--time T] [--num-threads N] [--max-jobs-run N] [JOB=1:N] \
+#     local.sh [--gpu N] [--mem G] [--time T] [--num-threads N] [--max-jobs-run M] [JOB=1:N] \
 #         LOG COMMAND...
 #
-# With JOB=1:N the command runs N times, all at once or --max-jobs-run N at once. JOB in LOG and in
-# the arguments is replaced by the number of the job. The script waits until all jobs have ended.
+# With JOB=1:N, the command runs N times, as N jobs. With --max-jobs-run M, at most M of these jobs
+# run at the same time. JOB in LOG and in the arguments is replaced by the number of the job. The
+# script waits until all jobs have ended.
 #
-# A log contains the command, its output, host, start, end and exit status. The output of a single
-# job is also printed. If jobs fail, the script prints the names and last lines of their
-# logs, and exits with 1, or with 75 if all of these were interrupted and can be resumed. The other
-# options are accepted for compatibility with slurm.sh and have no effect.
+# A log contains the command, its output, the host, the start, the end and the exit status. Without
+# JOB=1:N, the output is also printed. If jobs fail, the script prints the names of their logs and,
+# for an array of jobs, the last lines of these logs. The exit status is then 1, or 75 if all failed
+# jobs were interrupted and can be resumed. The options --gpu, --mem, --time and --num-threads are
+# accepted for compatibility with slurm.sh and have no effect.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/dispatch.sh"
 parse_dispatch "$@"
 
-copy() { # LOG: copy standard input to it and to standard output, until the input ends
+copy() { # LOG: copy standard input to LOG and to standard output, until the input ends
     trap '' INT TERM HUP USR1
     exec tee -a -- "$1"
 }
@@ -38,7 +40,7 @@ fi
 pids=() numbers=() failed=() stopped=0
 reap() { # wait for the oldest running job
     local code=0
-    while :; do # a signal to this script ends the wait, but not the job
+    while :; do # a signal to this script ends `wait`, but not the job
         code=0
         wait "${pids[0]}" 2> /dev/null || code=$?
         kill -0 "${pids[0]}" 2> /dev/null || break
@@ -47,14 +49,14 @@ reap() { # wait for the oldest running job
     pids=("${pids[@]:1}") numbers=("${numbers[@]:1}")
 }
 # shellcheck disable=SC2317,SC2329  # the trap calls it
-stop() { # end the process groups of all jobs; they may take a moment to save their work
+stop() { # send SIGTERM to the process groups of all jobs; the jobs can then save their work
     stopped=1
     for pid in ${pids[@]+"${pids[@]}"}; do kill -TERM -- "-$pid" 2> /dev/null || true; done
 }
 trap stop INT TERM HUP USR1
 clear_logs
 set -m # each job gets its own process group
-exec 4>&2 2> /dev/null # suppress bash's messages about ended jobs; this script writes to 4
+exec 4>&2 2> /dev/null # suppress bash's messages about ended jobs; 4 is standard error
 for ((number = first; number <= last; number++)); do
     if [ -n "$max_jobs_run" ] && [ "${#pids[@]}" -ge "$max_jobs_run" ]; then reap; fi
     if [ "$stopped" -ne 0 ]; then break; fi

@@ -1,11 +1,13 @@
-# Sourced with the arguments of a script. Sets the variables of its options, without eval.
+# A script sources this file with its own arguments. The file sets a variable for each option that
+# is given, without `eval`.
 #
 #     option_names='name flag many'; name=default; flag=false; many=()
 #     . bin/parse_options.sh "$@"
 #
-# `--some-name VALUE` and `--some-name=VALUE` set $some_name, which must be in $option_names. If the
-# variable is an array, repeated options are appended. If it is true or false, the option takes no
-# value and sets it to true. `--help` prints the header comment of the script and exits.
+# `--some-name VALUE` and `--some-name=VALUE` set $some_name. The name must be in $option_names. If
+# the variable is an array, VALUE is appended to it, so the option can be repeated. If the variable
+# is `true` or `false`, the option takes no value and sets the variable to `true`. `--help` prints
+# the header comment of the script and exits.
 # shellcheck shell=bash disable=SC2154  # the caller sets option_names
 
 _options_help() { # print the header comment of the calling script
@@ -17,7 +19,7 @@ _options_fail() {
     exit 2
 }
 
-_parse_options() { # names start with _, so they can't hide variables of the caller
+_parse_options() { # local names start with _, so that they do not hide variables of the caller
     local _option _name _value
     while [ $# -gt 0 ]; do
         _option=$1

@@ -1,18 +1,19 @@
-# Sourced by the path.sh of a recipe, with the arguments of the running script. These variables must
-# be set: $recipe (folder of the recipe), $root (checkout), $option_names, and the defaults of the
-# options, among them stage, stop_stage, exp, config, jobs, gpus, system and model. The last two may
-# be empty.
+# The path.sh of each recipe sources this file with the arguments of the running script. These
+# variables must be set: $recipe (the folder of the recipe), $root (the folder of the checkout),
+# $option_names, and the defaults of the options, among them $stage, $stop_stage, $exp, $config,
+# $jobs, $gpus, $system and $model. $system and $model may be empty.
 #
-# Adds the option --dispatcher and parses the options. Sets $system, $data and $model, and finds the
-# environment. Defines `logged`, `logged_on_gpus`, `extract_set`, `guarded`, `fetch`,
-# `report_systems` and `run_stages`.
-# shellcheck shell=bash disable=SC2034,SC2154  # the variables are those of the scripts around it
+# This file adds the option --dispatcher, parses the options, sets $system, $data and $model, and
+# finds the Python environment. It defines `logged`, `logged_on_gpus`, `extract_set`, `guarded`,
+# `fetch`, `report_systems` and `run_stages`.
+# shellcheck shell=bash disable=SC2034,SC2154  # other scripts set or read the variables
 
 option_names+=' dispatcher'
 dispatcher=
 . "$root/bin/parse_options.sh" "$@"
 
-# Exit unless the value of an option is a whole number. Usage: expect_number NAME LEAST
+# Exit unless the value of an option is a whole number from LEAST to 9999.
+# Usage: expect_number NAME LEAST
 expect_number() {
     if ! [[ ${!1} =~ ^(0|[1-9][0-9]{0,3})$ ]] || [ "${!1}" -lt "$2" ]; then
         echo "$(basename -- "$0"): --${1//_/-} '${!1}': expected a number from $2 to 9999" >&2
@@ -20,7 +21,7 @@ expect_number() {
     fi
 }
 expect_number jobs 1
-processes=$((jobs < 8 ? jobs : 8)) # of one job on one machine
+processes=$((jobs < 8 ? jobs : 8)) # the number of processes in a single job
 expect_number gpus 0
 if [ -n "$dispatcher" ]; then
     case $dispatcher in
@@ -70,18 +71,20 @@ guarded() {
     return "$status"
 }
 
-# Run wsedtk, with a log and the record of the command beside it. Usage: logged NN_verb ARGUMENT...
+# Run wsedtk as a job. The log is NN_verb.log, and the record of the command is NN_verb.yaml.
+# Usage: logged NN_verb ARGUMENT...
 logged() {
     local name=$1
     shift
     guarded "${cmd[@]}" "$exp/log/$name.log" wsedtk --record "$exp/log/$name.yaml" "$@"
 }
 
-# The same in a job with N GPUs, one process per GPU. Usage: logged_on_gpus N NN_verb ARGUMENT...
+# Run wsedtk as `logged` does, but in a job with N GPUs and with one process per GPU.
+# Usage: logged_on_gpus N NN_verb ARGUMENT...
 logged_on_gpus() {
     local number=$1 name=$2 launch=(wsedtk)
     shift 2
-    if [ "$number" -gt 1 ]; then # torchrun.py divides the cores of the job
+    if [ "$number" -gt 1 ]; then # torchrun.py divides the cores of the job among the processes
         launch=(env -u OMP_NUM_THREADS python3 "$root/bin/torchrun.py" --standalone)
         launch+=(--nproc-per-node "$number" -m wsedtk)
     fi
@@ -95,7 +98,7 @@ extract_set() {
     local name=$1 shards=$2 at_once=$3 set=$4 output=$5 stem old count
     shift 5
     stem=$(basename -- "$output" .h5)
-    # Remove the files of an earlier run with another number of shards.
+    # Remove the files that an earlier run with another number of shards wrote.
     for old in "$(dirname -- "$output")"/{,.}"$stem"{,.*-of-*}.h5{,.parts}; do
         count=1
         if [[ $old =~ -of-([0-9]+)\.h5(\.parts)?$ ]]; then count=${BASH_REMATCH[1]}; fi
@@ -105,13 +108,15 @@ extract_set() {
         logged "$name" extract "$@" -- "$set" "$output"
         return
     fi
-    # WSEDTK_SHARD is replaced by the number in all arguments, so no folder may have it in its name.
+    # The dispatcher replaces WSEDTK_SHARD in all arguments by the number of the job. Therefore, the
+    # name of a folder must not contain WSEDTK_SHARD.
     guarded "${cmd[@]}" --max-jobs-run "$at_once" WSEDTK_SHARD=1:"$shards" \
         "$exp/log/$name.WSEDTK_SHARD.log" wsedtk --record "$exp/log/$name.WSEDTK_SHARD.yaml" \
         extract "$@" --shard "WSEDTK_SHARD/$shards" -- "$set" "$output"
 }
 
-# Fetch a file if it does not exist; with $dry_run true, only print the command.
+# Fetch a file if it does not exist or is empty. If $dry_run is true, print the URL and the file
+# instead.
 # Usage: fetch URL FILE
 fetch() {
     if [ -s "$2" ]; then return 0; fi
@@ -124,7 +129,7 @@ fetch() {
     mv -- "$2.part" "$2"
 }
 
-# Write one page about all tuned systems of the experiment.
+# Write one report page about all tuned systems of the experiment.
 report_systems() {
     local systems=() folder
     for folder in "$exp"/*/; do
@@ -137,7 +142,8 @@ report_systems() {
     logged 09_report report -- "${systems[@]}" "$exp/report.html"
 }
 
-# Run stages $stage to $stop_stage of the recipe in order. Usage: run_stages LAST OPTION...
+# Run the stages $stage to $stop_stage of the recipe in order. LAST is the last stage of the recipe.
+# Usage: run_stages LAST OPTION...
 run_stages() {
     local last=$1 script number
     shift

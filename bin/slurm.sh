@@ -1,32 +1,33 @@
 #!/usr/bin/env bash
-# Run a command as a Slurm job, or as an array of jobs, with logs. The interface is that of Kaldi's
-# slurm.pl.
+# Run a command as a Slurm job or as an array of jobs, and write logs. The interface is that of
+# Kaldi's slurm.pl.
 #
-#     slurm.sh [--conf FILE] [--gpu N] [--mem G] [--time T] [--num-threads N] [--max-jobs-run N] \
+#     slurm.sh [--conf FILE] [--gpu N] [--mem G] [--time T] [--num-threads N] [--max-jobs-run M] \
 #         [JOB=1:N] LOG COMMAND...
 #
-# With JOB=1:N the command runs as an array of N jobs, --max-jobs-run of them at once. JOB in LOG
-# and in the arguments is replaced by the number of the job. FILE (recipes/conf/slurm.conf) maps the
-# options to those of sbatch and contains the settings of the site. The submitted script is written
-# to the folder q beside LOG. slurm.sh waits until all jobs have ended. Ctrl-C cancels them, and
-# they may save their work.
+# With JOB=1:N, the command runs as an array of N jobs. With --max-jobs-run M, at most M of the jobs
+# run at the same time. JOB in LOG and in the arguments is replaced by the number of the job. FILE
+# (by default recipes/conf/slurm.conf) maps the options to those of sbatch, and contains the
+# settings of the site. The submitted script is written to the folder q beside LOG. slurm.sh waits
+# until all jobs have ended. Ctrl-C cancels the jobs. They can then save their work.
 #
-# A log contains the command, its output, host, start, end and exit status. The exit status in the
-# log decides how a job ended, not the state that Slurm reports. If jobs fail, slurm.sh prints the
-# names and last lines of their logs, and exits with 1, or with 75 if all of these were interrupted
-# and can be resumed. The output of a single job is also printed when it has ended.
+# A log contains the command, its output, the host, the start, the end and the exit status. slurm.sh
+# judges the success of a job by the exit status in the log, not by the state that Slurm reports. If
+# jobs fail, slurm.sh prints the names and the last lines of their logs. The exit status is then 1,
+# or 75 if all failed jobs were interrupted and can be resumed. Without JOB=1:N, the output of the
+# job is also printed if the job succeeds.
 #
-# The folders of LOG, of this script and of Python must be on disks that the nodes share. A log
-# belongs to one run at a time.
+# The folders of LOG, of this script and of Python must be on disks that the nodes share. Two runs
+# must not use the same LOG at the same time.
 set -euo pipefail
 bin=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 . "$bin/dispatch.sh"
 parse_dispatch "$@"
 : "${conf:=$bin/../recipes/conf/slurm.conf}"
 case $mem in *[0-9]) mem+=G ;; esac
-unset "${!SQUEUE_@}" SBATCH_WAIT # user defaults could hide jobs
+unset "${!SQUEUE_@}" SBATCH_WAIT # the user's defaults could hide jobs, or make sbatch wait
 
-read_conf() { # set `submit`, the command line of sbatch, from the configuration
+read_conf() { # set $submit, the command line of sbatch, from the configuration
     local line words number=0 name value word found exact options=()
     local form='gpu, mem, time or num_threads, =, and a value'
     local -A defaults=()
@@ -83,7 +84,7 @@ write_script() { # FILE: write the script for sbatch
     } > "$1"
 }
 
-submit_job() { # set `id`, and `on`, the options that name the cluster if there are several
+submit_job() { # set $id, and $on, the options that name the cluster if there are several
     local file name script output answer
     log_of "$first"
     name=$(basename -- "${log//"${variable:-$'\n'}"/JOB}")
@@ -109,7 +110,8 @@ submit_job() { # set `id`, and `on`, the options that name the cluster if there 
     echo "slurm.sh: job $id, $log" >&2
 }
 
-ended_with() { # NUMBER: set `code` to the exit status in a log; empty if the job runs (again)
+# NUMBER: set $code to the exit status in the log of a job. $code is empty while the job runs.
+ended_with() {
     local file lines line
     code=''
     log_of "$1"
@@ -125,7 +127,7 @@ ended_with() { # NUMBER: set `code` to the exit status in a log; empty if the jo
 
 cancel() { scancel ${on[@]+"${on[@]}"} "$id" 2> /dev/null || true; }
 
-ask_slurm() { # fill `ended`, NUMBER -> final state; UNKNOWN if Slurm forgot the job
+ask_slurm() { # fill $ended, NUMBER -> final state; UNKNOWN if Slurm no longer knows the job
     local answer number state reason
     local query=(--noheader --states all --array --jobs "$id" --format '%K %T %r')
     if ! answer=$(squeue ${on[@]+"${on[@]}"} "${query[@]}" 2>&1); then
@@ -154,7 +156,7 @@ ask_slurm() { # fill `ended`, NUMBER -> final state; UNKNOWN if Slurm forgot the
                 unset "ended[$number]"
                 case $state:$reason in
                     PENDING:None | PENDING:Priority | PENDING:Resources | PENDING:JobArrayTaskLimit) ;;
-                    PENDING:*) # with some reasons, the job will never start
+                    PENDING:*) # for some reasons, the job will never start
                         if [ -z "${said[$reason]:-}" ]; then
                             echo "slurm.sh: job $id waits: $reason (squeue --jobs $id)" >&2
                         fi
@@ -166,7 +168,8 @@ ask_slurm() { # fill `ended`, NUMBER -> final state; UNKNOWN if Slurm forgot the
     done <<< "$answer"
 }
 
-look_at_logs() { # drop successful jobs from `left`; set `news` if another job has ended since
+# Remove successful jobs from $left. Set $news if another job has ended since the last call.
+look_at_logs() {
     local number still=()
     news=''
     for number in "${left[@]}"; do
@@ -179,7 +182,8 @@ look_at_logs() { # drop successful jobs from `left`; set `news` if another job h
     left=(${still[@]+"${still[@]}"})
 }
 
-look_at_slurm() { # move ended jobs from `left` to `failed`, once their logs had time to appear here
+# Move failed jobs from $left to $failed, but only after their logs have had time to appear here.
+look_at_slurm() {
     local number state patience still=()
     ask_slurm
     for number in "${left[@]}"; do
@@ -206,13 +210,14 @@ look_at_slurm() { # move ended jobs from `left` to `failed`, once their logs had
                 state="no exit status; Slurm says $state"
             fi
             failed+=("$number" "$state")
-            if [[ $state == *UNKNOWN ]]; then cancel; fi # it must not run beside its replacement
+            # The job may still run. It must not run at the same time as its replacement.
+            if [[ $state == *UNKNOWN ]]; then cancel; fi
         fi
     done
     left=(${still[@]+"${still[@]}"})
 }
 
-wait_for_jobs() { # fill `failed` with NUMBER STATE ...
+wait_for_jobs() { # wait for all jobs; fill $failed with NUMBER STATE of each failed job
     local asked=$SECONDS code news pause number
     local -A ended=() since=() seen=() said=()
     for ((number = first; number <= last; number++)); do left+=("$number"); done
@@ -221,7 +226,7 @@ wait_for_jobs() { # fill `failed` with NUMBER STATE ...
         if [ "${#left[@]}" -eq 0 ]; then break; fi
         if [ -n "$news" ] || [ $((SECONDS - asked)) -ge 10 ] ||
             { [ -n "$stopped" ] && [ $((SECONDS - asked)) -ge 2 ]; }; then
-            if [ -n "$stopped" ]; then cancel; fi # repeat it, because it may have failed before
+            if [ -n "$stopped" ]; then cancel; fi # scancel may have failed before
             look_at_slurm
             asked=$SECONDS
             if [ "${#left[@]}" -eq 0 ]; then break; fi

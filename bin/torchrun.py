@@ -3,9 +3,10 @@
 
     python3 bin/torchrun.py --standalone --nproc-per-node 2 -m wsedtk train ...
 
-torchrun's own exit status is always 1. With this script, 75 (stopped by a signal, can be resumed)
-differs from a failure. SIGUSR1 is passed on too. If OMP_NUM_THREADS is not set, the cores are
-divided among the processes. If a process is killed by a signal, the script prints a message.
+The exit status of torchrun is 1 after every failure. The exit status of this script is 75 after a
+signal, because the run can then be resumed. The script forwards SIGUSR1 to the processes, as
+torchrun forwards other signals. If OMP_NUM_THREADS is not set, the script divides the cores among
+the processes. If a process is killed by a signal, the script prints a message.
 """
 
 import logging
@@ -22,7 +23,7 @@ from torch.distributed.elastic.rendezvous import RendezvousError  # noqa: E402
 
 
 def stop(number, frame):
-    """Pass a signal on, as torchrun does with other signals."""
+    """Forward a signal to the processes, as torchrun does with other signals."""
     raise SignalException(f"got signal {number}", signal.Signals(number))
 
 
@@ -33,7 +34,7 @@ def main():
     cores = len(os.sched_getaffinity(0))
     cores = min(cores, int(os.environ.get("SLURM_CPUS_PER_TASK", cores)))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
-    # Seconds in which a process can save its work. A cluster gives a minute.
+    # The seconds that a process has to save its work. A cluster gives the job one minute.
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "55")
     logging.disable(logging.ERROR)
     signal.signal(signal.SIGUSR1, stop)

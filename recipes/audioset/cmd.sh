@@ -1,5 +1,5 @@
-# Sets the dispatcher that all stages call, and the resources of a job, as arrays of words.
-# path.sh sets root, and bin/recipe.sh reads cmd and train_cmd.
+# This file sets the dispatcher that runs the jobs of all stages, and the resources of a job.
+# path.sh sets $root. bin/recipe.sh reads the arrays $cmd and $train_cmd.
 # shellcheck shell=bash disable=SC2034,SC2154
 : "${dispatcher:=$root/bin/local.sh}" # on a Slurm cluster: $root/bin/slurm.sh
 cmd=("$dispatcher" --mem 4)

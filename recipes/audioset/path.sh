@@ -1,5 +1,6 @@
-# Sourced by run.sh and by each stage. Sets the options of the recipe and the environment.
-# bin/recipe.sh sets some variables, and scripts that source this file read the others.
+# run.sh and each stage source this file. It sets the options of the recipe, and finds the Python
+# environment.
+# bin/recipe.sh sets some variables. Scripts that source this file read the other variables.
 # shellcheck shell=bash disable=SC2034,SC2154
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd -- "$recipe/../.." && pwd)
@@ -44,11 +45,12 @@ if [ -z "$stop_stage" ]; then
     if [ -n "$dcase_metadata" ] || [ "$stage" = 10 ]; then stop_stage=10; fi
 fi
 feats=$exp/feats
-dcase=$exp/dcase # experiment directory of recipes/dcase2017
-target=$dcase/$system # model directory in it
+dcase=$exp/dcase # the experiment directory of recipes/dcase2017
+target=$dcase/$system # the model directory in $dcase
 dcase_sets='test eval'
 
-# Run a program of this recipe and write a log. Usage: logged_program NN_name PROGRAM.py ARGUMENT...
+# Run a program in the folder local/, and write a log.
+# Usage: logged_program NN_name PROGRAM.py ARGUMENT...
 logged_program() {
     local log=$exp/log/$1.log program=$recipe/local/$2
     shift 2

@@ -1,5 +1,6 @@
-# Sourced by run.sh and by each stage. Sets the options of the recipe and the environment.
-# bin/recipe.sh sets some variables, and scripts that source this file read the others.
+# run.sh and each stage source this file. It sets the options of the recipe, and finds the Python
+# environment.
+# bin/recipe.sh sets some variables. Scripts that source this file read the other variables.
 # shellcheck shell=bash disable=SC2034,SC2154
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd -- "$recipe/../.." && pwd)
@@ -36,9 +37,9 @@ if [ -z "$frontend" ]; then
     esac
 fi
 feats=$(basename -- "$frontend")
-feats=$exp/feats/${feats%.yaml} # one folder per front end
+feats=$exp/feats/${feats%.yaml} # a separate folder for each front end
 
-# Print the sets that have audio, or fail if none has. Usage: sets_of NAME...
+# Print which of the sets have audio. Fail if no set has audio. Usage: sets_of NAME...
 sets_of() {
     local set found=
     for set in "$@"; do

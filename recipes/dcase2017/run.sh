@@ -7,36 +7,42 @@
 # Stages: 0 download (only with --stage 0), 1 prepare, 2 extract, 3 balance, 4 train, 5 predict,
 # 6 tune, 7 decode, 8 score, 9 report.
 #
+# The values in parentheses at the end of each description are the defaults.
+#
 #   --stage N, --stop-stage M   run stages N to M (1, 9)
 #   --metadata DIR              lists of the challenge (exp/download/metadata, written by stage 0)
 #   --audio DIR                 files named Y<ID>_<start>_<end>.wav, in any subfolder; repeatable
 #                               (exp/download/audio)
 #   --exp DIR                   experiment directory (recipes/dcase2017/exp)
-#   --config FILE|NAME          system, such as dcase2017/gated_crnn_linear
-#                               (conf/crnn_linear.yaml); conf/ has others
+#   --config FILE|NAME          system, such as dcase2017/gated_crnn_linear; conf/ has all systems
+#                               (conf/crnn_linear.yaml)
 #   --system NAME               name of the model directory in the experiment directory
 #                               (name of the configuration)
 #   --frontend FILE|NAME        front end (conf/frontend_he.yaml for configurations named gated_*,
 #                               otherwise conf/frontend_wang.yaml)
-#   --num-valid N               clips to hold out of the training set (1142, as Wang, Li & Metze)
+#   --num-valid N               clips of the training set that are held out for validation (1142, as
+#                               in Wang, Li & Metze)
 #   --jobs N                    processes that check the audio; jobs of the feature extraction, and
 #                               feature files per set (2)
-#   --gpus N                    GPUs of the training, one process per GPU; 0: no GPU requested (1)
-#   --dispatcher FILE           runs the jobs: bin/local.sh, bin/slurm.sh or your own (see cmd.sh)
+#   --gpus N                    GPUs of the training, one process per GPU; with 0, the jobs request
+#                               no GPU (1)
+#   --dispatcher FILE           script that runs the jobs: bin/local.sh, bin/slurm.sh or your own
+#                               (the dispatcher in cmd.sh)
 #   --bootstrap N               resamples for the intervals of the results; 0: no intervals (1000)
 #   --seed N                    seed of the split and of the training (0)
-#   --published                 tune clip thresholds by the procedure of Wang, Li & Metze, which can
-#                               miss the optimum
-#   --download-jobs N           stage 0: downloads at once (4)
+#   --published                 tune clip thresholds with the procedure of Wang, Li & Metze, whose
+#                               F1 can be below the maximum
+#   --download-jobs N           stage 0: downloads at the same time (4)
 #   --dry-run                   stage 0: only print the commands
-#   --metadata-url URL          stage 0: metadata URL
+#   --metadata-url URL          stage 0: URL of the lists
 #
-# Each system is decoded in three ways. `segment` is that of Wang, Li & Metze: clip thresholds are
-# tuned on the tags of the validation set and applied to the scores of 1 s segments. `frame` is that
-# of He, Shen & Zhang: frame thresholds, median filter and minimum duration of each class are tuned
-# on the events of the development set. `frame_common` is the same with one threshold and one set of
-# filters for all classes, as their text describes it. All are evaluated on both sets, `test`
-# (development) and `eval`. The table marks results on a set that was used for tuning.
+# The scores of each system are decoded in three modes. `segment` is the method of Wang, Li & Metze:
+# clip thresholds are tuned on the tags of the validation set and applied to the scores of 1 s
+# segments. `frame` is the method of He, Shen & Zhang: for each class, the frame threshold and the
+# filters are tuned on the events of the development set. `frame_common` is the same method with one
+# threshold and one set of filters for all classes, as the text of their paper describes. All modes
+# are evaluated on the development set (`test`) and the evaluation set (`eval`). The tables mark
+# results on a set that was used for tuning.
 #
 # Example:
 #   bash recipes/dcase2017/run.sh --metadata metadata --audio audio \
@@ -44,7 +50,7 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/path.sh"
 
-if [ "$dry_run" = true ]; then # later stages have no dry run
+if [ "$dry_run" = true ]; then # the later stages have no dry run
     if [ "$stage" != 0 ]; then
         echo "run.sh: --dry-run is for stage 0; add --stage 0" >&2
         exit 2

@@ -1,4 +1,5 @@
-# Sourced by run.sh and by each stage. Sets the options of the recipe and the environment.
+# run.sh and each stage source this file. It sets the options of the recipe, and finds the Python
+# environment.
 # shellcheck shell=bash disable=SC2034  # scripts that source this file read the variables
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd -- "$recipe/../.." && pwd)

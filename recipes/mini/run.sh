@@ -5,22 +5,26 @@
 #
 # Stages: 1 prepare, 2 extract, 3 balance, 4 train, 5 predict, 6 tune, 7 decode, 8 score, 9 report.
 #
+# The values in parentheses at the end of each description are the defaults.
+#
 #   --stage N, --stop-stage M   run stages N to M (1, 9)
 #   --exp DIR                   experiment directory (recipes/mini/exp)
-#   --bank DIR                  recordings to mix, one folder per class, files fold-id-take.ext;
-#                               `builtin` synthesises some (builtin)
-#   --background CLASS          folder of the bank with backgrounds; repeatable
+#   --bank DIR                  recordings to mix, with one folder per class and files that have
+#                               names fold-id-take.ext; `builtin` synthesises recordings (builtin)
+#   --background CLASS          folder of the bank with background sounds; repeatable
 #   --test-folds F,F            folds that are used only in the test set (4)
 #   --num-train N, --num-test N, --num-valid N
-#                               soundscapes of 10 s for training and testing, and how many of the
-#                               former are held out for validation (600, 120, 100)
+#                               soundscapes of 10 s for training and for testing, and how many
+#                               training soundscapes are held out for validation (600, 120, 100)
 #   --frontend FILE|NAME        front end (conf/frontend_wang.yaml)
 #   --config FILE|NAME          system, such as mini/crnn_attention (conf/crnn_linear.yaml)
 #   --system NAME               name of the model directory in the experiment directory
 #                               (name of the configuration)
 #   --jobs N                    jobs of the feature extraction, and feature files per set (2)
-#   --gpus N                    GPUs of the training, one process per GPU; 0: no GPU requested (0)
-#   --dispatcher FILE           runs the jobs: bin/local.sh, bin/slurm.sh or your own (see cmd.sh)
+#   --gpus N                    GPUs of the training, one process per GPU; with 0, the jobs request
+#                               no GPU (0)
+#   --dispatcher FILE           script that runs the jobs: bin/local.sh, bin/slurm.sh or your own
+#                               (the dispatcher in cmd.sh)
 #   --bootstrap N               resamples for the intervals of the results; 0: no intervals (1000)
 #   --seed N                    seed of the mixing, the split and the training (0)
 #

@@ -5,15 +5,18 @@
 #     bash recipes/audioset/local/compare_pooling.sh [--systems 'NAME ...'] \
 #         [--seeds 'N ...'] [--option value ...]
 #
-# Runs stages 4 to 8 for each system and seed, as <system>.seed<N> in the experiment directory. A
-# finished training is not repeated. Then writes and prints exp/compare.md, and writes the same
-# figures to exp/compare.tsv. With --dcase-metadata it also runs stage 10 for each, and writes
-# exp/dcase/compare.md. Run stages 1 to 3 first.
+# Run stages 1 to 3 of the recipe before this script. The script runs stages 4 to 8 for each system
+# and seed. The model directories are <system>.seed<N> in the experiment directory. A finished
+# training is not repeated. The script then writes and prints exp/compare.md, and writes the same
+# values to exp/compare.tsv. With --dcase-metadata, it also runs stage 10 for each system and seed,
+# and writes and prints exp/dcase/compare.md.
 #
-#   --systems 'NAME ...'   configurations of conf/, or files (the five poolings of talnet_*)
+# The values in parentheses are the defaults.
+#
+#   --systems 'NAME ...'   configurations in conf/, or files (talnet_* with each of five poolings)
 #   --seeds 'N ...'        seeds of the training (0 1 2)
-#   --max-jobs-run N       trainings at once, one job each; 0: all (1)
-#   other options          those of run.sh: --exp, --audio, --metadata, --dcase-metadata,
+#   --max-jobs-run N       jobs that run at the same time, each with one training; 0: all (1)
+#   other options          the options of run.sh: --exp, --audio, --metadata, --dcase-metadata,
 #                          --dcase-audio, --jobs, --bootstrap, ...
 # shellcheck disable=SC2034,SC2154  # bin/compare_pooling.sh reads and sets variables
 set -euo pipefail

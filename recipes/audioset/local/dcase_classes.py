@@ -2,10 +2,10 @@
 
     python3 dcase_classes.py MODEL_DIR AUDIOSET_METADATA DCASE_SET CLASSES.tsv [--frontend FILE]
 
-The output is a table for `wsedtk predict --classes`: one row per class of DCASE, in its order, with
-the model's name of the class and DCASE's name. The classes of the model are named as in
-class_labels_indices.csv, or by the IDs. DCASE_SET is a data directory of the challenge. With
---frontend, the model must have that front end.
+The output is a table for `wsedtk predict --classes`. It has one row per class of DCASE, in the
+order of DCASE, with the name of the class in the model and its name in DCASE. The names of the
+classes of the model must be those of class_labels_indices.csv, or the IDs. DCASE_SET is a data
+directory of the challenge. With --frontend, the model must have this front end.
 """
 
 import argparse
@@ -22,7 +22,9 @@ from wsedtk.models import checkpoint
 
 
 def classes_of(model_labels, audioset_classes, dcase_classes):
-    """Return pairs (name in the model, name in DCASE); raise InputError if the model lacks a class.
+    """Return a pair (name in the model, name in DCASE) for each class of DCASE.
+
+    Raise InputError if the model lacks a class.
 
     audioset_classes, dcase_classes: (names, IDs).
     """
@@ -86,5 +88,5 @@ def main():
 
 
 if __name__ == "__main__":
-    with printed():  # the warnings of the library
+    with printed():  # print the warnings of wsedtk
         main()

@@ -3,13 +3,15 @@
     python3 overlap.py AUDIOSET_METADATA DCASE_DATA --output OVERLAP.tsv
         [--data DATA_SET ... --model MODEL_DIR --feats FEATS.h5]
 
-For each AudioSet list in AUDIOSET_METADATA, it counts the clips of DCASE_DATA/{train,test,eval}
-whose video is in the list. It prints the counts and writes them to OVERLAP.tsv.
+For each AudioSet list in AUDIOSET_METADATA, the program counts the clips of
+DCASE_DATA/{train,test,eval} whose video is in the list. It prints the counts and writes them to
+OVERLAP.tsv.
 
-A model has seen the videos of the given data sets; the first of these must be the one that it was
-trained on. Without data sets, it has seen the videos of AudioSet's training lists. If it has seen
-some videos of DCASE_DATA/test or eval, the clips of the other videos are written to
-data/test_unseen and data/eval_unseen beside OVERLAP.tsv.
+The data sets of --data are those that were used to train the model. The first of them must be its
+training set. Without --data, the program assumes that the model was trained on all AudioSet
+training lists in AUDIOSET_METADATA. If some, but not all, videos of DCASE_DATA/test or
+DCASE_DATA/eval were used, the clips of the other videos are written to data/test_unseen or
+data/eval_unseen, in the folder of OVERLAP.tsv.
 """
 
 import argparse
@@ -31,7 +33,10 @@ from wsedtk.training.feature_batches import FeatureBatches
 
 
 def seen_videos(metadata_dir, data_sets):
-    """Return {name: video IDs} of lists and data sets, and the names of those used in training."""
+    """Return {name: video IDs} of lists and data sets, and the names of those used in training.
+
+    Raise InputError if no list or data set was used in training.
+    """
     files = youtube.find_metadata(metadata_dir, "AudioSet's lists")
     sources, trained, classes = (
         {},
@@ -67,7 +72,7 @@ def seen_videos(metadata_dir, data_sets):
 
 
 def check_model(model_dir, feats, fit_set):
-    """Raise InputError if a model was not trained on the present clips of the data set."""
+    """Raise InputError if a model was not trained on exactly the current clips of a data set."""
     clips = FeatureBatches(FeatureStore([feats]), datadir.read(fit_set), fit_set).dataset.filenames
     found = config.load(checkpoint.ModelSpec, model_dir / "model.yaml").trained.get(
         "fit_clips_fingerprint"
@@ -136,5 +141,5 @@ def main():
 
 
 if __name__ == "__main__":
-    with printed():  # the warnings of the library
+    with printed():  # print the warnings of wsedtk
         main()

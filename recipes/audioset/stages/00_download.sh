@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Download the lists of AudioSet, and the audio of all clips that are still on YouTube.
-# It takes the options of run.sh.
+# This script takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
@@ -10,7 +10,7 @@ for list in class_labels_indices balanced_train_segments unbalanced_train_segmen
     fetch "$lists_url/$list.csv" "$metadata/$list.csv"
 done
 fetch "$ontology_url/ontology.json" "$metadata/ontology.json"
-if [ ! -s "$metadata/class_labels_indices.csv" ]; then exit 0; fi # a dry run without the lists
+if [ ! -s "$metadata/class_labels_indices.csv" ]; then exit 0; fi # a dry run
 logged 00_prepare prepare audioset --metadata-only --subset "$subset" \
     -- "$metadata" "$download/lists"
 options=(--jobs "$download_jobs")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tune clip thresholds on the validation set.
-# It takes the options of run.sh.
+# This script takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Find the classes of DCASE 2017 task 4 among those of the model, by their IDs.
-# It takes the options of run.sh.
+# This script takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 

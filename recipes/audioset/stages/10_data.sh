@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Prepare the sets of DCASE 2017 task 4, hold out a validation set, and extract the features.
-# It takes the options of run.sh.
+# This script takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
 one=("${cmd[@]}")
-cmd+=(--num-threads "$processes") # they read the audio
+cmd+=(--num-threads "$processes") # one thread for each process that reads audio
 logged 10_prepare prepare dcase2017 --jobs "$processes" \
     -- "$dcase_metadata" "${dcase_audio[@]}" "$dcase/data"
 cmd=("${one[@]}")

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Evaluate the model on DCASE 2017 task 4, on all clips and without those of training videos.
-# It takes the options of run.sh.
+# This script takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
-# The model was trained on the training set of this experiment. A model from elsewhere may have been
-# trained on all lists in the folder of metadata.
+# A model of this experiment was trained on the training set of the experiment. Any other model may
+# have been trained on all training lists in the folder of the metadata.
 seen=()
 if [ "$model" = "$exp/$system" ]; then
     seen=(--model "$model" --feats "$feats/train.h5" --data "$data/fit" --data "$data/valid")
@@ -18,7 +18,7 @@ for set in valid $dcase_sets; do
 done
 guarded bash "$root/recipes/dcase2017/run.sh" --stage 6 --stop-stage 8 --exp "$dcase" \
     --system "$system" --bootstrap "$bootstrap" --dispatcher "$dispatcher"
-for set in $dcase_sets; do # the same thresholds on clips of videos that were not used in training
+for set in $dcase_sets; do # use the same thresholds on the clips of unseen videos
     unseen=${set}_unseen
     rm -rf -- "${target:?}/$unseen"
     if [ ! -f "$target/data/$unseen/clips.tsv" ]; then continue; fi

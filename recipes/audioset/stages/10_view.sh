@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Write one page about all systems that were evaluated on DCASE 2017 task 4.
-# It takes the options of run.sh.
+# This script takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 

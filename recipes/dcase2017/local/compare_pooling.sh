@@ -5,21 +5,25 @@
 #     bash recipes/dcase2017/local/compare_pooling.sh [--systems 'NAME ...'] \
 #         [--seeds 'N ...'] [--option value ...]
 #
-# Runs stages 4 to 8 for each system and seed, as <system>.seed<N> in the experiment directory. A
-# finished training is not repeated. Then writes and prints exp/compare.md, and writes the same
-# figures to exp/compare.tsv. Run stages 1 to 3 first.
+# Run stages 1 to 3 of the recipe before this script. The script runs stages 4 to 8 for each system
+# and seed. The model directories are <system>.seed<N> in the experiment directory. A finished
+# training is not repeated. The script then writes and prints exp/compare.md, and writes the same
+# values to exp/compare.tsv.
 #
-#   --systems 'NAME ...'   configurations of conf/, or files (the five poolings of crnn_*;
-#                          gated_crnn_* with single pooling and with each hierarchy)
+# The values in parentheses are the defaults.
+#
+#   --systems 'NAME ...'   configurations in conf/, or files (crnn_* with each of the five poolings;
+#                          gated_crnn_* without a hierarchy and with each hierarchy)
 #   --seeds 'N ...'        seeds of the training (0 1 2)
-#   --max-jobs-run N       trainings at once, one job each; 0: all (1)
-#   other options          those of run.sh: --exp, --audio, --metadata, --jobs, --bootstrap, ...
+#   --max-jobs-run N       jobs that run at the same time, each with one training; 0: all (1)
+#   other options          the options of run.sh: --exp, --audio, --metadata, --jobs, ...
 # shellcheck disable=SC2034,SC2154  # bin/compare_pooling.sh reads and sets variables
 set -euo pipefail
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 systems='crnn_max crnn_average crnn_linear crnn_exp crnn_attention'
 for pooling in linear exp attention; do
-    # single pooling, two readings of hierarchical pooling, its null hypothesis, and our own variant
+    # In this order: no hierarchy, the two readings of hierarchical pooling, and two hierarchies for
+    # comparison.
     system=gated_crnn_$pooling
     systems+=" $system ${system}_hierarchical ${system}_published_all"
     systems+=" ${system}_plain ${system}_nested"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Download the lists of the challenge, and the audio of all clips that are still on YouTube.
-# It takes the options of run.sh.
+# This script takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
@@ -13,7 +13,7 @@ for list in $lists; do
     fetch "$metadata_url/$list" "$metadata/$(basename -- "$list")"
 done
 if [ ! -s "$metadata/sound_event_list_17_classes.txt" ]; then
-    exit 0 # a dry run without the lists
+    exit 0 # in a dry run, the lists need not exist
 fi
 logged 00_prepare prepare dcase2017 --metadata-only -- "$metadata" "$download/lists"
 options=(--jobs "$download_jobs")

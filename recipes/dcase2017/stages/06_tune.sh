@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Tune clip thresholds on the validation set, frame thresholds and filters on the development set.
-# The latter are tuned per class, and once for all classes, as He, Shen & Zhang describe it.
-# It takes the options of run.sh.
+# Frame thresholds and filters are tuned for each class, and also once for all classes together, as
+# He, Shen & Zhang describe.
+# This script takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 

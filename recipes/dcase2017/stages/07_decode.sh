@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Decode scores to tags and events: 1 s segments, and filtered frames.
-# It takes the options of run.sh.
+# This script takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Hold out a balanced validation set: data/fit and data/valid.
-# It takes the options of run.sh.
+# This script takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
