@@ -94,6 +94,11 @@ def test_the_front_ends_of_wang():
             "crnn_linaer",
             "did you mean 'dcase2017/crnn_linear' or 'mini/crnn_linear'.$",
         ),
+        (
+            "mini/crnn_linear.yaml",
+            "no such file; the installed .* has the name 'mini/crnn_linear'$",
+        ),
+        ("ours.yaml", "no such file; the installed .* has the name 'ours'$"),
         ("mini/crnn_linaer", "did you mean 'mini/crnn_linear'.$"),
         ("audioset/ours", "did you mean 'dcase2017/ours'.$"),
         ("zzzz", "known: audioset/talnet_attention, .*, mini/frontend_wang$"),
@@ -129,6 +134,10 @@ def test_a_system_and_a_front_end_by_name(run, small_set, corpus, tmp_path):
     result = run(*command, "frontend_wangs")
     assert result.exit_code == 1
     assert "frontend_wangs: no such file, and no such configuration; did you" in result.stderr
+    assert "of another kind? known: sample_rate" in run(*command, "mini/crnn_linear").stderr
+    assert (
+        f"{configurations.FOLDER}/mini/crnn_linear.yaml" in run("info", "mini/crnn_linear").stdout
+    )
     settings = {"batch_size": 6, "checkpoint_every": 1, "max_checkpoints": 1}
     options = options_of(corpus, tmp_path / "m", config="mini/crnn_attention", settings=settings)
     wsedtk.train(options)

@@ -303,7 +303,7 @@ def from_mapping(cls: type[T], mapping: object, where: str) -> T:
     kinds = typing.get_type_hints(cls)
     for key in mapping:
         if key not in kinds:
-            raise InputError(f"{where}: unknown key {shown(key)}; {suggest(key, kinds)}")
+            raise InputError(f"{where}: unknown key {shown(key)}; {_remedy(key, mapping, kinds)}")
     for field in dataclasses.fields(cls):
         has_default = (
             field.default is not dataclasses.MISSING
@@ -316,6 +316,14 @@ def from_mapping(cls: type[T], mapping: object, where: str) -> T:
         return cls(**values)
     except ValueError as error:  # `__post_init__` raises it for values out of range
         raise InputError(f"{where}: {error}") from None
+
+
+def _remedy(key: str, mapping: Mapping[str, object], known: Mapping[str, object]) -> str:
+    """Return the remedy for an unknown key of a mapping."""
+    remedy = suggest(key, known)
+    if len(mapping) > 1 and known.keys().isdisjoint(mapping):
+        return f"is this a configuration of another kind? {remedy}"
+    return remedy
 
 
 def _plain(settings: Mapping[str, object]) -> dict[str, object]:

@@ -57,6 +57,11 @@ def find(name_or_path: "PathLike") -> Path:
         raise InputError(
             f"{path}: several configurations have this name; give one of {', '.join(found)}"
         )
+    without_suffix = name.removesuffix(".yaml")
+    if any(without_suffix in (one, _short(one)) for one in known):
+        raise InputError(
+            f"{path}: no such file; the installed configuration has the name {without_suffix!r}"
+        )
     if path.suffix or len(path.parts) > 2 or path.is_absolute() or os.path.lexists(path):
         return path
     raise InputError(f"{path}: no such file, and no such configuration; {_suggest(name, known)}")

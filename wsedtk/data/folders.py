@@ -93,7 +93,8 @@ def _scan(folder: PathLike) -> _Scan:
 
 def _cannot_enter(folder: PathLike, error: OSError) -> str:
     """Return the message for a folder that can't be entered."""
-    return f"{as_text(folder)}: can't be entered ({error.strerror or error}); {_REMEDY}"
+    remedy = f"; {_REMEDY}" if isinstance(error, PermissionError) else ""
+    return f"{as_text(folder)}: can't be entered ({error.strerror or error}){remedy}"
 
 
 def check_reach(path: PathLike) -> None:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from wsedtk.core import configurations
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.data import folders
@@ -192,7 +193,8 @@ def describe(path: PathLike) -> About:
     ----------
     path : path-like
         A file or folder. If a file is part of an artefact that is a folder, such as tags.tsv in a
-        data directory, the folder is described.
+        data directory, the folder is described. The full name of an installed configuration, such
+        as mini/crnn_linear, is also accepted.
 
     Returns
     -------
@@ -204,6 +206,8 @@ def describe(path: PathLike) -> About:
         If the path does not exist, can't be read, or is not an artefact of a known kind.
     """
     path = Path(path)
+    if str(path) in configurations.names() and not os.path.lexists(path):
+        path = configurations.find(path)
     if os.path.isdir(path):
         folders.look(path)  # raises InputError if the folder can't be entered
     try:

@@ -387,7 +387,8 @@ class InfoOptions:
     Parameters
     ----------
     paths : sequence of path-like
-        The files and folders to describe.
+        The files and folders to describe. The full name of an installed configuration, such as
+        mini/crnn_linear, is also accepted.
     """
 
     paths: Sequence[PathLike]
