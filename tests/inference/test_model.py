@@ -133,7 +133,7 @@ def test_a_saved_model_is_the_same(model, folder, tmp_path):
     assert contents(tmp_path / "copy") == contents(folder)
     again, samples = load_model(tmp_path / "copy", "cpu"), tones(3)
     assert again.detect(samples, RATE, threshold=0.5) == model.detect(samples, RATE, threshold=0.5)
-    with pytest.raises(InputError, match="holds a model, or the training of one"):
+    with pytest.raises(InputError, match="already contains a model or a training run"):
         model.save(tmp_path / "copy")
 
 
@@ -195,7 +195,7 @@ def test_files_at_fault(model, tmp_path):
     write_sound(tmp_path / "a.wav")
     for arguments, message in (
         ((tmp_path / "b.wav",), "b.wav: no such file"),
-        ((tmp_path / "a.wav", RATE), "sample_rate: .* which has its own"),
+        ((tmp_path / "a.wav", RATE), "sample_rate: .* which gives its sample rate"),
     ):
         with pytest.raises(InputError, match=message):
             model.detect(*arguments)
