@@ -74,7 +74,7 @@ def test_a_prediction_is_that_of_extract_and_predict(
         np.testing.assert_array_equal(prediction.weight, scores.frames(0, "weight"))
     assert prediction.labels == found.labels == tuple(scores.labels)
     assert prediction.seconds_per_frame == found.seconds_per_frame == scores.seconds_per_frame
-    assert found.sample_rate == RATE and "2 classes, 0.1 s a frame" in repr(found)
+    assert found.sample_rate == RATE and "2 classes, 0.1 s per frame" in repr(found)
 
 
 @pytest.mark.parametrize("rate, channels", [(RATE, 1), (22050, 2)])

@@ -174,7 +174,7 @@ class Model:
     def __repr__(self) -> str:
         return (
             f"Model({str(self._folder)!r}: {self._spec.network}, {self._spec.pooling} pooling, "
-            f"{len(self.labels)} classes, {self.seconds_per_frame:g} s a frame)"
+            f"{len(self.labels)} classes, {self.seconds_per_frame:g} s per frame)"
         )
 
     def predict(self, samples: npt.ArrayLike, sample_rate: int) -> Prediction:
