@@ -338,7 +338,7 @@ def test_the_page_counts_a_training_once(exp, tmp_path):
     text = found["Means over seeds"]
     assert text.count("test/frame, 2 seeds") == 2
     note = "net_linear.seed0 and net_linear; net_max.seed0 and net_max"
-    assert f"counts as one training run: {note}." in found["Differences over seeds"]
+    assert f"count as one training run: {note}." in found["Differences over seeds"]
     values = [figure(exp, "net_max", seed, "segment", "f1") for seed in (0, 1)]
     assert f"{np.mean(values):.3f}" in text
     found = sections(tmp_path / "net_linear", tmp_path / "net_linear.seed0")

@@ -255,7 +255,7 @@ def test_fewer_than_asked_for_is_reported(run, folder, tmp_path):
     result = run("balance", plain(folder), tmp_path / "fit", tmp_path / "valid", "--num-valid", 15)
     assert (
         result.exit_code == 0
-        and "10 of 15 requested clips held out: sources are not split, and at least half of"
+        and "10 of 15 requested clips are held out: sources are not split, and at least half of"
         in result.stdout
     )
 

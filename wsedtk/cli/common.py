@@ -135,12 +135,11 @@ def make_command(
     name : str
         The name of the command.
     options_class : type, optional
-        The dataclass of the stage's options. The function gets an instance as its first argument,
-        and the values of its own click parameters by name. If `options_class` is None, the function
-        gets only the values of these parameters.
+        The dataclass of the options of a stage. The function gets an instance as its first
+        argument, and the values of the parameters of click's decorators as keyword arguments. If
+        `options_class` is None, the function gets only these keyword arguments.
     **changes : Parameter
-        For each field whose parameter differs from the default that `wsedtk.cli.options` defines,
-        the differences.
+        Changes of the parameters of single fields. The keywords are the names of the fields.
     """
     made = {} if options_class is None else parameters(options_class, changes)
 
@@ -197,8 +196,8 @@ def _prepare(ctx: click.Context, values: dict[str, Any], outputs: list[str]) -> 
 def while_importing() -> contextlib.AbstractContextManager[None]:
     """Return a context in which signals end the command immediately.
 
-    Otherwise, signals raise an exception. While modules are imported, this exception can get lost.
-    The command has not yet written anything that must be saved.
+    Outside this context, a signal raises an exception. This exception can get lost while modules
+    are imported. At that time, the command has no results that must be saved.
     """
     return signals.handled(_leave)
 

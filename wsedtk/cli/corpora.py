@@ -132,8 +132,8 @@ def validate(options: ValidateOptions) -> None:
 
     The list includes clips, groups and recordings that occur in several of the data directories. A
     group is a source, such as a site, whose clips must not be in two sets. The column `group` of
-    clips.tsv contains the group of each clip. A recording is the source of several clips. The names
-    of these clips indicate their recording.
+    clips.tsv contains the group of each clip. A recording is the sound from which clips were cut.
+    The names of the clips indicate their recording.
 
     Errors are faults that later stages cannot handle. If there are errors, the exit status is 1.
     Warnings are faults that later stages can handle, such as events of length zero, events beyond

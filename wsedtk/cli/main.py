@@ -81,6 +81,8 @@ def _run() -> None:
             raise
         # Python flushes standard output again when it ends. With /dev/null, this cannot fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if error.errno != errno.EPIPE:  # after EPIPE, the reader, such as `head`, has read enough
+        if (
+            error.errno != errno.EPIPE
+        ):  # EPIPE is no fault: the reader, such as `head`, has read enough
             _print_error(f"standard output can't be written: {error.strerror}")
         sys.exit(1)

@@ -9,7 +9,7 @@ The kind of the parameter depends on the field:
     with a default, or keyword-only    an option
     a sequence with a default          an option that can be repeated
     bool with a default                a flag
-    Literal                            a choice
+    Literal                            a parameter with choices
 
 A command changes these rules for single fields with a `Parameter`. The options of a corpus contain
 these changes themselves, as the metadata of fields. The keys are the fields of `Parameter`:
@@ -187,7 +187,7 @@ def _type(kind: Any, change: Parameter) -> Any:
 def build(
     options: type, made: Mapping[str, click.Parameter], values: dict[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
-    """Return the options of a stage, and the values of a command that are not among them."""
+    """Split the values of a command into the options of a stage and the remaining values."""
     rest = dict(values)
     fields = {name: rest.pop(parameter.name or name) for name, parameter in made.items()}
     return options(**fields), rest

@@ -20,7 +20,7 @@ _MAX_NAMES = 10000  # at most this many names of a folder are compared with a mi
 
 
 def values_of(value: Any) -> Sequence[Any]:
-    """Return the values of a parameter as a sequence. It is empty for None."""
+    """Return the values of a parameter as a sequence. The sequence is empty for None."""
     if value is None:
         return []
     return list(value) if isinstance(value, tuple) else [value]
@@ -92,7 +92,7 @@ def _near_path(path: Path) -> Path | None:
             if near is None:
                 return None
             found /= near
-    except OSError:  # a file is in the place of a folder, or a folder cannot be read
+    except OSError:  # a part of the path is a file, not a folder, or cannot be read
         return None
     return found
 

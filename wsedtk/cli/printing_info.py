@@ -19,7 +19,7 @@ def text_of(about: About) -> str:
     made_by = [f"{name} {made[name]}" for name in ("wsedtk", "commit", "verb") if name in made]
     when = made.get("when")
     if when and not made.get("recorded"):
-        when = f"{when} (the file's time)"
+        when = f"{when} (modification time of the file)"
     head = {
         "kind": about.kind,
         "complete": about.complete,
@@ -85,7 +85,7 @@ def json_of(about: About) -> Any:
 def _plain(value: object) -> Any:
     """Convert a value to values that JSON supports.
 
-    Other values become texts, such as infinite numbers, which YAML supports.
+    Values that JSON does not support, such as infinite numbers, become texts.
     """
     if isinstance(value, dict):
         return {key: _plain(content) for key, content in value.items()}

@@ -47,7 +47,7 @@ def print_decode(result: "DecodeResult") -> None:
 
 
 def print_average(result: "AverageResult") -> None:
-    """Print the path of mean scores and their numbers of systems, clips and classes."""
+    """Print the path of mean scores and the numbers of systems, clips and classes."""
     print(
         f"{result.output}: the mean of {result.num_systems} systems, {result.num_clips} clips, "
         f"{len(result.labels)} classes, {result.seconds_per_frame:g} s per frame"

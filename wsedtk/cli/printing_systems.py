@@ -26,7 +26,7 @@ def balance(result: "BalanceResult", num_wanted: int) -> str:
     """
     lines = [*_balance_table(result), _PASSES, *_short_classes(result)]
     if result.num_valid < num_wanted:
-        lines.append(f"{result.num_valid} of {num_wanted} requested clips held out: {_REST}")
+        lines.append(f"{result.num_valid} of {num_wanted} requested clips are held out: {_REST}")
     return "\n".join(lines)
 
 
@@ -92,7 +92,7 @@ def extract(result: "ExtractResult") -> str:
 
 
 def train(result: "TrainResult") -> str:
-    """Return a text with the batch of the best weights, and their metric value in validation."""
+    """Return a text with the batch of the best weights and their value on the validation set."""
     return (
         f"{result.model_dir}: the best weights are those of batch {result.best.step} of "
         f"{result.history[-1].step}, validation {result.select_by} {result.best_figure:.4f}"

@@ -48,9 +48,10 @@ _SECONDS = Parameter(type=NumberList(float, "seconds"))
 def predict(options: PredictOptions) -> None:
     """Score clips, frames and 1 s segments with a trained model.
 
-    Frame scores can be large. With 527 classes and frames of 0.1 s, those of a clip of 10 s take
-    0.2 MB, those of 20,000 clips 4 GB, and those of two million clips 400 GB. --no-frames omits the
-    frame scores. With --classes, the size is proportional to the number of classes in FILE.
+    Frame scores can be large. With 527 classes and frames of 0.1 s, the frame scores of a clip of
+    10 s take 0.2 MB. The frame scores of 20,000 such clips take 4 GB, and those of two million
+    clips 400 GB. --no-frames omits the frame scores. With --classes, the size of all scores is
+    proportional to the number of classes in FILE.
 
     \b
     Example: wsedtk predict exp/linear feats/test.h5 exp/linear/test/scores.h5
@@ -124,8 +125,8 @@ def decode(options: DecodeOptions) -> None:
 def score(options: ScoreOptions, as_json: bool) -> None:
     """Evaluate decoded tags and events against the reference.
 
-    The report contains metrics of tags, segments and events, and the same metrics of baselines. The
-    report is printed, and written to report.json and report.txt in OUT_DIR.
+    The report contains metrics of tags, segments and events, and metrics of baselines. The report
+    is printed, and written to report.json and report.txt in OUT_DIR.
 
     \b
     Example: wsedtk score data/test exp/linear/test/frame \\
@@ -221,8 +222,8 @@ def average(options: AverageOptions) -> None:
     columns are onset, offset, and one column for each class.
 
     A folder contains no clip scores and no segment scores. Instead, the maxima of the frame scores
-    are used. The clip names are the table names without .tsv. If such a name has no extension, .wav
-    is added. A Y before a YouTube ID is removed.
+    are used. The clip names are the table names, without .tsv and without a Y before a YouTube ID.
+    If such a name has no extension, .wav is added.
 
     \b
     Example: wsedtk average exp/linear/test/scores.h5 exp/attention/test/scores.h5 \\
@@ -266,7 +267,7 @@ def report(options: ReportOptions) -> None:
     "--json", "as_json", is_flag=True, help="Print a list of descriptions as JSON and nothing else."
 )
 def info(options: InfoOptions, as_json: bool) -> None:
-    """Describe artefacts: how and when they were made, their inputs, and if they are complete.
+    """Describe artefacts: how and when they were made, their inputs, and whether they are complete.
 
     An artefact is a data directory, a feature file (also a shard or an unfinished file), a model
     directory, a checkpoint, a score file, an operating point, a decoded folder, a report, an

@@ -36,7 +36,7 @@ class Threshold:
     Attributes
     ----------
     value : float
-        A number from 0 to 1, or infinity. A class with the threshold infinity is never detected.
+        A number from 0 to 1, or infinite. No score reaches +inf. Every score reaches -inf.
     label : str or None
         The class. None means all classes.
     text : str
@@ -168,12 +168,12 @@ class EventFinder:
 
     @functools.cached_property
     def _columns(self) -> npt.NDArray[np.intp]:
-        """The columns of the classes to find in a score curve."""
+        """The columns of a score curve that contain the classes to find."""
         return np.array([self.point.labels.index(label) for label in self.names], np.intp)
 
     @property
     def labels(self) -> list[str]:
-        """The names of the classes to find, as the events contain them."""
+        """The names that the classes to find have in the events."""
         return list(self.names.values())
 
     @property

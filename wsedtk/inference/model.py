@@ -47,8 +47,8 @@ class Prediction:
     frame : (T, K) float32
         The score of each class in each frame.
     weight : (T, K) float32 or None
-        The weight of each frame for each class in the average that gives `clip`. Only the ratios
-        of weights are meaningful. None if the network computes no weights.
+        The weights that the network computes for each frame and class. None if the pooling function
+        does not need them.
     labels : tuple of str
         The K classes.
     seconds_per_frame : float
@@ -198,8 +198,8 @@ class Model:
         Raises
         ------
         InputError
-            If the samples do not have this shape and type, if they contain values that are not
-            finite, or if the sample rate is invalid.
+            If the samples have a wrong shape or type, if they contain values that are not finite,
+            or if the sample rate is invalid.
         """
         rate = _check_rate(sample_rate)
         mono = audio_files.resample(_mono(samples, None), rate, self.sample_rate)

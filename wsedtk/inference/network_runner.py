@@ -1,7 +1,7 @@
 """Run a network on stored features, or on features in memory.
 
-In shapes, B is the number of clips in a batch, N of all clips, T of frames, F of mel bins, S of
-segments, and K of classes.
+In shapes, B is the number of clips in a batch, N of all clips to score, T of frames, F of mel bins,
+S of segments, and K of classes.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ def load_features(store: "FeatureStore", rows: Integers) -> tuple[Tensor, Tensor
 
 
 def pick_device(name: str, option: str = "--device") -> torch.device:
-    """Return the torch device that has a name.
+    """Return the torch device with the given name.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class Runner:
 
     @property
     def batch_size(self) -> int:
-        """The number of clips in a batch. It is smaller on a CPU, to fit into the CPU's cache."""
+        """The number of clips in a batch. Small batches fit into the cache of a CPU."""
         return 16 if self.device.type == "cpu" else 64
 
     def staged(self, *tensors: OptionalTensor) -> tuple[OptionalTensor, ...]:

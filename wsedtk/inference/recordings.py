@@ -47,7 +47,7 @@ def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording
     arguments : iterable of path-like
         Files, folders, and patterns such as `night*.wav`.
     by_path : bool
-        Whether recordings with equal names are named by their paths instead.
+        If True, recordings that would have equal names are named by their paths instead.
 
     Returns
     -------
@@ -58,8 +58,7 @@ def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording
     Raises
     ------
     InputError
-        If an argument is a folder or a pattern for which no recording is found, or a folder cannot
-        be entered.
+        If a folder or a pattern gives no recordings, or if a folder cannot be entered.
     """
     found: dict[Path, Recording] = {}
     for argument in arguments:
@@ -73,7 +72,7 @@ def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording
 
 
 def _find_one(argument: str) -> list[Recording]:
-    """Return the recordings that a file, folder or pattern stands for. Raises InputError."""
+    """Return the recordings of one argument: a file, a folder or a pattern. Raises InputError."""
     path = Path(argument)
     check_reach(path)
     if os.path.isdir(path):
@@ -100,7 +99,9 @@ def stream(
     channel: int | None = None,
     remarks: list[str] | None = None,
 ) -> Generator[Floats, None, None]:
-    """Yield the samples that `audio_files.read` returns, but in blocks and in constant memory.
+    """Yield the samples of a sound file in blocks, in constant memory.
+
+    For the mean of all channels, the samples are those that `audio_files.read` returns.
 
     Parameters
     ----------

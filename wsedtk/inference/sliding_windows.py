@@ -292,7 +292,7 @@ class Detector:
                 yield source, _pieces(group)
 
     def _windows(self, sources: Iterable[Source]) -> Generator[_Window, None, None]:
-        """Yield the windows of all recordings. If one cannot be read, yield its error and go on."""
+        """Yield the windows of all recordings. If a recording cannot be read, yield the error."""
         rate = self.frontend.config.sample_rate
         for source in sources:
             try:
@@ -306,7 +306,7 @@ class Detector:
                 yield _Window(source, error=error)
 
     def _scored(self, windows: Iterator[_Window]) -> Iterator[tuple[_Window, _Scores | None]]:
-        """Yield each window with its scores, in the same order. Yield None for an error."""
+        """Yield each window with its scores. The scores are None if the window has an error."""
         while batch := list(itertools.islice(windows, self.runner.batch_size)):
             samples = [window.samples for window in batch if window.samples is not None]
             scores = iter(self._run(samples))

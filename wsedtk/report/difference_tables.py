@@ -18,7 +18,7 @@ _OVER_CLIPS = (
 )
 _OVER_SEEDS = (
     "Differences of the means over seeds. In small print: 95 % intervals over seeds and clips. "
-    "They are valid for systems that are trained again and evaluated on other, similar clips. A "
+    "They describe systems that are trained again and evaluated on other, similar clips. A "
     "difference is bold if its interval excludes 0. In the simulations of "
     "tests/evaluation/test_false_alarms.py, the intervals exclude 0 for 3 to 7 % of the pairs of "
     "equal systems with equal numbers of seeds, and for 5 to 9 % of the pairs with 3 and 10 seeds. "
@@ -34,7 +34,10 @@ def _minus(text: str) -> str:
 
 
 def _difference_cell(value: float | None, ends: Interval | None) -> Cell:
-    """Return a cell with a difference and its interval. It is bold if the interval excludes 0."""
+    """Return a cell with a difference and its interval.
+
+    The difference is bold if the interval excludes 0.
+    """
     if value is None:
         return _EMPTY
     text = _minus(f"{value:+.3f}")
@@ -100,7 +103,8 @@ def add_differences(page: Page, found: Iterable[Scored]) -> None:
         _add_over_clips(page, single)
     if (several or single) and repeated:
         pairs = "; ".join(f"{name} and {first}" for name, first in repeated.items())
-        page.add(note(f"Each pair has the same model and counts as one training run: {pairs}."))
+        text = "The systems of each pair contain the same model and count as one training run"
+        page.add(note(f"{text}: {pairs}."))
 
 
 def _add_over_clips(page: Page, groups: Sequence[Sequence[Scored]]) -> None:

@@ -94,7 +94,7 @@ def _number(value: object) -> str:
 
 
 def _network(spec: ModelSpec) -> dict[str, str]:
-    """Return the values of the template that describe the network and the front end."""
+    """Return the template values that describe the network and the front end."""
     parameters = spec.trained.get("parameters")
     seconds_per_frame = spec.trained.get("seconds_per_frame")
     size = step = hierarchy = ""
@@ -286,7 +286,7 @@ def faults(folder: PathLike, fingerprint: str | None) -> list[str]:
     Raises
     ------
     InputError
-        If a report is damaged.
+        If a report or the operating point is damaged.
     """
     folder = Path(folder)
     path = folder / "README.md"

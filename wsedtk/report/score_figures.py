@@ -22,7 +22,8 @@ from wsedtk.report.clip_pages import MAX_SYSTEMS
 from wsedtk.report.page import Cell, Page, Row, table
 from wsedtk.report.plots import Curve, Figure, Interval, Panel, Point, SystemErrors, SystemFigures
 
-# The largest number of classes with curves. Of more classes, the best and the worst are drawn.
+# The largest number of classes with curves. If more classes occur, only the best and the worst are
+# drawn.
 MOST_PANELS = 20
 NUM_WORST = 15  # number of classes in the figure of the classes with the most errors
 NUM_NAMED = 3  # number of classes that are named in a cell

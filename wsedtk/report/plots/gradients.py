@@ -1,7 +1,7 @@
 """Draw the gradients dy/dx_i of pooling functions.
 
-The gradients are from table 1 of Wang, Li & Metze (2019) and table A-1 of He, Shen & Zhang (2019).
-In shapes, T is the number of frames.
+Table 1 of Wang, Li & Metze (2019) and table A-1 of He, Shen & Zhang (2019) list these gradients. In
+shapes, T is the number of frames.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,10 @@ _WEIGHTS = np.ones(NUM_FRAMES)
 
 
 class Gradient(NamedTuple):
-    """The clip probability y, and T dy/dx (T,). For average pooling, T dy/dx is 1."""
+    """The clip probability y, and its gradient dy/dx (T,), multiplied by the number of frames T.
+
+    For average pooling, all values of the multiplied gradient are 1.
+    """
 
     y: float
     over_x: Floats
@@ -41,7 +44,7 @@ class _Line(NamedTuple):
 def example(seed: int = 0) -> Floats:
     """Return frame probabilities (T,) of a clip with one event.
 
-    The probabilities are high within the event and low outside. They contain noise.
+    The probabilities are high within the event and low outside. Noise is added to all frames.
     """
     rng = np.random.default_rng(seed)
     time = np.arange(NUM_FRAMES) + 0.5

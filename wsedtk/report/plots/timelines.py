@@ -24,7 +24,8 @@ LONG_SECONDS = 300  # in longer recordings, times are in hours, minutes and seco
 # The possible distances from one tick to the next, in seconds.
 _STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
 _SECONDS_A_DAY = 86400
-# Characters of the name of a system. If a name is longer, all systems are numbered instead.
+# The maximum length of the names of systems in characters. If a name is longer, the figure shows
+# numbers beside the events instead of the names.
 LONGEST_NAME = 24
 
 Tints = Mapping[int, str]  # the colour of each class that is drawn
@@ -58,7 +59,7 @@ class Track:
     found : sequence of (onset, offset, class)
         The detected events: onset and offset in seconds, and the index of the class.
     weights : (T, K) float, optional
-        Attention weights. For each class, only the ratios of the weights are drawn.
+        Attention weights. They are drawn relative to the largest weight of the class.
     """
 
     name: str
@@ -139,7 +140,7 @@ def _draw_events(axes: Axes, rows: Sequence[_Row], labels: Sequence[str], tints:
 
 
 class _Shown(NamedTuple):
-    """The indices of the drawn classes, ascending, and the number of omitted classes."""
+    """The indices of the drawn classes, ascending, and the number of other classes with events."""
 
     classes: list[int]
     num_left_out: int
@@ -192,8 +193,8 @@ def timelines(
 
     The first panel shows the spectrogram, if it is given. For each system, one panel shows the
     frame probabilities and the thresholds (dotted), and another one the attention weights, if there
-    are any. The last panel shows the events. If there are too many classes, those with the shortest
-    events are left out, see `_choose_classes`.
+    are any. The last panel shows the events. If there are too many classes, some of them are left
+    out (see `_choose_classes`).
 
     Parameters
     ----------
