@@ -174,7 +174,7 @@ def cut(blocks: Iterable[Floats], length: int, step: int, unit: int) -> Iterator
     length : int
         The length of a window in output frames.
     step : int
-        The distance from the start of a window to the start of the next one, in output frames.
+        The distance from the start of a window to the start of the next window, in output frames.
     unit : int
         The length of an output frame in samples.
 
@@ -249,7 +249,7 @@ class Detector:
         The distance between successive output frames, and between successive feature frames.
     window_frames, step_frames : int
         The length of a window, and the distance from the start of a window to the start of the
-        next one, in output frames.
+        next window, in output frames.
 
     Raises
     ------

@@ -38,8 +38,8 @@ def sources_of(found: Iterable[tuple[Path, str]], *, each_channel: bool) -> Sour
         The path and the name of each recording. A file that is not a sound file becomes a source
         too. It causes an error when it is read.
     each_channel : bool
-        Whether each channel is one source. If False, each recording is one source, the mean of its
-        channels.
+        Whether each channel is one source. If False, each recording is one source, which is the
+        mean of its channels.
     """
     sources: list[Source] = []
     total: float | None = 0.0

@@ -100,7 +100,7 @@ class Page:
         self.parts.append(Markup(html))
 
     def section(self, title: str) -> None:
-        """Begin a section. The list at the top of the page gets a link to it."""
+        """Begin a section. The list at the top of the page gets a link to the section."""
         self._sections.append(title)
         self.add(part("section", number=len(self._sections), title=title))
 

@@ -87,7 +87,7 @@ def training_curves(history: Mapping[str, Sequence[float]], title: str) -> Figur
 def precision_recall(
     panels: Sequence[Panel], systems: Sequence[str], marks: Sequence[str] = ()
 ) -> Figure:
-    """Draw precision over recall, one panel per class and one colour per system.
+    """Draw precision over recall, in one panel per class and with one colour per system.
 
     Parameters
     ----------
