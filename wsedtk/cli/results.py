@@ -187,8 +187,8 @@ def detect(options: DetectOptions) -> None:
     FLAC, Ogg, MP3, m4a, mp4, webm and others. Without --output and --output-dir, events are
     printed.
 
-    The network processes windows that are as long as its training clips. The windows overlap by
-    half. The central parts of the windows form one score curve. The events are decoded from this
+    The network processes windows that are as long as its longest training clip. The windows overlap
+    by half. The central parts of the windows form one score curve. The events are decoded from this
     curve with frame thresholds and filters, as in `decode --mode frame`.
 
     \b

@@ -234,9 +234,9 @@ class Model:
         """Find the events in a recording of any length.
 
         The steps are those of `wsedtk detect`. The network processes windows that overlap by half.
-        The windows are as long as the longest training clip. A long file is read in parts, so it
-        requires no more memory than a short one. If a file has faults but can be used, the logger
-        `wsedtk.inference.model` logs the faults as warnings.
+        The windows are as long as the longest training clip, including its padding. A long file is
+        read in parts, so it requires no more memory than a short file. If a file has faults but can
+        be used, the logger `wsedtk.inference.model` logs the faults as warnings.
 
         Parameters
         ----------

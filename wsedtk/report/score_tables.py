@@ -54,7 +54,10 @@ def legend(found: Sequence[Scored]) -> list[str]:
 
 
 def comparison(found: Sequence[Scored]) -> Markup:
-    """Return the first table. It lists all evaluated folders, then the baselines of each set."""
+    """Return the first table. It lists all evaluated folders, then the baselines of sets.
+
+    Baselines are listed for the sets whose events were evaluated.
+    """
     shown, rows = page_columns(found), []
     for one in found:
         clips = one.report["clips"]
