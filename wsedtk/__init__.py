@@ -1,6 +1,6 @@
 """wsedtk: weakly supervised sound event detection, from recordings to evaluated events.
 
-From Python:
+Examples:
 
     model = wsedtk.load_model("exp/linear")
     prediction = model.predict(samples, sample_rate)
@@ -9,8 +9,8 @@ From Python:
     data = wsedtk.read_data("data/test")
     result = wsedtk.train(wsedtk.TrainOptions("data/fit", "data/valid", "exp/new", "train.h5"))
 
-Each name is imported when it is first used, so that `import wsedtk` is fast. `help()` of each name
-describes it.
+Each name is imported when it is first used, so that `import wsedtk` is fast. Use `help` to read the
+description of a name, for example `help(wsedtk.load_model)`.
 """
 
 import importlib
@@ -69,7 +69,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _PLACES[name].partition(":")
     found: object = getattr(importlib.import_module(module), attribute)
-    globals()[name] = found  # later look-ups skip this function
+    globals()[name] = found  # later uses of the name do not call this function
     return found
 
 

@@ -1,4 +1,4 @@
-"""`python -m wsedtk` is `wsedtk`."""
+"""Run the command line with `python -m wsedtk`."""
 
 from wsedtk.cli.main import main
 

@@ -81,7 +81,7 @@ def test_the_verbs_are_listed(run):
         (["extract", "a", "b", "c"], "unexpected extra argument"),
         (
             ["tune", "a", "b", "c", "--median-seconds", "1,x"],
-            "'1,x': expected seconds, one or several with commas between them",
+            "'1,x': expected seconds: numbers of at least 0, with commas between them",
         ),
         *(
             (["tune", "a", "b", "c", "--min-seconds", text], f"'{text}': expected seconds")

@@ -128,7 +128,7 @@ def test_the_record_does_not_depend_on_them(run, small_set, tmp_path):
 )
 def test_not_both(run, arguments):
     result = run(*arguments)
-    assert result.exit_code == 2 and "--quiet and --verbose: give one of them" in result.stderr
+    assert result.exit_code == 2 and "--quiet and --verbose: give only one of them" in result.stderr
 
 
 @pytest.mark.parametrize(

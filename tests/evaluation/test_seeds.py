@@ -318,7 +318,7 @@ def test_the_page_gives_no_interval_over_two_seeds(exp):
 def test_the_page_explains_single_trainings(exp):
     found = sections(exp / "net_linear.seed0", exp / "net_max.seed0")
     assert list(found) == ["Differences"] and " to " in found["Differences"]
-    assert "They compare these trained networks" in found["Differences"]
+    assert "The intervals compare these trained networks" in found["Differences"]
     assert "train each system with at least 3 seeds" in found["Differences"]
     assert sections(exp / "net_linear.seed0") == {}
 

@@ -74,7 +74,7 @@ def test_a_prediction_is_that_of_extract_and_predict(
         np.testing.assert_array_equal(prediction.weight, scores.frames(0, "weight"))
     assert prediction.labels == found.labels == tuple(scores.labels)
     assert prediction.seconds_per_frame == found.seconds_per_frame == scores.seconds_per_frame
-    assert found.sample_rate == RATE and "2 classes, 0.1 s a frame" in repr(found)
+    assert found.sample_rate == RATE and "2 classes, 0.1 s per frame" in repr(found)
 
 
 @pytest.mark.parametrize("rate, channels", [(RATE, 1), (22050, 2)])
@@ -133,7 +133,7 @@ def test_a_saved_model_is_the_same(model, folder, tmp_path):
     assert contents(tmp_path / "copy") == contents(folder)
     again, samples = load_model(tmp_path / "copy", "cpu"), tones(3)
     assert again.detect(samples, RATE, threshold=0.5) == model.detect(samples, RATE, threshold=0.5)
-    with pytest.raises(InputError, match="holds a model, or the training of one"):
+    with pytest.raises(InputError, match="already contains a model or a training run"):
         model.save(tmp_path / "copy")
 
 
@@ -195,7 +195,7 @@ def test_files_at_fault(model, tmp_path):
     write_sound(tmp_path / "a.wav")
     for arguments, message in (
         ((tmp_path / "b.wav",), "b.wav: no such file"),
-        ((tmp_path / "a.wav", RATE), "sample_rate: .* which has its own"),
+        ((tmp_path / "a.wav", RATE), "sample_rate: .* which gives its sample rate"),
     ):
         with pytest.raises(InputError, match=message):
             model.detect(*arguments)

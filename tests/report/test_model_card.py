@@ -206,7 +206,7 @@ def test_other_readmes_are_not_changed(model, content, capsys):
     (model / "README.md").write_bytes(content)
     model_card.refresh(model)
     assert (model / "README.md").read_bytes() == content
-    assert "README.md: was not written by wsedtk, and is left as it is" in capsys.readouterr().err
+    assert "README.md: was not written by wsedtk and is not changed" in capsys.readouterr().err
 
 
 def test_no_card_without_a_model(tmp_path):

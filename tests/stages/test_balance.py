@@ -146,7 +146,7 @@ def test_the_folders(run, folder, tmp_path):
         ["clips", "20", "14", "6"],
     ]
     assert lines[-1][0].startswith(
-        "passes: how often balanced minibatches go through a class's clips"
+        "passes: how often balanced minibatches use each clip of a class"
     )
 
 
@@ -203,7 +203,7 @@ def test_classes_that_cannot_give_more_are_named(run, folder, tmp_path):
     rows, told, _ = printed(run, data, tmp_path, 13)
     assert rows == {"rare, é": ["6", "3", "3", "8.0"], "common": ["34", "24", "10", "1.0"]}
     assert told == [
-        "rare, é: 3 held out (others: up to 10); at least half of its 6 clips stay for training"
+        "rare, é: 3 held out (other classes: up to 10); at least half of its 6 clips stay for training"
     ]
 
 
@@ -224,9 +224,9 @@ def test_classes_of_too_few_sources_are_named(run, tmp_path):
     rows, told, _ = printed(run, data, tmp_path, 35)
     assert [rows[label][2] for label in ("one", "two", "any")] == ["0", "10", "25"]
     assert told == [
-        "one: 0 held out (others: up to 25); all its 50 clips are of one source",
-        "two: 10 held out (others: up to 25); the sources of its 50 clips stay whole, and half of "
-        "each class stays to fit on",
+        "one: 0 held out (other classes: up to 25); all of its 50 clips are from one source",
+        "two: 10 held out (other classes: up to 25); the sources of its 50 clips are not split, "
+        "and at least half of the clips of each class stay for training",
     ]
 
 
@@ -255,7 +255,7 @@ def test_fewer_than_asked_for_is_reported(run, folder, tmp_path):
     result = run("balance", plain(folder), tmp_path / "fit", tmp_path / "valid", "--num-valid", 15)
     assert (
         result.exit_code == 0
-        and "10 of the 15 clips asked for: sources are not split, and half of each class stays"
+        and "10 of 15 requested clips are held out: sources are not split, and at least half of"
         in result.stdout
     )
 

@@ -394,7 +394,7 @@ def test_files_folders_and_patterns(model, run, sounds, monkeypatch):
         assert result.exit_code == 0, result.stderr
         assert {row[0] for row in rows(result.stdout)} == names
     for argument, message in (
-        ("*.mp3", "no file has such a name"),
+        ("*.mp3", "no file matches this pattern"),
         ("nothing.wav", "nothing.wav: no such file"),
     ):
         result = run("detect", model, argument)
@@ -565,7 +565,7 @@ def test_a_model_without_an_operating_point_needs_a_threshold(model, run, sounds
     result = run("detect", bare, sounds)
     assert (
         result.exit_code == 1
-        and "without it give one threshold for all classes, --threshold 0.5" in result.stderr
+        and "give one threshold for all classes, such as --threshold 0.5" in result.stderr
     )
     assert rows(run("detect", bare, sounds, "--threshold", "0.5").stdout)
 
@@ -725,7 +725,8 @@ def test_a_model_with_a_wrong_clip_duration(model, run, sounds, tmp_path, second
     result = run("detect", tmp_path / "odd", sounds)
     assert (
         result.exit_code == 1
-        and "model.yaml: trained: clip_seconds: expected seconds above 0" in result.stderr
+        and "model.yaml: trained: clip_seconds: expected a number of seconds above 0"
+        in result.stderr
     )
 
 
@@ -836,7 +837,9 @@ def test_headers_that_make_results_unreliable(model, run, tmp_path):
     soundfile.write(tmp_path / "low.wav", tones(4, 8000), 8000)
     result = run("detect", model, tmp_path)
     assert result.exit_code == 0 and "cut.wav: breaks off after 20 of 40 s" in result.stderr
-    assert "low.wav: the sample rate is 8000 Hz, so there is nothing above 4000 Hz" in result.stderr
+    assert (
+        "low.wav: the sample rate is 8000 Hz, so the recording has no frequencies" in result.stderr
+    )
 
 
 @pytest.mark.parametrize("option", ["--output", "--output-dir", "--scores", "--plot"])

@@ -144,7 +144,7 @@ def test_two_processes_reproduce_the_curve_of_one(lasting, tmp_path, run, severa
     result = several(2, tmp_path / "two", *more, data=lasting)
     assert result.returncode == 0, result.stderr
     assert (
-        result.stdout.count("the model is batch") == 1
+        result.stdout.count("the best weights are those of batch") == 1
         and result.stderr.count("checkpoint 2 of 3: ") == 1
     )
     np.testing.assert_allclose(history(tmp_path / "two"), history(tmp_path / "one"), rtol=1e-6)
@@ -394,6 +394,6 @@ def test_other_verbs_run_in_one_process(run, monkeypatch, tmp_path):
     result = run("tune", tmp_path / "s.h5", tmp_path, tmp_path / "o.yaml")
     assert (
         result.exit_code == 1
-        and "tune: runs in one process, torchrun started 2; only train takes several"
+        and "tune: runs in one process, but torchrun started 2 processes; run it without torchrun"
         in result.stderr
     )

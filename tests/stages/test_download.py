@@ -183,7 +183,7 @@ def test_clips_are_fetched_once(fetch, stand_in, tmp_path):
     result = fetch(one, two, audio)
     assert (
         result.exit_code == 0
-        and result.stdout == f"{audio}: 6 clips: 0 there, 6 fetched, 0 dead, 0 to retry\n"
+        and result.stdout == f"{audio}: 6 clips: 0 existed, 6 fetched, 0 dead, 0 to retry\n"
     )
     assert sounds(audio) == sorted(
         [*(f"Y{video}_30.000_31.000.wav" for video in IDS), "Yzyxwvutsrqp_0.000_2.500.wav"]
@@ -200,7 +200,7 @@ def test_clips_are_fetched_once(fetch, stand_in, tmp_path):
     assert stand_in.asked() == sorted([*IDS, "zyxwvutsrqp"])
     result = fetch(one, two, audio)
     assert (
-        result.exit_code == 0 and "6 there, 0 fetched" in result.stdout and stand_in.asked() == []
+        result.exit_code == 0 and "6 existed, 0 fetched" in result.stdout and stand_in.asked() == []
     )
     assert failures(audio) == {}
 
@@ -218,7 +218,7 @@ def test_existing_clips_are_not_requested(fetch, stand_in, tmp_path):
         (audio / name).parent.mkdir(parents=True, exist_ok=True)
         (audio / name).touch()
     result = fetch(make_set(tmp_path / "set", videos), audio, "--limit-rate", "500K")
-    assert result.exit_code == 0 and "4 there, 2 fetched" in result.stdout
+    assert result.exit_code == 0 and "4 existed, 2 fetched" in result.stdout
     assert all("500K" in argv for argv in stand_in.log("argv")) and stand_in.asked() == videos[4:]
 
 
@@ -251,7 +251,7 @@ def test_dead_videos_are_not_requested_twice(fetch, stand_in, tmp_path):
     result = fetch(one, two, audio)
     assert (
         result.exit_code == 0
-        and "6 clips: 3 there, 0 fetched, 3 dead" in result.stdout
+        and "6 clips: 3 existed, 0 fetched, 3 dead" in result.stdout
         and stand_in.asked() == []
     )
     assert sorted((audio / "failures.tsv").read_text().splitlines()[1:]) == sorted(
@@ -259,10 +259,10 @@ def test_dead_videos_are_not_requested_twice(fetch, stand_in, tmp_path):
     )
     stand_in.behave({IDS[0]: ("fail", "HTTP Error 429")})
     result = fetch(one, two, audio, "--retry-dead")
-    assert result.exit_code == 75 and "3 there, 0 fetched, 0 dead, 3 to retry" in result.stdout
+    assert result.exit_code == 75 and "3 existed, 0 fetched, 0 dead, 3 to retry" in result.stdout
     stand_in.behave({})
     result = fetch(one, audio)
-    assert result.exit_code == 0 and "3 there, 2 fetched, 0 dead" in result.stdout
+    assert result.exit_code == 0 and "3 existed, 2 fetched, 0 dead" in result.stdout
 
 
 COOKIES = (
@@ -431,7 +431,7 @@ def test_an_address_that_is_partly_blocked_leaves_no_video_dead(
     assert len(stand_in.log("start")) == 5  # none is requested again
     stand_in.behave({videos[1]: ("fail", "Video unavailable")})
     result = fetch(data, audio, "--jobs", 1)
-    assert result.exit_code == 0 and "2 there, 2 fetched, 1 dead" in result.stdout
+    assert result.exit_code == 0 and "2 existed, 2 fetched, 1 dead" in result.stdout
 
 
 def test_videos_with_an_age_limit_are_requested_again(fetch, stand_in, tmp_path):
@@ -446,7 +446,7 @@ def test_videos_with_an_age_limit_are_requested_again(fetch, stand_in, tmp_path)
     assert failures(audio)[videos[0]] == ("retry", reason)
     stand_in.behave({})
     result = fetch(data, audio)
-    assert result.exit_code == 0 and "1 there, 14 fetched, 0 dead" in result.stdout
+    assert result.exit_code == 0 and "1 existed, 14 fetched, 0 dead" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -517,7 +517,7 @@ def test_a_failure_may_pass(fetch, stand_in, tmp_path):
     stand_in.asked()
     stand_in.behave({})
     result = fetch(data, audio)
-    assert result.exit_code == 0 and "2 there, 5 fetched, 0 dead, 0 to retry" in result.stdout
+    assert result.exit_code == 0 and "2 existed, 5 fetched, 0 dead, 0 to retry" in result.stdout
     assert stand_in.asked() == videos[:5] and failures(audio) == {} and len(sounds(audio)) == 7
 
 
@@ -798,7 +798,8 @@ def test_stop_and_resume(fetch, stand_in, tmp_path, number):
             and "Traceback" not in stderr
         )
         assert (
-            "8 clips: 0 there, 2 fetched, 1 dead, 5 to retry" in stdout and len(sounds(audio)) == 2
+            "8 clips: 0 existed, 2 fetched, 1 dead, 5 to retry" in stdout
+            and len(sounds(audio)) == 2
         )
         assert all(gone(pid) for pid in stand_in.log("pid") + stand_in.log("child"))
     assert failures(audio) == {videos[0]: ("dead", f"[youtube] {videos[0]}: Private video")}
@@ -807,7 +808,8 @@ def test_stop_and_resume(fetch, stand_in, tmp_path, number):
     stand_in.behave({})
     result = fetch(data, audio)
     assert (
-        result.exit_code == 0 and "8 clips: 2 there, 5 fetched, 1 dead, 0 to retry" in result.stdout
+        result.exit_code == 0
+        and "8 clips: 2 existed, 5 fetched, 1 dead, 0 to retry" in result.stdout
     )
     assert stand_in.asked() == videos[3:] and len(sounds(audio)) == 7
 
@@ -823,7 +825,7 @@ def test_the_challenges_own_clips(fetch, stand_in, real_data, tmp_path):
     result = fetch(data, audio, "--jobs", "8")
     assert (
         result.exit_code == 75
-        and f"{len(names)} clips: 0 there, 48 fetched, 1 dead, 1 to retry" in result.stdout
+        and f"{len(names)} clips: 0 existed, 48 fetched, 1 dead, 1 to retry" in result.stdout
     )
     assert names[0].startswith("-") and sounds(audio) == sorted(
         f"Y{n}" for n in names if n not in (names[7], names[11])

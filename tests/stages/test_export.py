@@ -135,7 +135,7 @@ def test_metadata_of_the_file(model, tmp_path, run):
     output = tmp_path / "folder & co" / "a b.onnx"
     result = run("export", "--", model, output)
     assert re.search(
-        r"/a b.onnx: clip, frame of 2 classes, \d\.\d MB; onnxruntime's scores differ from torch's by at most \d\.\de-0[5-9] "
+        r"/a b.onnx: clip, frame of 2 classes, \d\.\d MB; the scores of onnxruntime and torch differ by at most \d\.\de-0[5-9] "
         r"on noise\n$",
         result.stdout,
     )

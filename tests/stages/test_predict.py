@@ -55,7 +55,7 @@ def test_scores_are_those_of_the_network(corpus, tmp_path, run, pooling):
     result = run(
         "predict", model, corpus / "fit.h5", tmp_path / "s.h5", "--precise", "--device", "cpu"
     )
-    assert "12 clips, 2 classes, 0.1 s a frame" in result.stdout
+    assert "12 clips, 2 classes, 0.1 s per frame" in result.stdout
     spec, network, fingerprint = checkpoint.load_model(model)
     scores, store = ScoreFile(tmp_path / "s.h5"), FeatureStore([corpus / "fit.h5"])
     assert scores.attributes["model"] == fingerprint and scores.labels == LABELS

@@ -73,7 +73,7 @@ def test_features_that_are_not_finite_are_named(corpus, tmp_path, run):
     )
     assert (
         result.exit_code == 1
-        and "the features of 04.wav hold numbers that are not finite; extract them again"
+        and "the features of 04.wav contain numbers that are not finite; extract them again"
         in result.stderr
     )
 

@@ -230,7 +230,7 @@ def test_a_common_threshold_is_the_best_of_those_that_all_classes_share(
             folder, criterion, list(itertools.product(*grid.values())), common=True
         )
         assert float(
-            re.search(r"F1 of the frame decisions, as .*: ([\d.]+)", printed).group(1)
+            re.search(r"F1 with the frame thresholds, counted in .*: ([\d.]+)", printed).group(1)
         ) == pytest.approx(best, abs=5e-5)
         if criterion == "segments":
             assert report["segment"]["f1"] == pytest.approx(best, abs=1e-9)
@@ -251,7 +251,9 @@ def test_a_common_threshold_is_not_better_than_one_per_class(run, tmp_path):
         )
         assert result.exit_code == 0, result.stderr
         printed[len(options)] = float(
-            re.search(r"F1 of the frame decisions, as .*: ([\d.]+)", result.stdout).group(1)
+            re.search(
+                r"F1 with the frame thresholds, counted in .*: ([\d.]+)", result.stdout
+            ).group(1)
         )
     point = operating_point.read(folder / "point.yaml")
     assert (
@@ -268,9 +270,9 @@ def test_the_frame_f1_that_is_printed_is_the_one_decoded(run, tmp_path, capsys, 
         folder = make_world(tmp_path / str(seed), seed, num_clips=6)
         tune_to(folder, criterion=criterion, gate_by_tags=gate)
         printed = float(
-            re.search(r"F1 of the frame decisions, as .*: ([\d.]+)", capsys.readouterr().out).group(
-                1
-            )
+            re.search(
+                r"F1 with the frame thresholds, counted in .*: ([\d.]+)", capsys.readouterr().out
+            ).group(1)
         )
         report, decoded, truth = decode_and_score(run, folder, "--mode", "frame")
         if gate:
@@ -604,9 +606,10 @@ def test_a_target_that_cannot_be_met_names_the_best(run, tmp_path):
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert "Car 2 1.000 1.000 0.00" in lines and "precision=0.9 in clips, 0.01 hours:" in lines
     assert (
-        "Never <b> 1 - 0.000 0.00 never predicted, at best precision 0.250, recall 1.000, 270.00 false alarms an hour"
+        "Never <b> 1 - 0.000 0.00 never predicted: at best precision 0.250, recall 1.000, "
+        "270.00 false alarms per hour"
     ) in lines
-    assert "Absent 0 - 0.000 0.00 never predicted, no threshold gives a true positive" in lines
+    assert "Absent 0 - 0.000 0.00 never predicted: no threshold gives a true positive" in lines
     assert "3 classes have fewer than 30 positive clips, so " in result.stderr
     assert "other audio may be higher or lower: Absent (0), Never <b> (1), Car (2)" in result.stderr
 
@@ -644,10 +647,10 @@ def test_a_target_for_many_classes_is_summed_up(run, tmp_path):
         "precision=0.9",
     )
     assert (
-        "precision=0.9 in clips: met for 48 of 50 classes, the others are never predicted: class 48 (at best 0.5), "
+        "precision=0.9 in clips: met for 48 of 50 classes; the other classes are never predicted: class 48 (at best 0.5), "
         in result.stdout
     )
-    assert "thresholds of 50 classes; 2 are never predicted" in result.stdout
+    assert "thresholds of 50 classes; 2 of these classes are never predicted" in result.stdout
 
 
 @pytest.mark.parametrize(

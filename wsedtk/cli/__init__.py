@@ -1,4 +1,5 @@
-"""The command line: it turns arguments into options, calls a stage, and prints its result.
+"""Run the command line: convert arguments to options, call a stage, and print its result.
 
-It may import every folder. The commands are in `corpora.py`, `systems.py` and `results.py`.
+This package may import all other packages. The commands are in `corpora.py`, `systems.py` and
+`results.py`.
 """

@@ -1,4 +1,4 @@
-"""The group of all commands, and the decorator that makes a function a command."""
+"""Define the group of all commands, and the decorator that makes a function a command."""
 
 import contextlib
 import importlib
@@ -32,9 +32,9 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "sho
 
 
 def _note_verbosity(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
-    """Note --quiet or --verbose, which are options of the group and of each command."""
+    """Store --quiet or --verbose in the context. The group and each command have both options."""
     if value and ctx.meta.setdefault(_VERBOSITY, parameter.name) != parameter.name:
-        raise click.UsageError("--quiet and --verbose: give one of them")
+        raise click.UsageError("--quiet and --verbose: give only one of them")
 
 
 _VERBOSITY = "wsedtk.how"  # the key in the metadata of click's context
@@ -51,7 +51,7 @@ VERBOSITY_OPTIONS = (
         is_flag=True,
         expose_value=False,
         callback=_note_verbosity,
-        help="Print also options, inputs, outputs, time and memory.",
+        help="Also print details: options, inputs, outputs, time and memory.",
     ),
 )
 
@@ -60,8 +60,8 @@ VERBOSITY_OPTIONS = (
 def _with_verbosity(ctx: click.Context, options: Values, outputs: Sequence[str]) -> Iterator[None]:
     """Apply --quiet and --verbose within the block.
 
-    --quiet suppresses all output except the result, warnings and errors. The printed text is the
-    result if the command has no output file, if it is JSON, and in a dry run.
+    --quiet suppresses all output except the result, warnings and errors. The text on standard
+    output is the result if the command writes no output file, if the text is JSON, or in a dry run.
     """
     from wsedtk.cli import messages
 
@@ -83,7 +83,7 @@ def _with_verbosity(ctx: click.Context, options: Values, outputs: Sequence[str])
 
 @contextlib.contextmanager
 def _details(ctx: click.Context, options: Values, outputs: Sequence[str]) -> Iterator[None]:
-    """Print what --verbose adds: options, inputs, time and memory."""
+    """Print details for --verbose: options, inputs, time, memory, and where an error was raised."""
     from wsedtk.core import provenance
 
     record, started = provenance.describe(ctx.command_path, options, outputs), time.monotonic()
@@ -110,7 +110,7 @@ def _details(ctx: click.Context, options: Values, outputs: Sequence[str]) -> Ite
 def verb(
     group: click.Group, name: str, options_class: type | None = None, /, **changes: Parameter
 ) -> Callable[[Callable[..., None]], click.Command]:
-    """Return a decorator that makes a function a command of a group, see `make_command`."""
+    """Return a decorator that makes a function a command of a group. See `make_command`."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
         command = make_command(name, options_class, **changes)(function)
@@ -125,20 +125,21 @@ def make_command(
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Return a decorator that makes a function a command.
 
-    The command has --quiet and --verbose, and a parameter for each field of the options' class. It
-    checks its outputs, removes what an interrupted run left of them, writes the record that is
-    asked for, and suggests similar names for choices and inputs that do not exist.
+    The command has the options --quiet and --verbose, and one parameter for each field of
+    `options_class`. The command checks its inputs and outputs, removes incomplete outputs of
+    interrupted runs, and writes a record if --record is given. If a choice or an input does not
+    exist, the error message suggests a similar name.
 
     Parameters
     ----------
     name : str
         The name of the command.
     options_class : type, optional
-        The dataclass of the stage's options. The function gets an instance as its first argument,
-        and the values of its own click parameters by name. If `options_class` is None, the function
-        gets only the values of these parameters.
+        The dataclass of the options of a stage. The function gets an instance as its first
+        argument, and the values of the parameters of click's decorators as keyword arguments. If
+        `options_class` is None, the function gets only these keyword arguments.
     **changes : Parameter
-        What differs from `wsedtk.cli.options`, by field.
+        Changes of the parameters of single fields. The keywords are the names of the fields.
     """
     made = {} if options_class is None else parameters(options_class, changes)
 
@@ -148,8 +149,8 @@ def make_command(
             rank, size = rank_and_size()
             if size > 1 and name != "train":
                 raise InputError(
-                    f"{name}: runs in one process, torchrun started {size}; only train takes "
-                    "several"
+                    f"{name}: runs in one process, but torchrun started {size} processes; run it "
+                    "without torchrun"
                 )
             outputs = [
                 str(parameter.name) for parameter in ctx.command.params if parameter.type is OUT
@@ -179,7 +180,7 @@ def make_command(
 
 
 def _prepare(ctx: click.Context, values: dict[str, Any], outputs: list[str]) -> None:
-    """Check the outputs and inputs of a command, remove incomplete files, and write its record."""
+    """Check the inputs and outputs of a command, remove incomplete files, and write the record."""
     check_outputs(ctx.command, values)
     check_inputs(ctx.command, values)
     for name in outputs:
@@ -193,30 +194,31 @@ def _prepare(ctx: click.Context, values: dict[str, Any], outputs: list[str]) -> 
 
 
 def while_importing() -> contextlib.AbstractContextManager[None]:
-    """Return a context in which signals end the command at once.
+    """Return a context in which signals end the command immediately.
 
-    While modules are imported, an exception can get lost, and there is nothing to save.
+    Outside this context, a signal raises an exception. This exception can get lost while modules
+    are imported. At that time, the command has no results that must be saved.
     """
     return signals.handled(_leave)
 
 
 def stage(name: str) -> ModuleType:
-    """Import a stage."""
+    """Import the module of a stage."""
     with while_importing():
         return importlib.import_module(f"wsedtk.stages.{name}")
 
 
 def print_stopped(number: int) -> None:
-    """Print, in the first process, that a signal stopped the command."""
+    """Print that a signal stopped the command. Only the process with rank 0 prints."""
     if rank_and_size()[0] == 0:
         print(
-            f"wsedtk: stopped by {signal.Signals(number).name}; give the same command again",
+            f"wsedtk: stopped by {signal.Signals(number).name}; run the same command again",
             file=sys.stderr,
         )
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """End the process at once."""
+    """End the process immediately."""
     print_stopped(number)
     os._exit(75)
 
@@ -232,8 +234,8 @@ def _leave(number: int, frame: FrameType | None) -> None:
 def cli(ctx: click.Context, record: Path | None) -> None:
     """Weakly supervised sound event detection: train on clip tags, detect events with times.
 
-    Each command reads files and writes files that the next one reads. `bash recipes/mini/run.sh`
-    runs all stages.
+    Each command writes files that the next command reads. `bash recipes/mini/run.sh` runs all
+    stages.
     """
     logging.basicConfig(
         level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr

@@ -1,4 +1,4 @@
-"""Commands that make and check data directories."""
+"""Define the commands that make and check data directories."""
 
 import dataclasses
 import inspect
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 
 class CorporaGroup(click.Group):
-    """The commands of the registered corpora, and of user-defined ones (`package.module:function`).
+    """The group of the commands of corpora.
 
-    Corpora are imported when a command is looked up.
+    A corpus is registered or user-defined (`package.module:function`). Corpora are imported when
+    click needs a command or the list of commands.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -63,7 +64,7 @@ def _command(name: str) -> click.Command:
 
 
 def _help(docstring: str) -> str:
-    """Return the help of a command from a NumPy docstring: its text, and its examples."""
+    """Return the help of a command: the text and the examples of a NumPy docstring."""
     text, *sections = re.split(r"\n+^(\w+)\n-+\n", docstring, flags=re.M)
     examples = dict(zip(sections[::2], sections[1::2])).get("Examples")
     if examples is None:
@@ -74,9 +75,9 @@ def _help(docstring: str) -> str:
 
 @cli.group(cls=CorporaGroup, params=list(VERBOSITY_OPTIONS))
 def prepare() -> None:
-    """Turn the metadata and audio of a corpus into data directories.
+    """Convert the metadata and audio of a corpus to data directories.
 
-    The corpus may also be a user-defined function: package.module:function.
+    The command may also be a user-defined function: package.module:function.
     """
 
 
@@ -91,12 +92,13 @@ def prepare() -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Print the command lines and stop.")
 def download(options: DownloadOptions, dry_run: bool) -> None:
-    """Fetch the audio of YouTube excerpts with yt-dlp and ffmpeg.
+    """Download the audio of YouTube excerpts with yt-dlp and ffmpeg.
 
-    The clips are named <ID>_<start>_<end>.wav. Clips that exist in AUDIO_DIR, at any depth, are not
-    fetched again, so an interrupted download can be resumed. Clips that cannot be fetched are
-    listed in AUDIO_DIR/failures.tsv. Those with the status `retry` are tried again by the next run,
-    those with the status `dead` are not. The exit status is 75 if there are clips to retry.
+    The clips are named <ID>_<start>_<end>.wav. Clips that exist in AUDIO_DIR or its subfolders are
+    not downloaded again, so an interrupted download can be resumed. Clips that could not be
+    downloaded are listed in AUDIO_DIR/failures.tsv. The next run tries clips with the status
+    `retry` again, but not clips with the status `dead`. The exit status is 75 if there are clips to
+    retry.
 
     \b
     Example: wsedtk download dcase/train dcase/test dcase/eval dcase/audio --jobs 2
@@ -126,20 +128,22 @@ def download(options: DownloadOptions, dry_run: bool) -> None:
     jobs=Parameter(minimum=1),
 )
 def validate(options: ValidateOptions) -> None:
-    """List all faults of data directories at once, and the clips, groups and recordings they share.
+    """List all faults of data directories.
 
-    A group is a source, such as a site, whose clips must not be in two sets. The column `group` of
-    clips.tsv gives it. A recording is the source of clips that were cut from it, as their names
-    indicate.
+    The list includes clips, groups and recordings that occur in several of the data directories. A
+    group is a source, such as a site, whose clips must not be in two sets. The column `group` of
+    clips.tsv contains the group of each clip. A recording is the sound from which clips were cut.
+    The names of the clips indicate their recording.
 
-    Errors are faults that no later stage can handle. The exit status is 1 if there are any.
-    Warnings are faults that stages can handle: events of length zero or beyond their clip, classes
-    without clips, clips of two sets.
+    Errors are faults that later stages cannot handle. If there are errors, the exit status is 1.
+    Warnings are faults that later stages can handle, such as events of length zero, events beyond
+    the end of their clip, classes without clips, and clips that are in two sets.
 
-    With --audio, missing, unreadable, empty and non-finite files are errors. There are warnings of
-    silence (all samples are equal), clipping (0.1 % of the samples at full scale), levels beyond
-    twice full scale, sample rates that are unusual in the set or below 16 kHz, durations that
-    differ by 0.1 s from clips.tsv or are below 0.1 s, and clips that sound exactly alike.
+    With --audio, sound files are also checked. Files that are missing, unreadable or empty, or that
+    contain samples that are not finite, are errors. There are warnings about silence (all samples
+    are equal), clipping (at least 0.1 % of the samples at full scale), peaks above twice full
+    scale, sample rates that are unusual in the set or below 16 kHz, durations that differ by more
+    than 0.1 s from clips.tsv or are below 0.1 s, and clips with identical audio.
 
     \b
     Example: wsedtk validate --audio data/train data/test --jobs 2

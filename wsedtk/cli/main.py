@@ -1,4 +1,4 @@
-"""The command line. Slow imports are inside the commands, so that `wsedtk --help` is fast."""
+"""Run the command line. Slow imports are inside the commands, so that `wsedtk --help` is fast."""
 
 import contextlib
 import errno
@@ -7,7 +7,7 @@ import signal
 import sys
 from types import FrameType
 
-from wsedtk.cli import corpora, results, systems  # noqa: F401  # they add commands
+from wsedtk.cli import corpora, results, systems  # noqa: F401  # importing them adds their commands
 from wsedtk.cli.common import cli, print_stopped
 from wsedtk.core import console, signals
 from wsedtk.core.errors import InputError, NotFinished
@@ -15,9 +15,9 @@ from wsedtk.core.process_rank import rank_and_size
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """End the command by an exception, so that processes end and temporary files are removed.
+    """End the command with an exception, so that processes end and temporary files are removed.
 
-    Further signals are ignored meanwhile.
+    Further signals are ignored.
     """
     for other in signals.STOPPING:
         signal.signal(other, signal.SIG_IGN)
@@ -28,14 +28,15 @@ def _stop(number: int, frame: FrameType | None) -> None:
 def _print_error(error: object) -> None:
     from wsedtk.core.progress import printable
 
-    if str(error):  # otherwise another process has printed it
+    if str(error):  # the text is empty if another process has printed the error
         print(f"wsedtk: {printable(error)}", file=sys.stderr)
 
 
 def main() -> None:
     """Run the command line.
 
-    Exit status: 0 done, 1 InputError, 2 usage, 75 NotFinished or stopped by a signal.
+    The exit status is 0 after success, 1 after an error, 2 if the arguments are wrong, and 75 if
+    the command is not finished (NotFinished, or stopped by a signal).
     """
     try:
         _run()
@@ -78,8 +79,10 @@ def _run() -> None:
             sys.exit(1)
         if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        # Python flushes standard output again when it ends.
+        # Python flushes standard output again when it ends. With /dev/null, this cannot fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if error.errno != errno.EPIPE:  # the reader, such as `head`, has read enough
+        if (
+            error.errno != errno.EPIPE
+        ):  # EPIPE is no fault: the reader, such as `head`, has read enough
             _print_error(f"standard output can't be written: {error.strerror}")
         sys.exit(1)

@@ -14,7 +14,10 @@ _LEVELS = {"quiet": logging.WARNING, None: logging.INFO, "verbose": logging.DEBU
 
 
 class StderrHandler(logging.Handler):
-    """Print log records on stderr, above a tqdm bar if there is one. Escape control characters."""
+    """A handler that prints log records on stderr, above a tqdm bar if there is one.
+
+    Control characters are escaped.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record. Warnings begin with "warning: ", errors with "wsedtk: "."""
@@ -34,14 +37,15 @@ def printed(how: Literal["quiet", "verbose"] | None = None) -> Iterator[None]:
     Parameters
     ----------
     how : {"quiet", "verbose"}, optional
-        "quiet" prints warnings and errors only. "verbose" prints details too.
+        "quiet" prints only warnings and errors, and shows no progress. "verbose" also prints
+        details.
     """
     logger = logging.getLogger("wsedtk")
     level, propagates = logger.level, logger.propagate
     handler = StderrHandler()
     logger.addHandler(handler)
     logger.setLevel(_LEVELS[how])
-    logger.propagate = False  # the handler of other libraries' messages would print them again
+    logger.propagate = False  # the root handler would print the messages again
     try:
         with contextlib.nullcontext() if how == "quiet" else progress.bars():
             yield

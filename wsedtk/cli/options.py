@@ -1,17 +1,18 @@
-"""Command-line parameters from the dataclass of a stage's options.
+"""Create command-line parameters from the dataclass of the options of a stage.
 
-The dataclass is the one place for the defaults and the help texts: the help of a parameter is its
-description in the class's docstring (NumPy style). A field becomes a parameter of its own name:
+The dataclass defines the defaults and the help texts. The help of a parameter is its description in
+the docstring of the class (NumPy style). Each field becomes a parameter with the name of the field.
+The kind of the parameter depends on the field:
 
-    a path, without a default              an argument
-    a tuple of paths, without a default    an argument that takes several values
-    bool                                   a flag
-    Literal                                a choice
-    a sequence, with a default             an option that can be repeated
-    the rest                               an option
+    without a default                  an argument
+    a sequence without a default       an argument that takes several values
+    with a default, or keyword-only    an option
+    a sequence with a default          an option that can be repeated
+    bool with a default                a flag
+    Literal                            a parameter with choices
 
-A command overrides the settings that differ with a `Parameter`. A corpus, whose command is made
-when it is used, gives the fields of `Parameter` as the metadata of its own fields:
+A command changes these rules for single fields with a `Parameter`. The options of a corpus contain
+these changes themselves, as the metadata of fields. The keys are the fields of `Parameter`:
 
     classes: Sequence[str] = dataclasses.field(default=(), metadata={"flag": "--class"})
 """
@@ -37,28 +38,28 @@ _PATHS = typing.get_args(PathLike)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """What a command changes of the parameter of one field.
+    """Settings of a parameter that replace the settings that are derived from its field.
 
     Parameters
     ----------
     flag : str, optional
-        The spelling of an option: "--set". It makes an option of an argument.
+        The name of an option, such as "--set". If it is given, an argument becomes an option.
     key : str, optional
-        The name of the parameter in records. By default the name of the field.
+        The name of the parameter in records. By default, the name of the field.
     type : click.ParamType, optional
-        The type of its values. Paths are inputs unless it is OUT.
+        The type of the values. Paths are outputs if the type is OUT, and otherwise inputs.
     metavar : str, optional
-        The name of its value in the help.
+        The name of the value in the help.
     required : bool, optional
-        Whether the parameter must be given. By default arguments must, and options without a
-        default.
+        Whether the parameter is required. By default, arguments and options without a default are
+        required.
     minimum : int, optional
-        The least whole number that is valid.
+        The smallest valid value. The values are then whole numbers.
     comma_separated : str, optional
-        The word for the values of a sequence of whole numbers that are typed as one text, with
-        commas between them.
+        The word for the numbers in messages. If it is given, the value is a list of whole numbers
+        with commas between them.
     hidden_from_cli : bool
-        Whether the command line has no such parameter.
+        Whether the command line has no parameter for the field.
     """
 
     flag: str | None = None
@@ -72,9 +73,9 @@ class Parameter:
 
 
 def descriptions(options: type) -> dict[str, str]:
-    """Return {field: description} from the NumPy docstrings of a class and its bases.
+    """Return {field: description} from the NumPy docstrings of a class and its base classes.
 
-    The descriptions are in the sections called Parameters.
+    The descriptions are read from the sections called Parameters.
     """
     found: dict[str, str] = {}
     for base in reversed(options.__mro__):
@@ -100,12 +101,14 @@ def _own_descriptions(docstring: str) -> dict[str, str]:
 
 
 def parameters(options: type, changes: Mapping[str, Parameter]) -> dict[str, click.Parameter]:
-    """Return {field: click parameter} for each field of the dataclass of a stage's options.
+    """Return {field: click parameter} for the fields of the dataclass of the options of a stage.
+
+    Fields with `hidden_from_cli` are left out.
 
     Raises
     ------
     TypeError
-        If `changes` names a field that the dataclass lacks.
+        If a key of `changes` is not a field of the dataclass.
     """
     fields = {field.name: field for field in dataclasses.fields(options)}
     if unknown := set(changes) - set(fields):
@@ -122,7 +125,7 @@ def parameters(options: type, changes: Mapping[str, Parameter]) -> dict[str, cli
 def _parameter(
     field: "dataclasses.Field[Any]", kind: Any, change: Parameter, text: str
 ) -> click.Parameter:
-    """Return the click parameter of a field, whose annotation is `kind`."""
+    """Return the click parameter of a field. `kind` is the annotation of the field."""
     key = change.key or field.name
     element, is_sequence = _element(kind)
     settings: dict[str, Any] = {"metavar": change.metavar, "type": _type(element, change)}
@@ -145,12 +148,12 @@ def _parameter(
 
 
 def _as_typed(numbers: Any) -> str | None:
-    """Return the default of a list of numbers as one text, as users type it."""
+    """Return the default of a list of numbers as a text with commas between the numbers."""
     return None if numbers is None else ",".join(f"{number:g}" for number in numbers)
 
 
 def _element(kind: Any) -> tuple[Any, bool]:
-    """Return the type of one value, and whether a field takes any number of values."""
+    """Return the type of one value of a field, and whether the field takes several values."""
     if kind == PathLike:
         return kind, False
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
@@ -184,7 +187,7 @@ def _type(kind: Any, change: Parameter) -> Any:
 def build(
     options: type, made: Mapping[str, click.Parameter], values: dict[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
-    """Return the options of a stage from a command's values, and the values that are left."""
+    """Split the values of a command into the options of a stage and the remaining values."""
     rest = dict(values)
     fields = {name: rest.pop(parameter.name or name) for name, parameter in made.items()}
     return options(**fields), rest

@@ -1,4 +1,4 @@
-"""Checks of the paths of a command: its inputs and its outputs."""
+"""Check the paths of the inputs and outputs of a command."""
 
 import contextlib
 import itertools
@@ -16,18 +16,18 @@ from wsedtk.core.errors import InputError
 Values = Mapping[str, Any]
 """The values of the parameters of a command, by name."""
 
-_MAX_NAMES = 10000  # names of a folder that are compared with a missing one
+_MAX_NAMES = 10000  # at most this many names of a folder are compared with a missing name
 
 
 def values_of(value: Any) -> Sequence[Any]:
-    """Return the paths of a parameter: none, one or several."""
+    """Return the values of a parameter as a sequence. The sequence is empty for None."""
     if value is None:
         return []
     return list(value) if isinstance(value, tuple) else [value]
 
 
 def _paths(command: click.Command, options: Values, kind: click.Path) -> Iterator[Path]:
-    """Yield the inputs or the outputs of a command."""
+    """Yield the paths of a command's inputs (kind IN_DIR) or outputs (kind OUT)."""
     for parameter in command.params:
         if parameter.type is kind:
             yield from values_of(options[str(parameter.name)])
@@ -39,7 +39,8 @@ def check_outputs(command: click.Command, options: Values) -> None:
     Raises
     ------
     InputError
-        If an output is also an input of the command, or has the name of another kind of file.
+        If an output is also an input of the command, or if the name of an output does not end in
+        the expected extension.
     """
     inputs = {path.resolve() for path in _paths(command, options, IN_DIR)}
     for parameter in command.params:
@@ -51,13 +52,13 @@ def check_outputs(command: click.Command, options: Values) -> None:
                 )
             if path.resolve() in inputs:
                 raise InputError(
-                    f"{path}: is an input of this command and would be overwritten; name another "
+                    f"{path}: is an input of this command and would be overwritten; choose another "
                     "output"
                 )
 
 
 def check_inputs(command: click.Command, options: Values) -> None:
-    """Raise InputError if an input, or a folder above it, cannot be entered."""
+    """Raise InputError if an input folder, or a parent folder of an input, cannot be entered."""
     from wsedtk.data.folders import check_reach
 
     for path in _paths(command, options, IN_DIR):
@@ -65,7 +66,7 @@ def check_inputs(command: click.Command, options: Values) -> None:
 
 
 def _names(folder: Path) -> list[str]:
-    """Return names in a folder, sorted. All shards of a file are listed as one name."""
+    """Return the names in a folder, sorted. All shards of a file are listed as one name."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in itertools.islice(entries, _MAX_NAMES)]
     without_shard = {re.sub(r"\.\d+-of-\d+(?=\.\w+$)", "", name) for name in names}
@@ -73,7 +74,10 @@ def _names(folder: Path) -> list[str]:
 
 
 def _near_path(path: Path) -> Path | None:
-    """Return the existing path that is most similar to a missing path, or None."""
+    """Return the existing path that is most similar to a missing path.
+
+    Return None if no path is similar, or if the path is not missing.
+    """
     from wsedtk.core.config import nearest
     from wsedtk.core.provenance import files_of
 
@@ -88,14 +92,14 @@ def _near_path(path: Path) -> Path | None:
             if near is None:
                 return None
             found /= near
-    except OSError:  # a file is in the place of a folder, or a folder cannot be read
+    except OSError:  # a part of the path is a file, not a folder, or cannot be read
         return None
     return found
 
 
 @contextlib.contextmanager
 def suggesting(command: click.Command, options: Values) -> Iterator[None]:
-    """Add a similar path to an InputError that names a missing input."""
+    """If an InputError within the block is about a missing input, suggest a similar path."""
     try:
         yield
     except InputError as error:

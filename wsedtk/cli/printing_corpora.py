@@ -1,4 +1,4 @@
-"""The texts that the commands that make and check data directories print."""
+"""Write the texts that `wsedtk validate` and `wsedtk download` print."""
 
 import shlex
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def validated(found: "ValidatedSet", with_audio: bool) -> str:
-    """Return the faults of a data directory, and a summary of it."""
+    """Return a text with the faults of a data directory, and a summary of the directory."""
     size = rest = ""
     if found.dataset is not None:
         dataset = found.dataset
@@ -29,15 +29,15 @@ def validated(found: "ValidatedSet", with_audio: bool) -> str:
 
 
 def download_plan(plan: "DownloadPlan") -> str:
-    """Return the command lines of a download, and their number."""
+    """Return a text with the command lines of a download, and the number of clips."""
     commands = [shlex.join(command) for command in plan.commands]
     summary = f"# {len(commands)} of {plan.num_clips} clips to fetch, {plan.num_dead} dead"
     return "\n".join([*commands, summary])
 
 
 def download(result: "DownloadResult") -> str:
-    """Return the number of clips that were there, were fetched, are dead, and are left."""
+    """Return a text with the numbers of existing, fetched, dead and remaining clips."""
     return (
-        f"{result.audio_dir}: {result.num_clips} clips: {result.num_there} there, "
+        f"{result.audio_dir}: {result.num_clips} clips: {result.num_there} existed, "
         f"{len(result.fetched)} fetched, {len(result.dead)} dead, {len(result.left)} to retry"
     )

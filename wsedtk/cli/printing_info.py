@@ -1,4 +1,4 @@
-"""The descriptions of artefacts as text and as JSON."""
+"""Convert the descriptions of artefacts to text and to JSON."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ def text_of(about: About) -> str:
     made_by = [f"{name} {made[name]}" for name in ("wsedtk", "commit", "verb") if name in made]
     when = made.get("when")
     if when and not made.get("recorded"):
-        when = f"{when} (the file's time)"
+        when = f"{when} (modification time of the file)"
     head = {
         "kind": about.kind,
         "complete": about.complete,
@@ -52,7 +52,7 @@ def _lines(mapping: Mapping[str, Any], indent: str = "") -> Iterator[str]:
 
 
 def _text(value: object) -> str:
-    """Return a value as one line, with control characters and line ends as escapes."""
+    """Return a value as one line of text. Control characters and line ends are escaped."""
     if isinstance(value, bool):
         text = "yes" if value else "no"
     elif isinstance(value, list):
@@ -64,7 +64,7 @@ def _text(value: object) -> str:
 
 
 def _inputs(inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return {kind: text} of the inputs of an artefact; files are listed by path."""
+    """Return the inputs of an artefact as {kind: text}. For files, the value is {path: text}."""
     found: dict[str, Any] = {}
     files: dict[str, str] = {}
     for one in inputs:
@@ -78,12 +78,15 @@ def _inputs(inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def json_of(about: About) -> Any:
-    """Return the description of an artefact as JSON can hold it."""
+    """Convert the description of an artefact to values that JSON supports."""
     return _plain(dataclasses.asdict(about))
 
 
 def _plain(value: object) -> Any:
-    """Return a value as JSON can hold it. Numbers in YAML may be infinite."""
+    """Convert a value to values that JSON supports.
+
+    Values that JSON does not support, such as infinite numbers, become texts.
+    """
     if isinstance(value, dict):
         return {key: _plain(content) for key, content in value.items()}
     if isinstance(value, (list, tuple)):
@@ -96,5 +99,5 @@ def _plain(value: object) -> Any:
 
 
 def escape_surrogates(text: str) -> str:
-    """Return text with escapes for the parts of file names that are not UTF-8."""
+    """Escape the parts of file names that are not UTF-8."""
     return re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match.group()):x}", text)

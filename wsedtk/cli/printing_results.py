@@ -1,4 +1,4 @@
-"""The output of the commands that lead from a trained system to its results. K classes."""
+"""Print the results of the commands that use a trained system."""
 
 import json
 import sys
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from wsedtk.stages.score import ScoreResult
     from wsedtk.stages.tune import TuneResult
 
-MOST_LINES = 40  # tables of more classes are not printed
+MOST_LINES = 40  # tables with more classes are not printed
 
 
 def print_json(value: object) -> None:
-    """Print a value as JSON, with escapes for characters that standard output cannot encode."""
+    """Print a value as JSON. Characters that standard output cannot encode are escaped."""
     print(json_text(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)))
 
 
 def print_predict(result: "PredictResult") -> None:
-    """Print the size of a score file."""
+    """Print the path of a score file and its numbers of clips and classes."""
     text = (
         f"{result.scores}: {result.num_clips} clips, {len(result.labels)} classes, "
-        f"{result.seconds_per_frame:g} s a frame"
+        f"{result.seconds_per_frame:g} s per frame"
     )
     if result.failed:
         text += f"; {len(result.failed)} clips failed and have no scores"
@@ -39,7 +39,7 @@ def print_predict(result: "PredictResult") -> None:
 
 
 def print_decode(result: "DecodeResult") -> None:
-    """Print the numbers of tags and events."""
+    """Print the path of a decoded folder and its numbers of clips, tags and events."""
     print(
         f"{result.out_dir}: {result.num_clips} clips, {result.num_tags} tags, "
         f"{result.num_events} events ({result.mode} mode)"
@@ -47,10 +47,10 @@ def print_decode(result: "DecodeResult") -> None:
 
 
 def print_average(result: "AverageResult") -> None:
-    """Print the size of mean scores."""
+    """Print the path of mean scores and the numbers of systems, clips and classes."""
     print(
         f"{result.output}: the mean of {result.num_systems} systems, {result.num_clips} clips, "
-        f"{len(result.labels)} classes, {result.seconds_per_frame:g} s a frame"
+        f"{len(result.labels)} classes, {result.seconds_per_frame:g} s per frame"
     )
 
 
@@ -60,7 +60,10 @@ def print_report_page(result: "ReportResult") -> None:
 
 
 def print_score(result: "ScoreResult") -> None:
-    """Print the tables of an evaluation. With many classes, name the file with all of them."""
+    """Print the tables of an evaluation.
+
+    If there are many classes, print the path of report.txt instead of the table of classes.
+    """
     from wsedtk.evaluation import report_text
     from wsedtk.evaluation.report_data import MANY_CLASSES
 
@@ -72,12 +75,12 @@ def print_score(result: "ScoreResult") -> None:
 
 
 class EventPrinter:
-    """Prints the events of each recording as soon as they are found.
+    """A function that prints the events of each recording as soon as they are found.
 
     Parameters
     ----------
     form : EventFormat
-        The format of the events. JSON has escapes for characters that standard output can't encode.
+        The format of the events. In JSON, characters that standard output can't encode are escaped.
     """
 
     def __init__(self, form: "EventFormat") -> None:
@@ -85,7 +88,7 @@ class EventPrinter:
         self._is_first = True
 
     def __call__(self, result: "RecordingResult") -> None:
-        """Print the events of a recording, after the header of the format for the first one."""
+        """Print the events of a recording. Before the first recording, print the header."""
         if self._is_first:
             sys.stdout.write(self._form.header)
             self._is_first = False
@@ -94,12 +97,13 @@ class EventPrinter:
 
 
 def print_tune(result: "TuneResult") -> None:
-    """Print an operating point, and the figures that it reaches on its set."""
+    """Print an operating point, and its metric values on the set that it was tuned on."""
     point = result.point
     if len(point.labels) > MOST_LINES:
         never = sum(threshold == float("inf") for threshold in point.clip_thresholds)
         print(
-            f"{result.path}: thresholds of {len(point.labels)} classes; {never} are never predicted"
+            f"{result.path}: thresholds of {len(point.labels)} classes; {never} of these classes "
+            "are never predicted"
         )
     else:
         _print_point(point)
@@ -114,7 +118,7 @@ def print_tune(result: "TuneResult") -> None:
     )
     if result.frames is not None:
         unit, f1 = result.frames.unit, result.frames.counts.f1
-        print(f"F1 of the frame decisions, as {unit}: {f1:.4f}")
+        print(f"F1 with the frame thresholds, counted in {unit}: {f1:.4f}")
 
 
 def _print_point(point: "OperatingPoint") -> None:
@@ -133,7 +137,7 @@ def _print_point(point: "OperatingPoint") -> None:
 
 
 def _print_target(labels: list[str], decisions: "Decisions", target: "Target") -> None:
-    """Print which classes reach a target. With many classes, print only how many."""
+    """Print which classes reach a target. If there are many classes, print only their number."""
     aim = f"{target.quantity}={target.value:g} in {decisions.unit}"
     if len(labels) > MOST_LINES:
         print(f"{aim}: {_summary_of_target(labels, decisions, target)}")
@@ -152,13 +156,14 @@ def _summary_of_target(labels: list[str], decisions: "Decisions", target: "Targe
         if best is not None
     ]
     text = f"met for {len(labels) - len(missed)} of {len(labels)} classes"
-    return f"{text}, the others are never predicted: {first(missed)}" if missed else text
+    return f"{text}; the other classes are never predicted: {first(missed)}" if missed else text
 
 
 def _nearest(decisions: "Decisions", target: "Target") -> list[dict[str, float] | None]:
-    """Return the figures of each class at the threshold that comes nearest to a target.
+    """Return the precision, recall and false alarms of each class at its best threshold.
 
-    None for classes that reach it.
+    The best threshold is the one that is nearest to the target. The entry of a class that reaches
+    the target is None.
     """
     from wsedtk.decoding import thresholds
 
@@ -188,8 +193,8 @@ def _print_classes_of_target(labels: list[str], decisions: "Decisions", target: 
             print(row)
         elif best["recall"]:
             print(
-                f"{row}  never predicted, at best precision {best['precision']:.3f}, recall "
-                f"{best['recall']:.3f}, {best['false-alarms-per-hour']:.2f} false alarms an hour"
+                f"{row}  never predicted: at best precision {best['precision']:.3f}, recall "
+                f"{best['recall']:.3f}, {best['false-alarms-per-hour']:.2f} false alarms per hour"
             )
         else:
-            print(f"{row}  never predicted, no threshold gives a true positive")
+            print(f"{row}  never predicted: no threshold gives a true positive")

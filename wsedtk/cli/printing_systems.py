@@ -1,4 +1,4 @@
-"""The texts that the commands from audio to a trained system print."""
+"""Write the texts that the commands from audio to a trained system print."""
 
 from typing import TYPE_CHECKING
 
@@ -11,19 +11,22 @@ if TYPE_CHECKING:
     from wsedtk.stages.import_ import ImportResult
     from wsedtk.stages.train import TrainResult
 
-MOST_CLASSES = 40  # a table of more classes shows a quarter as many
-_REST = "sources are not split, and half of each class stays for training"
+MOST_CLASSES = 40  # if there are more classes, a table shows MOST_CLASSES // 4 of them
+_REST = "sources are not split, and at least half of the clips of each class stay for training"
 _PASSES = (
-    "passes: how often balanced minibatches go through a class's clips while they go once "
-    "through the largest class's"
+    "passes: how often balanced minibatches use each clip of a class while they use each clip of "
+    "the largest class once"
 )
 
 
 def balance(result: "BalanceResult", num_wanted: int) -> str:
-    """Return a table of the clips of each class, and the reasons why some classes have fewer."""
+    """Return a table of the numbers of clips of each class.
+
+    The table is followed by the reasons why some classes have fewer validation clips than others.
+    """
     lines = [*_balance_table(result), _PASSES, *_short_classes(result)]
     if result.num_valid < num_wanted:
-        lines.append(f"{result.num_valid} of the {num_wanted} clips asked for: {_REST}")
+        lines.append(f"{result.num_valid} of {num_wanted} requested clips are held out: {_REST}")
     return "\n".join(lines)
 
 
@@ -46,22 +49,23 @@ def _balance_table(result: "BalanceResult") -> list[str]:
     lines.append(f"{'clips':{width}}  " + "  ".join(f"{count:7}" for count in totals) + neither)
     if len(classes) < len(result.classes):
         lines.append(
-            f"(of {len(result.classes)} classes the {len(classes)} with the fewest clips to fit on)"
+            f"(only the {len(classes)} of {len(result.classes)} classes with the fewest clips in "
+            "fit are shown)"
         )
     return lines
 
 
 def _short_classes(result: "BalanceResult") -> list[str]:
-    """Return why classes have clearly fewer clips held out than others."""
+    """Return the reasons why some classes have clearly fewer held-out clips than others."""
     most = max(one.num_valid for one in result.classes)
     short = [one for one in result.classes if one.is_exhausted and one.num_valid < 0.9 * most]
     if len(short) > MOST_CLASSES // 4:
         return [
-            f"{len(short)} classes have fewer clips held out than others, which have up to {most}: "
-            f"{_REST}"
+            f"{len(short)} classes have fewer held-out clips than other classes, which have up to "
+            f"{most}: {_REST}"
         ]
     return [
-        f"{printable(one.label)}: {one.num_valid} held out (others: up to {most}); "
+        f"{printable(one.label)}: {one.num_valid} held out (other classes: up to {most}); "
         f"{_why_no_more(one)}"
         for one in short
     ]
@@ -71,15 +75,15 @@ def _why_no_more(one: "ClassCounts") -> str:
     if one.num_valid >= one.num_clips // 2:
         return f"at least half of its {one.num_clips} clips stay for training"
     if one.num_sources == 1:
-        return f"all its {one.num_clips} clips are of one source"
+        return f"all of its {one.num_clips} clips are from one source"
     return (
-        f"the sources of its {one.num_clips} clips stay whole, and half of each class stays to "
-        "fit on"
+        f"the sources of its {one.num_clips} clips are not split, and at least half of the clips "
+        "of each class stay for training"
     )
 
 
 def extract(result: "ExtractResult") -> str:
-    """Return the size of a feature file."""
+    """Return a text with the path and the size of a feature file."""
     failed = f"; {len(result.failed)} clips failed" if result.failed else ""
     return (
         f"{result.feats}: {result.num_clips} clips, at most {result.max_frames} frames x "
@@ -88,16 +92,16 @@ def extract(result: "ExtractResult") -> str:
 
 
 def train(result: "TrainResult") -> str:
-    """Return the batch whose weights are the model, and its validation figure."""
+    """Return a text with the batch of the best weights and their value on the validation set."""
     return (
-        f"{result.model_dir}: the model is batch {result.best.step} of {result.history[-1].step}, "
-        f"valid {result.select_by} {result.best_figure:.4f}"
+        f"{result.model_dir}: the best weights are those of batch {result.best.step} of "
+        f"{result.history[-1].step}, validation {result.select_by} {result.best_figure:.4f}"
     )
 
 
 def import_(result: "ImportResult") -> str:
-    """Return the kind and the size of an imported network."""
-    assumed = " (the tensors do not tell; --pooling says otherwise)"
+    """Return a text with the kind and the size of an imported network."""
+    assumed = " (assumed, because the file does not contain it; --pooling changes it)"
     return (
         f"{result.model_dir}: {result.network}, {result.num_classes} classes, "
         f"{result.num_parameters:,} parameters, {result.pooling} pooling"
@@ -106,11 +110,15 @@ def import_(result: "ImportResult") -> str:
 
 
 def export(result: "ExportResult") -> str:
-    """Return the outputs and the size of an ONNX file, and how close its scores are to torch's."""
+    """Return a text with the outputs and the size of an ONNX file.
+
+    The text also contains the largest difference between the scores of onnxruntime and of torch.
+    """
     checked = "not checked: onnxruntime is not installed"
     if result.difference is not None:
         checked = (
-            f"onnxruntime's scores differ from torch's by at most {result.difference:.1e} on noise"
+            "the scores of onnxruntime and torch differ by at most "
+            f"{result.difference:.1e} on noise"
         )
     return (
         f"{result.output}: {', '.join(result.outputs)} of {result.num_classes} classes, "

@@ -1,4 +1,4 @@
-"""Commands from a trained system to results."""
+"""Define the commands that use a trained system, from `predict` to `info`."""
 
 from typing import TYPE_CHECKING
 
@@ -48,9 +48,10 @@ _SECONDS = Parameter(type=NumberList(float, "seconds"))
 def predict(options: PredictOptions) -> None:
     """Score clips, frames and 1 s segments with a trained model.
 
-    The frame scores of a clip of 10 s take 0.2 MB with 527 classes and frames of 0.1 s: 4 GB for
-    20,000 clips, 400 GB for two million. --no-frames omits them. --classes reduces the size of all
-    scores in proportion to the number of classes.
+    Frame scores can be large. With 527 classes and frames of 0.1 s, the frame scores of a clip of
+    10 s take 0.2 MB. The frame scores of 20,000 such clips take 4 GB, and those of two million
+    clips 400 GB. --no-frames omits the frame scores. With --classes, the size of all scores is
+    proportional to the number of classes in FILE.
 
     \b
     Example: wsedtk predict exp/linear feats/test.h5 exp/linear/test/scores.h5
@@ -75,10 +76,12 @@ def tune(options: TuneOptions) -> None:
     """Choose the thresholds of each class for the best micro F1 on a validation set.
 
     With --target, each class gets the thresholds that reach the target on this set with the highest
-    recall. For a target recall, the precision is maximised. A class that cannot reach it is never
-    predicted. Decisions are counted by clip. With --criterion segments, those of frame thresholds
-    are counted by 1 s segment. Each positive decision for a class that is absent is a false alarm:
-    in segments, an alarm of 3 s counts as three.
+    recall. For a target recall, the precision is maximised. A class that cannot reach the target is
+    never predicted.
+
+    Decisions are counted on clips. With --criterion segments, decisions with frame thresholds are
+    counted on segments of 1 s. Each positive decision for a class that is absent is a false alarm.
+    For example, a false detection that fills three segments counts as three false alarms.
 
     \b
     Example: wsedtk tune exp/linear/valid/scores.h5 data/valid exp/linear/operating_point.yaml
@@ -101,7 +104,7 @@ def tune(options: TuneOptions) -> None:
     out_dir=Parameter(type=OUT),
 )
 def decode(options: DecodeOptions) -> None:
-    """Turn scores into tags and events.
+    """Convert scores to tags and events.
 
     \b
     Example: wsedtk decode exp/linear/test/scores.h5 exp/linear/operating_point.yaml \\
@@ -122,8 +125,8 @@ def decode(options: DecodeOptions) -> None:
 def score(options: ScoreOptions, as_json: bool) -> None:
     """Evaluate decoded tags and events against the reference.
 
-    The report has metrics of tags, segments and events, and baselines. It is printed, and written
-    to report.json and report.txt in OUT_DIR.
+    The report contains metrics of tags, segments and events, and metrics of baselines. The report
+    is printed, and written to report.json and report.txt in OUT_DIR.
 
     \b
     Example: wsedtk score data/test exp/linear/test/frame \\
@@ -139,15 +142,17 @@ def score(options: ScoreOptions, as_json: bool) -> None:
 @verb(cli, "score-files", ScoreFilesOptions, num_resamples=_BOOTSTRAP)
 @_JSON
 def score_files(options: ScoreFilesOptions, as_json: bool) -> None:
-    """Evaluate a list of tags or events against a list of the true ones.
+    """Evaluate a list of tags or events against a reference list.
 
-    The lists are tab-separated, with or without a header: `filename event_label` for tags,
-    `filename onset offset event_label` for events, `filename` alone for a clip without any. If all
-    times of a list are those in the file names (<id>_30.000_40.000.wav, 30.000, 40.000), it holds
-    tags: DCASE 2017 has this format for weak labels. A Y before a YouTube ID, and the extension,
-    are ignored when file names are compared. Only clips of REFERENCE are evaluated, and all of
-    them. Events of length zero count in ESTIMATE as sed_eval counts them, and are dropped from
-    REFERENCE.
+    The lists are tab-separated, with or without a header. A line is `filename event_label` for a
+    tag, `filename onset offset event_label` for an event, or only `filename` for a clip without
+    tags or events. If all times in a list are the times in the file names (for example
+    <id>_30.000_40.000.wav, 30.000, 40.000), the list contains tags. DCASE 2017 uses this format for
+    weak labels.
+
+    When file names are compared, the extension and a Y before a YouTube ID are ignored. All clips
+    of REFERENCE are evaluated, and no other clips. Events of length zero are dropped from
+    REFERENCE. In ESTIMATE, they are counted in the same way as in sed_eval.
 
     \b
     Example: wsedtk score-files groundtruth_strong_label_evaluation_set.csv my_events.tsv \\
@@ -176,13 +181,15 @@ def score_files(options: ScoreFilesOptions, as_json: bool) -> None:
     max_failures=Parameter(type=Fraction()),
 )
 def detect(options: DetectOptions) -> None:
-    """Find the events of recordings of any length, sample rate and number of channels.
+    """Find the events in recordings of any length, sample rate and number of channels.
 
-    AUDIO is files, folders (at any depth) or quoted patterns: WAV, FLAC, Ogg, MP3, m4a, mp4, webm
-    and other formats. Without --output and --output-dir, events are printed. The network sees
-    windows of the length that it was trained on, which overlap by half. The centres of the windows
-    form one score curve. Frame thresholds and filters turn it into events, as in `decode --mode
-    frame`.
+    AUDIO can be files, folders or quoted patterns. Subfolders are also searched. Formats are WAV,
+    FLAC, Ogg, MP3, m4a, mp4, webm and others. Without --output and --output-dir, events are
+    printed.
+
+    The network processes windows that are as long as its longest training clip. The windows overlap
+    by half. The central parts of the windows form one score curve. The events are decoded from this
+    curve with frame thresholds and filters, as in `decode --mode frame`.
 
     \b
     Example: wsedtk detect exp/linear recording.flac
@@ -208,13 +215,15 @@ def detect(options: DetectOptions) -> None:
     weights=Parameter(type=NumberList(float, "weights")),
 )
 def average(options: AverageOptions) -> None:
-    """Average the scores of several systems for the same clips, or convert those of one system.
+    """Average the scores of several systems for the same clips, or convert scores of one system.
 
-    Each of SCORES, and OUT, is a score file, whose name ends in .h5, or a folder of frame scores in
-    the format of sed_scores_eval: a table <clip>.tsv for every clip, with the columns onset, offset
-    and one for each class. Such a folder has no clip and segment scores: the maxima of the frames
-    are used. Its clips have the names of the tables, with .wav if there is no extension, and
-    without a Y before a YouTube ID.
+    SCORES and OUT can be score files, whose names end in .h5, or folders of frame scores in the
+    format of sed_scores_eval. Such a folder contains one table <clip>.tsv for each clip. The
+    columns are onset, offset, and one column for each class.
+
+    A folder contains no clip scores and no segment scores. Instead, the maxima of the frame scores
+    are used. The clip names are the table names, without .tsv and without a Y before a YouTube ID.
+    If such a name has no extension, .wav is added.
 
     \b
     Example: wsedtk average exp/linear/test/scores.h5 exp/attention/test/scores.h5 \\
@@ -237,11 +246,14 @@ def average(options: AverageOptions) -> None:
 def report(options: ReportOptions) -> None:
     """Write one HTML page about trained and evaluated systems.
 
-    The page has tables, curves, errors, and the best and worst clips to look at and listen to. Each
-    EXP is a model directory, or an experiment directory for all systems in it. Several systems are
-    compared, with intervals over clips of their differences from the first. Systems that were
-    trained with several seeds (NAME.seed0, NAME.seed1, ...) are compared by their means; with three
-    seeds or more, with intervals over seeds and clips. The page is one file that needs no network.
+    The page shows tables, curves and errors, and pictures and sounds of the best and the worst
+    clips. It is one file, which loads nothing from the internet. Each EXP is a model directory, or
+    an experiment directory. An experiment directory stands for all systems in it.
+
+    If there are several systems, each system is compared with the first one. The page shows the
+    intervals of the differences over clips. Systems that were trained with several seeds
+    (NAME.seed0, NAME.seed1, ...) are compared by their means over seeds. With at least three seeds
+    of each system, the page shows the intervals over seeds and clips.
 
     \b
     Example: wsedtk report exp/linear exp/attention exp/report.html
@@ -255,14 +267,16 @@ def report(options: ReportOptions) -> None:
     "--json", "as_json", is_flag=True, help="Print a list of descriptions as JSON and nothing else."
 )
 def info(options: InfoOptions, as_json: bool) -> None:
-    """Describe artefacts: what made them, when, their inputs, and whether they are complete.
+    """Describe artefacts: how and when they were made, their inputs, and whether they are complete.
 
-    An artefact is a data directory, features (also shards and unfinished ones), a model directory,
-    a checkpoint, scores, an operating point, a decoded folder, a report, an exported model, a
-    record, a configuration, a report page, the log of a job, a sound, or an experiment directory.
-    For a model directory, the description also says what is missing to share it. The exit status is
-    1 if an artefact is damaged, or does not fit the inputs that it names. Unfinished artefacts are
-    `complete: no`, which is not an error.
+    An artefact is a data directory, a feature file (also a shard or an unfinished file), a model
+    directory, a checkpoint, a score file, an operating point, a decoded folder, a report, an
+    exported model, a record, a configuration, a report page, the log of a job, a sound file, or an
+    experiment directory. For a model directory, the description also lists what you should add
+    before you share the model.
+
+    The exit status is 1 if an artefact is damaged or does not match its inputs. An unfinished
+    artefact is described as `complete: no`. This is not an error.
 
     \b
     Example: wsedtk info exp/linear feats/train.h5
@@ -278,7 +292,8 @@ def info(options: InfoOptions, as_json: bool) -> None:
     errors = list(result.errors)
     if damaged := [about.path for about in result.descriptions if about.faults]:
         errors.append(
-            f"{len(damaged)} of {len(options.paths)} damaged or inconsistent: {', '.join(damaged)}"
+            f"{len(damaged)} of {len(options.paths)} artefacts are damaged or inconsistent: "
+            f"{', '.join(damaged)}"
         )
     if errors:
         raise InputError("\n".join(errors))

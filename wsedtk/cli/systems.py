@@ -1,4 +1,4 @@
-"""Commands from audio to a trained system."""
+"""Define the commands that lead from audio to a trained system."""
 
 import click
 
@@ -28,7 +28,7 @@ from wsedtk.stages.options.systems import (
     max_failures=Parameter(type=Fraction()),
 )
 def extract(options: ExtractOptions) -> None:
-    """Compute the log-mel features of a set's audio.
+    """Compute the log-mel features of the audio of a data directory.
 
     \b
     Example: wsedtk extract data/train feats/train.h5 --config frontend_wang --jobs 2
@@ -52,8 +52,8 @@ def extract(options: ExtractOptions) -> None:
 def balance(options: BalanceOptions) -> None:
     """Hold out a validation set with about equally many clips of each class.
 
-    No clips of one source are on both sides. The source of a clip is its `group` in clips.tsv. If
-    it has no group, its source is the recording that its name indicates.
+    The two output sets never contain clips of the same source. The source of a clip is its `group`
+    in clips.tsv. If a clip has no group, its source is the recording that its name indicates.
 
     \b
     Example: wsedtk balance data/train data/fit data/valid --num-valid 20
@@ -78,9 +78,10 @@ def balance(options: BalanceOptions) -> None:
 def train(options: TrainOptions, dry_run: bool) -> None:
     """Train a network on clip tags. An interrupted run is resumed from its last checkpoint.
 
-    To train on several GPUs, start it with torchrun, one process for each GPU:
-    `torchrun --standalone --nproc-per-node 4 -m wsedtk train ...`. The processes share each batch
-    of `batch_size` clips. README describes training on several machines, and bin/torchrun.py.
+    To train on several GPUs, start the command with torchrun, with one process for each GPU:
+    `torchrun --standalone --nproc-per-node 4 -m wsedtk train ...`. Each batch of `batch_size` clips
+    is divided among the processes. README describes bin/torchrun.py and training on several
+    machines.
 
     \b
     Example: wsedtk train data/fit data/valid exp/linear --feats feats/train.h5 \\
@@ -110,7 +111,7 @@ def train(options: TrainOptions, dry_run: bool) -> None:
 def import_(options: ImportOptions) -> None:
     """Make a model directory from weights that Wang, Li & Metze published.
 
-    These are TALNet.pt and their networks for DCASE 2017.
+    These weights are TALNet.pt and the weights of their networks for DCASE 2017.
 
     \b
     Example: wsedtk import TALNet.pt talnet --labels labels.txt --normalizer norm.txt \\
@@ -124,12 +125,12 @@ def import_(options: ImportOptions) -> None:
 
 @verb(cli, "export", ExportOptions, output=Parameter(type=OUT, metavar="OUT.onnx"))
 def export(options: ExportOptions) -> None:
-    """Write a model as one ONNX file, from samples to probabilities.
+    """Export a model as one ONNX file that computes probabilities from samples.
 
-    The graph consists of front end, network and pooling. Labels, and the thresholds and filters of
-    operating_point.yaml, are its metadata. It takes mono recordings of the model's sample rate and
-    of any length. If onnxruntime is installed, its scores are compared with those of torch on
-    noise.
+    The graph consists of the front end, the network and the pooling function. The metadata of the
+    file contain the classes, and the thresholds and filters of operating_point.yaml. The input of
+    the graph is a mono recording of any length, at the sample rate of the model. If onnxruntime is
+    installed, the scores of onnxruntime and torch are compared on noise.
 
     \b
     Example: wsedtk export exp/linear linear.onnx

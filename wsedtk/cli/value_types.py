@@ -1,4 +1,4 @@
-"""Types of the values of command-line parameters."""
+"""Define the types of the values of command-line parameters."""
 
 import importlib
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:  # they are generic since click 8.5
+if TYPE_CHECKING:  # these classes are generic only since click 8.5
     ParamType = click.ParamType[Any]
     AnyChoice = click.Choice[Any]
 else:
@@ -15,7 +15,7 @@ else:
 
 
 class Shard(ParamType):
-    """K/N, the K-th of N shards, counted from 1."""
+    """The type of K/N, which means the K-th of N shards. K is counted from 1."""
 
     name = "K/N"
 
@@ -33,14 +33,14 @@ class Shard(ParamType):
 
 
 class NumberList(ParamType):
-    """Numbers of at least 0 with commas between them.
+    """The type of a list of finite numbers of at least 0, with commas between them.
 
     Parameters
     ----------
     kind : callable
-        Converts the text of one number: int or float.
+        The function that converts the text of one number: int or float.
     name : str
-        The word for the numbers in messages.
+        The word for the numbers in messages, such as "seconds".
     """
 
     def __init__(self, kind: Callable[[str], float], name: str) -> None:
@@ -59,13 +59,15 @@ class NumberList(ParamType):
         if not all(0 <= number < float("inf") for number in numbers):
             word = self.name.removesuffix(",...")
             self.fail(
-                f"{value!r}: expected {word}, one or several with commas between them", param, ctx
+                f"{value!r}: expected {word}: numbers of at least 0, with commas between them",
+                param,
+                ctx,
             )
         return numbers
 
 
 class Number(click.FloatRange):
-    """A number of a range. Unlike click's, it is never NaN."""
+    """The type of a number in a range. Unlike click.FloatRange, it does not accept NaN."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -78,7 +80,7 @@ class Number(click.FloatRange):
 
 
 class Fraction(Number):
-    """A number from 0 to 1. For a percentage the message suggests the fraction."""
+    """The type of a number from 0 to 1. For a percentage, the message suggests the fraction."""
 
     def __init__(self) -> None:
         super().__init__(0, 1)
@@ -97,7 +99,7 @@ class Fraction(Number):
 
 
 class Target(ParamType):
-    """A quantity that decisions have to reach, and its value."""
+    """The type of QUANTITY=NUMBER, such as precision=0.9, which decisions must reach."""
 
     name = "KEY=VALUE"
 
@@ -130,10 +132,17 @@ class Target(ParamType):
 
 
 class Extension(ParamType):
-    """The name of a built-in object of an extension point, or `package.module:Object`.
+    """The type of the name of a built-in object, or of `package.module:Object`.
 
-    The names come from the registry. It is imported only when a value or the help needs it, which
-    keeps `wsedtk --help` fast.
+    The names come from a registry. The registry is imported only when a value or a help text needs
+    it, so that `wsedtk --help` is fast.
+
+    Parameters
+    ----------
+    module : str
+        The module that contains the registry.
+    registry : str
+        The name of the registry in this module.
     """
 
     name = "extension"
@@ -142,21 +151,21 @@ class Extension(ParamType):
         self._module = module
         self._registry = registry
 
-    def _names(self) -> "click.Choice[str]":  # click 8.1 can't subscript it
+    def _names(self) -> "click.Choice[str]":  # in click 8.1, Choice can't be subscripted
         registry = getattr(importlib.import_module(self._module), self._registry)
         return click.Choice(registry.names())
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """Return the names as the help shows them."""
+        """Return the names in the form that the help shows."""
         return f"[{'|'.join(self._names().choices)}|package.module:Class]"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name, which is checked here only if it is that of a built-in object."""
+        """Return the name. A name with a colon is not checked here."""
         return value if ":" in value else self._names().convert(value, param, ctx)
 
 
 class Choice(AnyChoice):
-    """A choice whose message names the nearest value."""
+    """The type of a choice. For other values, the message suggests the most similar choice."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the value."""

@@ -1,4 +1,4 @@
-"""Run a network over stored features, clips in memory, or recordings of any length.
+"""Run a network on stored features, clips in memory, or recordings of any length.
 
-It may import `decoding`, `models`, `audio`, `data` and `core`.
+This package may import `decoding`, `models`, `audio`, `data` and `core`.
 """

@@ -1,6 +1,6 @@
 """Find the events in a score curve, with the thresholds and filters of an operating point.
 
-T frames, K classes.
+In shapes, T is the number of frames, and K of classes.
 """
 
 import dataclasses
@@ -22,7 +22,8 @@ from wsedtk.decoding.operating_point import OperatingPoint
 from wsedtk.inference.sliding_windows import Piece, Source
 
 # A recording lacks high frequencies if half its sample rate is below this share of the highest
-# frequency of the front end. For example, 22,050 Hz is enough for a highest frequency of 15 kHz.
+# frequency of the front end. For example, if the highest frequency is 15 kHz, a sample rate of
+# 22,050 Hz is sufficient.
 _LOW = 0.7
 
 Watch = Callable[[Piece, npt.NDArray[np.float32]], None]
@@ -35,11 +36,11 @@ class Threshold:
     Attributes
     ----------
     value : float
-        A number from 0 to 1. With infinity, the class is never found.
+        A number from 0 to 1, or infinite. No score reaches +inf. Every score reaches -inf.
     label : str or None
         The class. None means all classes.
     text : str
-        The threshold as messages show it.
+        The threshold as a text, for messages.
     """
 
     value: float
@@ -80,7 +81,8 @@ def read_point(
     Parameters
     ----------
     path : path-like
-        The operating point. The file may be missing if a threshold for all classes is given.
+        The file of the operating point. The file may be missing if one of `thresholds` is for all
+        classes.
     model_dir : path-like
         The model directory.
     fingerprint : str
@@ -90,9 +92,9 @@ def read_point(
     thresholds : sequence of Threshold
         Thresholds that replace the thresholds of the file.
     min_seconds : float, optional
-        Shortest event in seconds. It replaces the values of the file.
+        The minimum duration of an event in seconds. It replaces the minimum durations of the file.
     option : str
-        The name of the thresholds in messages.
+        The name of the option that gives thresholds, for messages.
 
     Returns
     -------
@@ -101,8 +103,8 @@ def read_point(
     Raises
     ------
     InputError
-        If the file is missing or wrong, if it belongs to another model, or if no class has a
-        threshold that a score can reach.
+        If the file is needed but missing, if it is invalid or belongs to another model, if a
+        threshold is invalid, or if no class has a threshold that a score can reach.
     """
     path = Path(path)
     if path.exists():
@@ -112,8 +114,8 @@ def read_point(
         point = operating_point.untuned(labels, np.inf)
     else:
         raise InputError(
-            f"{path}: no such file; wsedtk tune makes one; without it give one threshold for all "
-            f"classes, {option} 0.5"
+            f"{path}: no such file; create it with wsedtk tune, or give one threshold for all "
+            f"classes, such as {option} 0.5"
         )
     point = _replace_thresholds(point, thresholds, option)
     if min_seconds is not None:
@@ -122,17 +124,17 @@ def read_point(
         if thresholds:
             raise InputError(
                 f"{option} {thresholds[-1].text}: no class has a threshold that a score can "
-                "reach; give one from 0 to 1"
+                "reach; give a threshold from 0 to 1"
             )
         raise InputError(
-            f"{path}: has no frame thresholds that a score can reach: it was tuned on scores "
-            f"without frames; tune on scores with frames, or give {option}"
+            f"{path}: has no frame thresholds that a score can reach, because it was tuned on "
+            f"scores without frames; tune on scores with frames, or give {option}"
         )
     return point
 
 
 class Found(NamedTuple):
-    """The events of a recording.
+    """The events and the duration of a recording.
 
     Attributes
     ----------
@@ -155,9 +157,9 @@ class EventFinder:
     point : OperatingPoint
         Thresholds and filters of the K classes of the model.
     names : mapping
-        The classes to find, each with its name in the events.
+        The classes to find. Each class is mapped to its name in the events.
     seconds_per_frame : float
-        Distance between two frames of a score curve.
+        The duration of a frame of the score curves.
     """
 
     point: OperatingPoint
@@ -166,17 +168,17 @@ class EventFinder:
 
     @functools.cached_property
     def _columns(self) -> npt.NDArray[np.intp]:
-        """The columns of the classes in a score curve."""
+        """The columns of a score curve that contain the classes to find."""
         return np.array([self.point.labels.index(label) for label in self.names], np.intp)
 
     @property
     def labels(self) -> list[str]:
-        """The names of the classes in the events."""
+        """The names that the classes to find have in the events."""
         return list(self.names.values())
 
     @property
     def thresholds(self) -> npt.NDArray[np.float64]:
-        """The frame thresholds of the classes."""
+        """The frame thresholds of the classes to find."""
         return self.point.frame_thresholds[self._columns]
 
     def find(self, pieces: Iterable[Piece], watch: Watch | None = None) -> Found:
@@ -187,7 +189,8 @@ class EventFinder:
         pieces : iterable of Piece
             The score curve, with the scores (T, K) of all classes of the model.
         watch : callable, optional
-            Called with each piece and its scores (T, number of chosen classes).
+            A function that is called for each piece. Its arguments are the piece and the frame
+            scores of the classes to find, (T, number of these classes).
 
         Returns
         -------
@@ -215,7 +218,7 @@ class EventFinder:
 
 
 def remark_on_rates(sources: Iterable[Source], max_hz: float) -> str:
-    """Return a warning if recordings lack high frequencies that a model uses, otherwise "".
+    """Return a warning if recordings lack high frequencies that a model uses. Otherwise return "".
 
     Parameters
     ----------
@@ -232,8 +235,9 @@ def remark_on_rates(sources: Iterable[Source], max_hz: float) -> str:
     if not rates:
         return ""
     path, rate = rates[0]
-    more = f" and {len(rates) - 1} more" if len(rates) > 1 else ""
+    more = f" (and {len(rates) - 1} more with low sample rates)" if len(rates) > 1 else ""
     return (
-        f"{path}{more}: the sample rate is {rate} Hz, so there is nothing above {rate / 2:g} Hz, "
-        f"but the model uses frequencies up to {max_hz:g} Hz; results may be unreliable"
+        f"{path}{more}: the sample rate is {rate} Hz, so the recording has no frequencies above "
+        f"{rate / 2:g} Hz, but the model uses frequencies up to {max_hz:g} Hz; results may be "
+        "unreliable"
     )

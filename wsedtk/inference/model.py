@@ -1,6 +1,6 @@
-"""A trained model in memory: scores of clips, and events of recordings of any length.
+"""A trained model in memory. It scores clips and finds events in recordings of any length.
 
-S samples, C channels, T frames, K classes.
+In shapes, S is the number of samples, C of channels, T of frames, and K of classes.
 """
 
 import dataclasses
@@ -38,20 +38,21 @@ _POINT = "operating_point.yaml"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prediction:
-    """The scores of a clip, from 0 to 1.
+    """The scores of one clip. Clip scores and frame scores are from 0 to 1.
 
     Attributes
     ----------
     clip : (K,) float32
-        The score of each class in the clip.
+        The score of each class for the clip.
     frame : (T, K) float32
         The score of each class in each frame.
     weight : (T, K) float32 or None
-        The weight of each frame in `clip`, on any scale. None if the network computes no weights.
+        The weights that the network computes for each frame and class. None if the pooling function
+        does not need them.
     labels : tuple of str
         The K classes.
     seconds_per_frame : float
-        Frame t covers `[t, t + 1) * seconds_per_frame`.
+        The duration of a frame. Frame t begins at `t * seconds_per_frame` seconds.
     """
 
     clip: npt.NDArray[np.float32]
@@ -67,7 +68,7 @@ class Prediction:
 
 
 def _check_samples(samples: npt.ArrayLike) -> Floats:
-    """Return samples as an array (S, C) of floating-point numbers. Raises InputError."""
+    """Return samples as an array (S, C). Raises InputError if they have a wrong type or shape."""
     array = np.asarray(samples)
     if not np.issubdtype(array.dtype, np.floating):
         raise InputError(
@@ -76,7 +77,8 @@ def _check_samples(samples: npt.ArrayLike) -> Floats:
         )
     if array.ndim not in (1, 2) or 0 in array.shape:
         raise InputError(
-            f"samples: found the shape {array.shape}; expected (samples,) or (samples, channels)"
+            f"samples: found the shape {array.shape}; expected (samples,) or (samples, channels), "
+            "not empty"
         )
     channels: Floats = array.reshape(len(array), -1)  # (S, C)
     if channels.shape[1] > len(channels):
@@ -88,7 +90,19 @@ def _check_samples(samples: npt.ArrayLike) -> Floats:
 
 
 def _mono(samples: npt.ArrayLike, channel: int | None) -> Floats:
-    """Return one channel of samples (S,) or (S, C), or the mean, as (S,). Raises InputError."""
+    """Return one channel of samples (S,) or (S, C), or the mean of all channels, as (S,).
+
+    Parameters
+    ----------
+    samples : (S,) or (S, C) array
+    channel : int or None
+        The channel, from 0. None for the mean of all channels.
+
+    Raises
+    ------
+    InputError
+        If the samples are invalid, or if they do not have this channel.
+    """
     channels = _check_samples(samples)
     if channel is not None:
         _check_channel(channel, channels.shape[1], "samples")
@@ -96,7 +110,7 @@ def _mono(samples: npt.ArrayLike, channel: int | None) -> Floats:
     with np.errstate(over="ignore", invalid="ignore"):
         mono: Floats = mean_of_channels(np.array(channels, np.float32))
     if not (np.abs(mono) <= LOUDEST).all():
-        raise InputError(f"samples: hold values that are not finite, or beyond {LOUDEST:g}")
+        raise InputError(f"samples: found values that are not finite, or beyond {LOUDEST:g}")
     return mono
 
 
@@ -118,7 +132,7 @@ def _check_rate(sample_rate: object) -> int:
 
 
 def _thresholds(threshold: float | Mapping[str, float] | None) -> list[Threshold]:
-    """Return the thresholds that the argument `threshold` of `Model.detect` gives."""
+    """Convert the argument `threshold` of `Model.detect` to a list of thresholds."""
     if threshold is None:
         return []
     if isinstance(threshold, Mapping):
@@ -130,16 +144,16 @@ def _thresholds(threshold: float | Mapping[str, float] | None) -> list[Threshold
 
 
 class Model:
-    """A trained model for clips and recordings. `load_model` creates it.
+    """A trained model for clips and recordings. `load_model` reads one from a model directory.
 
     Attributes
     ----------
     labels : tuple of str
         The K classes, in the order of the scores.
     seconds_per_frame : float
-        Distance between two frames of the scores.
+        The duration of a frame of the scores.
     sample_rate : int
-        The rate in Hz that sound is resampled to.
+        The sample rate of the model in Hz. Sounds with other rates are resampled to this rate.
 
     Examples
     --------
@@ -160,13 +174,14 @@ class Model:
     def __repr__(self) -> str:
         return (
             f"Model({str(self._folder)!r}: {self._spec.network}, {self._spec.pooling} pooling, "
-            f"{len(self.labels)} classes, {self.seconds_per_frame:g} s a frame)"
+            f"{len(self.labels)} classes, {self.seconds_per_frame:g} s per frame)"
         )
 
     def predict(self, samples: npt.ArrayLike, sample_rate: int) -> Prediction:
-        """Compute the scores of a clip, as `wsedtk extract` and `wsedtk predict` do.
+        """Compute the scores of a clip.
 
-        The network processes the whole clip at once. Memory grows with the length of the clip. Use
+        The steps are those of `wsedtk extract` and `wsedtk predict`. The network processes the
+        complete clip in one step. The required memory grows with the length of the clip. Use
         `detect` for recordings that are much longer than the training clips of the model.
 
         Parameters
@@ -183,7 +198,8 @@ class Model:
         Raises
         ------
         InputError
-            If the samples have another shape or type, are not finite, or the rate is invalid.
+            If the samples have a wrong shape or type, if they contain values that are not finite,
+            or if the sample rate is invalid.
         """
         rate = _check_rate(sample_rate)
         mono = audio_files.resample(_mono(samples, None), rate, self.sample_rate)
@@ -215,11 +231,12 @@ class Model:
         operating_point: PathLike | None = None,
         channel: int | None = None,
     ) -> list[Event]:
-        """Find the events of a recording of any length, as `wsedtk detect` does.
+        """Find the events in a recording of any length.
 
-        The network processes windows that overlap by half. They are as long as the longest training
-        clip. A file is read in constant memory. Faults of a file that is still usable are logged as
-        warnings by the logger `wsedtk.inference.model`.
+        The steps are those of `wsedtk detect`. The network processes windows that overlap by half.
+        The windows are as long as the longest training clip, including its padding. A long file is
+        read in parts, so it requires no more memory than a short file. If a file has faults but can
+        be used, the logger `wsedtk.inference.model` logs the faults as warnings.
 
         Parameters
         ----------
@@ -228,15 +245,17 @@ class Model:
         sample_rate : int, optional
             Sample rate of the samples in Hz. Required for samples, and not allowed for a file.
         threshold : float or mapping of class to float, optional
-            Frame thresholds from 0 to 1 that replace thresholds of the operating point. A class
-            with the threshold infinity is never detected. A number applies to all classes, a
-            mapping to the classes that it names.
+            Frame thresholds from 0 to 1 that replace thresholds of the operating point. A number
+            replaces the thresholds of all classes. A mapping replaces the thresholds of the classes
+            that are its keys. A class with the threshold infinity is never detected.
         classes : sequence of str, optional
-            The classes to find. By default, all classes.
+            The classes whose events are returned. By default, all classes.
         min_seconds : float, optional
-            Shortest event in seconds. It replaces the values of the operating point.
+            The minimum duration of an event in seconds. It replaces the minimum durations of the
+            operating point.
         operating_point : path-like, optional
-            The file with thresholds and filters. By default, the file in the model directory.
+            The file with thresholds and filters. By default, `operating_point.yaml` in the model
+            directory.
         channel : int, optional
             The channel to use, from 0. By default, the mean of all channels.
 
@@ -248,7 +267,8 @@ class Model:
         Raises
         ------
         InputError
-            If the recording cannot be used, thresholds are missing, or an argument is wrong.
+            If the recording cannot be used, if the operating point is missing and `threshold` is
+            not a number, or if an argument is invalid.
         """
         finder = self._finder(
             operating_point or self._folder / _POINT, _thresholds(threshold), min_seconds, classes
@@ -273,7 +293,8 @@ class Model:
     ) -> EventFinder:
         if min_seconds is not None and not 0 <= min_seconds <= LONGEST_SECONDS:
             raise InputError(
-                f"min_seconds: found {min_seconds}; expected seconds from 0 to {LONGEST_SECONDS:g}"
+                f"min_seconds: found {min_seconds}; expected a number of seconds from 0 to "
+                f"{LONGEST_SECONDS:g}"
             )
         chosen = self.labels if classes is None else tuple(map(normal, classes))
         for label in chosen:
@@ -296,7 +317,9 @@ class Model:
     ) -> Source:
         if isinstance(sound, (str, os.PathLike)):
             if sample_rate is not None:
-                raise InputError(f"sample_rate: {sound} is a file, which has its own; leave it out")
+                raise InputError(
+                    f"sample_rate: {sound} is a file, which gives its sample rate; omit sample_rate"
+                )
             about = audio_files.info(sound, count=False)
             if channel is not None:
                 _check_channel(channel, about.num_channels, str(sound))
@@ -308,23 +331,24 @@ class Model:
         return Source("samples", "samples", channel, rate, samples=mono)
 
     def save(self, folder: PathLike) -> None:
-        """Write the model, and its operating point if it has one, as a new model directory.
+        """Write the model to a new model directory, with its operating point if there is one.
 
         Parameters
         ----------
         folder : path-like
-            The model directory. It is created if it is missing.
+            The new model directory. It is created if it does not exist.
 
         Raises
         ------
         InputError
-            If the folder already contains a model or a training run, or cannot be written.
+            If the folder already contains a model or a training run, or if it cannot be written.
         """
         folder = Path(folder)
         for name in ("model.yaml", "config.yaml", _POINT):
             if (folder / name).exists():
                 raise InputError(
-                    f"{folder}: holds a model, or the training of one; name another directory"
+                    f"{folder}: already contains a model or a training run; "
+                    "choose another directory"
                 )
         point = None
         if (self._folder / _POINT).exists():
@@ -335,23 +359,25 @@ class Model:
             folder, self._spec, {name: tensor.cpu() for name, tensor in tensors.items()}
         )
         if point is not None:
-            if point.model == self._fingerprint:  # an old model.yaml changes when saved
+            # Saving updates a model.yaml of an older version, which changes the fingerprint.
+            if point.model == self._fingerprint:
                 fingerprint = provenance.fingerprint_model_directory(folder)
                 point = dataclasses.replace(point, model=fingerprint)
             operating_points.write(folder / _POINT, point)
 
 
 def load_model(path: PathLike, device: str = "auto", precise: bool = False) -> Model:
-    """Read a model directory.
+    """Read a trained model from a model directory.
 
     Parameters
     ----------
     path : path-like
-        A model directory, as `wsedtk train` and `wsedtk import` write it.
+        A model directory that was written by `wsedtk train`, `wsedtk import` or `Model.save`.
     device : str
-        "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if there is one.
+        The device on which the model runs: "cpu", "cuda", "cuda:1" and so on. "auto" chooses the
+        GPU if CUDA is available, and otherwise the CPU.
     precise : bool
-        Whether all computations are in float32. By default, some are in bfloat16.
+        Whether all computations use float32. By default, some computations use bfloat16.
 
     Returns
     -------

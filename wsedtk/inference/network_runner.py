@@ -1,6 +1,7 @@
-"""Run a network over stored features, or over features in memory.
+"""Run a network on stored features, or on features in memory.
 
-B clips in a batch, N clips, T frames, F mel bins, S segments, K classes.
+In shapes, B is the number of clips in a batch, N of all clips to score, T of frames, F of mel bins,
+S of segments, and K of classes.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from wsedtk.data import tables
 from wsedtk.models.layers import Network, Output
 from wsedtk.models.pooling import pool_segments, segment_of_frame
 
-if TYPE_CHECKING:  # h5py takes long to import, and features in memory do not need it
+if TYPE_CHECKING:  # importing h5py is slow, and features in memory do not need h5py
     from wsedtk.data.store import FeatureStore
 
 OptionalTensor = TypeVar("OptionalTensor", Tensor, Tensor | None)
@@ -34,41 +35,42 @@ def load_features(store: "FeatureStore", rows: Integers) -> tuple[Tensor, Tensor
     store : FeatureStore
         The feature files.
     rows : (B,) int
-        The rows of the clips.
+        The rows of the clips in `store`.
 
     Returns
     -------
     x : (B, T, F) float32 Tensor
-        The features.
+        The features, padded with zeros to the longest of these clips.
     mask : (B, T) Tensor of bool
-        True for real frames.
+        True for real frames, False for padded frames.
 
     Raises
     ------
     InputError
-        If features are not finite.
+        If a feature is NaN or infinite, or if a file is damaged.
     """
     x = torch.from_numpy(store.read(rows)).float()
     odd = np.flatnonzero(~torch.isfinite(x).flatten(1).all(dim=1).numpy())
     if len(odd):
         names = tables.first(store.filenames[rows[odd]].tolist())
         raise InputError(
-            f"{', '.join(store.paths)}: the features of {names} hold numbers that are not finite; "
-            "extract them again"
+            f"{', '.join(store.paths)}: the features of {names} contain numbers that are not "
+            "finite; extract them again"
         )
     mask = torch.arange(x.shape[1]) < torch.from_numpy(store.num_frames[rows])[:, None]
     return x, mask
 
 
 def pick_device(name: str, option: str = "--device") -> torch.device:
-    """Return the torch device of a name.
+    """Return the torch device with the given name.
 
     Parameters
     ----------
     name : str
-        The name of a device, or "auto" for a GPU if there is one.
+        The name of a device, such as "cpu" or "cuda:1". "auto" chooses the GPU if CUDA is
+        available, and otherwise the CPU.
     option : str
-        The name of the option in messages.
+        The name of the option, for messages.
 
     Raises
     ------
@@ -88,7 +90,7 @@ def pick_device(name: str, option: str = "--device") -> torch.device:
 
 @dataclasses.dataclass
 class Runner:
-    """A network with the normalisation of its features and the precision that it runs in.
+    """A network with the normalisation of its features and the precision of its computations.
 
     Attributes
     ----------
@@ -97,10 +99,10 @@ class Runner:
     mean, std : (F,) Tensor
         Mean and standard deviation of the training features. `std` is 1 for a constant mel bin.
     device : torch.device
-        The device.
+        The device on which the network runs.
     precise : bool
-        Whether all computations are in float32. If not, convolutions and the GRU are in bfloat16.
-        In evaluation mode on a CPU, the GRU is always in float32.
+        Whether all computations use float32. If False, convolutions and the GRU use bfloat16. In
+        evaluation mode on a CPU, the GRU always uses float32.
     """
 
     network: Network
@@ -118,7 +120,7 @@ class Runner:
         device: torch.device,
         precise: bool = False,
     ) -> "Runner":
-        """Move a network to a device, and return its runner.
+        """Move a network to a device, and return a runner of the network.
 
         Parameters
         ----------
@@ -127,7 +129,7 @@ class Runner:
         mean, std : (F,) array
             Mean and standard deviation of the training features. A constant mel bin is not scaled.
         device, precise
-            See the class.
+            See the attributes of `Runner`.
         """
         centre = torch.as_tensor(np.asarray(mean), dtype=torch.float32, device=device)
         scale = torch.as_tensor(np.asarray(std), dtype=torch.float32, device=device)
@@ -143,7 +145,10 @@ class Runner:
         return 16 if self.device.type == "cpu" else 64
 
     def staged(self, *tensors: OptionalTensor) -> tuple[OptionalTensor, ...]:
-        """Return tensors (or None) in pinned memory, which a GPU copies while it computes."""
+        """Copy tensors to pinned memory if the device is a GPU. Leave None unchanged.
+
+        A GPU can copy data from pinned memory while it computes.
+        """
         if self.device.type != "cuda":
             return tensors
         return tuple(None if t is None else t.pin_memory() for t in tensors)
@@ -154,14 +159,14 @@ class Runner:
         Parameters
         ----------
         x : (B, T, F) Tensor
-            Features as they are stored.
+            Features that are not normalised.
         mask : (B, T) Tensor of bool
-            True for real frames.
+            True for real frames, False for padded frames.
 
         Returns
         -------
         x : (B, T, F) Tensor
-            Normalised features on the device, 0 in padded frames.
+            Normalised features on the device. They are 0 in padded frames.
         mask : (B, T) Tensor of bool
             The mask on the device.
         """
@@ -169,7 +174,7 @@ class Runner:
         return (x - self.mean) / self.std * mask.unsqueeze(-1), mask
 
     def run(self, x: Tensor, mask: Tensor) -> Output:
-        """Run the network on normalised features (B, T, F) with their mask (B, T)."""
+        """Run the network on normalised features (B, T, F). The mask (B, T) marks real frames."""
         is_exact = self.precise and self.device.type == "cuda"
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=not self.precise)
         with _without_tf32() if is_exact else contextlib.nullcontext(), autocast:
@@ -186,7 +191,7 @@ class Runner:
         Returns
         -------
         Output
-            The scores of the clips, padded to the longest clip.
+            The scores of the clips. Frame scores are padded to the longest clip.
         """
         longest = max(map(len, features))
         x = np.zeros((len(features), longest, features[0].shape[1]), np.float32)
@@ -200,7 +205,7 @@ class Runner:
 
 @contextlib.contextmanager
 def _without_tf32() -> Iterator[None]:
-    """Disable TF32 in cuDNN within the block, so that inputs of layers are not rounded to it."""
+    """Disable TF32 in cuDNN within the block. With TF32, cuDNN rounds the inputs of layers."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:
@@ -215,11 +220,11 @@ class ScoredBatch(NamedTuple):
     Attributes
     ----------
     positions : (B,) int
-        The positions of the clips among the rows that are scored.
+        The positions of the clips in the argument `rows` of `score`.
     output : Output
         The output of the network.
     segments : (B, S, K) Tensor or None
-        The scores of segments.
+        The scores of segments. None if segments are not scored.
     """
 
     positions: npt.NDArray[np.intp]
@@ -234,9 +239,9 @@ def score(
     samples_per_frame: int | None = None,
     samples_per_segment: int | None = None,
 ) -> Iterator[ScoredBatch]:
-    """Score stored clips in batches of similar lengths.
+    """Score stored clips in batches. The clips of a batch have similar lengths.
 
-    A background thread reads the next batches.
+    A background thread reads the next batches while the network runs.
 
     Parameters
     ----------
@@ -245,10 +250,10 @@ def score(
     store : FeatureStore
         The feature files.
     rows : (N,) int
-        The rows of the clips to score.
+        The rows in `store` of the clips to score.
     samples_per_frame, samples_per_segment : int, optional
-        The lengths in samples of an output frame and a segment. Segments are scored if both are
-        given.
+        The length of an output frame and the length of a segment, in samples. Segments are scored
+        if both are given.
 
     Yields
     ------
@@ -257,7 +262,7 @@ def score(
     Raises
     ------
     InputError
-        If features are not finite.
+        If a feature is NaN or infinite, or if a file is damaged.
     """
     runner.network.eval()
     order = np.argsort(store.num_frames[rows], kind="stable")

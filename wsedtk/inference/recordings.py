@@ -1,6 +1,6 @@
-"""Recordings of any length, in any format that libsndfile or FFmpeg's libraries read.
+"""Find and read recordings of any length, in all formats that libsndfile or FFmpeg can read.
 
-S samples.
+In shapes, S is the number of samples.
 """
 
 import contextlib
@@ -24,14 +24,15 @@ from wsedtk.data.tables import normal
 
 
 class Recording(NamedTuple):
-    """A sound file that matches an argument of the user.
+    """A sound file that was found for an argument of a command.
 
     Attributes
     ----------
     path : Path
         The file.
     name : str
-        Its name in tables: the file name, or the path below a folder.
+        The name of the recording in tables. If the argument is a folder, this is the path of the
+        file relative to this folder. Otherwise it is the file name.
     """
 
     path: Path
@@ -44,9 +45,9 @@ def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording
     Parameters
     ----------
     arguments : iterable of path-like
-        Files, folders and patterns such as `night*.wav`.
+        Files, folders, and patterns such as `night*.wav`.
     by_path : bool
-        Whether recordings with equal names get their whole paths as names.
+        If True, recordings that would have equal names are named by their paths instead.
 
     Returns
     -------
@@ -57,7 +58,7 @@ def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording
     Raises
     ------
     InputError
-        If an argument matches no recording.
+        If a folder or a pattern gives no recordings, or if a folder cannot be entered.
     """
     found: dict[Path, Recording] = {}
     for argument in arguments:
@@ -71,7 +72,7 @@ def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording
 
 
 def _find_one(argument: str) -> list[Recording]:
-    """Return the recordings of a file, a folder or a pattern. Raises InputError."""
+    """Return the recordings of one argument: a file, a folder or a pattern. Raises InputError."""
     path = Path(argument)
     check_reach(path)
     if os.path.isdir(path):
@@ -88,7 +89,7 @@ def _find_one(argument: str) -> list[Recording]:
         return [Recording(path, as_text(path.name))]
     files = matching(argument)
     if not files:
-        raise InputError(f"{argument}: no file has such a name")
+        raise InputError(f"{argument}: no file matches this pattern")
     return [Recording(file, as_text(file.name)) for file in files]
 
 
@@ -98,18 +99,20 @@ def stream(
     channel: int | None = None,
     remarks: list[str] | None = None,
 ) -> Generator[Floats, None, None]:
-    """Yield the samples that `audio_files.read` returns, as blocks (S,), in constant memory.
+    """Yield the samples of a sound file in blocks, in constant memory.
+
+    For the mean of all channels, the samples are those that `audio_files.read` returns.
 
     Parameters
     ----------
     path : path-like
         The sound file.
     sample_rate : int
-        Rate to resample to, in Hz.
+        The sample rate of the result, in Hz.
     channel : int, optional
         The channel, from 0. By default, the mean of all channels.
     remarks : list, optional
-        A list to which the faults of the recording are added at its end.
+        The faults of the recording are added to this list after the last sample has been decoded.
 
     Yields
     ------

@@ -1,10 +1,10 @@
-"""Score curves of recordings of any length, in constant memory.
+"""Compute the score curves of recordings of any length, in constant memory.
 
 A network processes windows that overlap by half. For each frame in an overlap, the scores come from
 the window whose centre is nearer.
 
-S samples, T frames of the network's output, F mel bins, R feature frames in an output frame, K
-classes.
+In shapes, S is the number of samples, T of output frames of the network, F of mel bins, R of
+feature frames in an output frame, and K of classes.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
 
 CLIP_SECONDS = 10.0  # window length if model.yaml does not give the length of training clips
-_BLOCK = 1 << 20  # samples in a block of an array
+_BLOCK = 1 << 20  # samples in a block, if the samples are in memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,17 +36,17 @@ class Source:
     Attributes
     ----------
     path : path-like
-        The sound file.
+        The sound file. If `samples` is given, a text that names the samples in messages.
     name : str
         The name of the recording in tables.
     channel : int or None
         The channel, from 0. None means the mean of all channels.
     sample_rate : int or None
-        The sample rate of the file in Hz, if it is known.
+        The sample rate of the recording in Hz, before resampling. None if it is not known.
     remarks : list of str
-        The faults of the recording. The list is complete after reading.
+        The faults of the recording. The list is complete after the last sample has been read.
     samples : (S,) float32 or None
-        Samples at the sample rate of the model, instead of a file.
+        The samples, at the sample rate of the model. None if they are read from the file.
     """
 
     path: PathLike
@@ -57,7 +57,7 @@ class Source:
     samples: Floats | None = dataclasses.field(default=None, compare=False)
 
     def blocks(self, sample_rate: int) -> Generator[Floats, None, None]:
-        """Yield the samples, block by block.
+        """Yield the samples in blocks.
 
         Parameters
         ----------
@@ -71,7 +71,7 @@ class Source:
         Raises
         ------
         InputError
-            If the file is broken.
+            If the file cannot be read.
         """
         if self.samples is None:
             yield from recordings.stream(self.path, sample_rate, self.channel, self.remarks)
@@ -82,18 +82,19 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """A part of a score curve. Pieces follow each other without gaps or overlap.
+    """A part of a score curve. Successive pieces have no gaps and no overlap.
 
     Attributes
     ----------
     frame : (T, K) float32
         Frame scores.
     tags : (T, K) float32
-        For each frame, the clip scores of its window.
+        For each frame, the clip scores of the window that its frame scores come from.
     features : (T * R, F) float32
-        Features, as the front end computes them.
+        The features of the frames, not normalised.
     seconds : float
-        The duration of the recording up to the end of the last window that was read.
+        For the last piece, the duration of the recording. For other pieces, the time from the
+        start of the recording to the end of the next window.
     """
 
     frame: Floats
@@ -104,10 +105,10 @@ class Piece:
 
 @dataclasses.dataclass(frozen=True)
 class _Window:
-    """A window of a recording, or the error that ended its reading."""
+    """A window of a recording, or the error that ended the reading of the recording."""
 
     source: Source
-    start: int = 0  # the output frame of the curve
+    start: int = 0  # the output frame of the curve at which the window begins
     samples: Floats | None = None  # (S,); None after an error
     seconds: float = 0.0  # duration of the recording up to the end of the window
     error: InputError | None = None
@@ -119,7 +120,7 @@ class Cut(NamedTuple):
     Attributes
     ----------
     start : int
-        The output frame at which it begins.
+        The output frame at which the window begins.
     samples : (S,) float32
         The samples of the window.
     """
@@ -137,14 +138,17 @@ class _Scores(NamedTuple):
 
 
 class _Buffer:
-    """The samples of a stream that were read and are still needed."""
+    """The samples that were read from a stream and are still needed."""
 
     def __init__(self, blocks: Iterable[Floats]) -> None:
         self._blocks = iter(blocks)
         self.samples: Floats = np.zeros(0, np.float32)
 
     def fill(self, num_samples: int) -> bool:
-        """Read at least `num_samples`. Return False if the stream has fewer samples."""
+        """Read until the buffer has at least `num_samples` samples.
+
+        Return False if the stream ends before that.
+        """
         parts, length = [self.samples], len(self.samples)
         while length < num_samples:
             block = next(self._blocks, None)
@@ -170,16 +174,16 @@ def cut(blocks: Iterable[Floats], length: int, step: int, unit: int) -> Iterator
     length : int
         The length of a window in output frames.
     step : int
-        The distance between two windows in output frames.
+        The distance from the start of a window to the start of the next window, in output frames.
     unit : int
         The length of an output frame in samples.
 
     Yields
     ------
     Cut
-        The next window. The last window ends at the end of the stream. It includes samples that do
-        not fill a frame, and begins at most `step` frames after the previous window. A stream that
-        is shorter than a window gives one window.
+        The next window. The last window ends at the end of the stream. It includes the samples at
+        the end that do not fill a frame, and begins at most `step` frames after the previous
+        window. A stream that is shorter than `length + 1` frames gives one window.
     """
     buffer, start = _Buffer(blocks), 0
     if not buffer.fill((length + 1) * unit):
@@ -195,20 +199,20 @@ def cut(blocks: Iterable[Floats], length: int, step: int, unit: int) -> Iterator
 
 
 def join(windows: Iterable[tuple[int, Sequence[Floats]]]) -> Iterator[list[Floats]]:
-    """Join overlapping windows. They are joined at the middle of each overlap.
+    """Join overlapping windows at the middle of each overlap.
 
     Parameters
     ----------
     windows : iterable of (int, sequence of arrays)
-        The first frame of each window, and arrays with a row for each of its frames.
+        For each window, its first frame, and arrays with one row for each frame of the window.
 
     Yields
     ------
     list of arrays
-        The next rows of each array, without overlap.
+        The next rows of each array. Successive lists do not overlap.
     """
     before: tuple[int, Sequence[Floats]] | None = None
-    given = 0  # frames that were yielded
+    given = 0  # the number of frames that were yielded
     for start, values in windows:
         if before is not None:
             first, old = before
@@ -231,25 +235,26 @@ class Detector:
     network : Network
         The network.
     runner : Runner
-        The same network, on its device.
+        The runner of this network.
 
     Attributes
     ----------
     frontend : LogMel
         The front end.
     runner : Runner
-        The network, on its device.
+        The runner of the network.
     reduction : int
-        The number of feature frames R in an output frame.
+        The number R of feature frames in an output frame.
     seconds_per_frame, seconds_per_feature : float
-        The distance between two output frames, and between two feature frames.
+        The distance between successive output frames, and between successive feature frames.
     window_frames, step_frames : int
-        The length of windows, and the distance between windows, in output frames.
+        The length of a window, and the distance from the start of a window to the start of the
+        next window, in output frames.
 
     Raises
     ------
     InputError
-        If the front end or the length of the training clips is wrong in model.yaml.
+        If model.yaml contains an invalid front end or an invalid length of the training clips.
     """
 
     def __init__(self, spec: ModelSpec, network: Network, runner: Runner) -> None:
@@ -276,8 +281,8 @@ class Detector:
         source : Source
             The next recording.
         pieces : iterator of Piece
-            Its score curve. Read it before the next recording. Reading raises InputError if the
-            recording is broken.
+            The score curve of this recording. Read all pieces before you take the next recording.
+            Reading raises InputError if the recording cannot be read.
         """
         self.runner.network.eval()
         windows = self._windows(sources)
@@ -287,7 +292,7 @@ class Detector:
                 yield source, _pieces(group)
 
     def _windows(self, sources: Iterable[Source]) -> Generator[_Window, None, None]:
-        """Yield the windows of all recordings."""
+        """Yield the windows of all recordings. If a recording cannot be read, yield the error."""
         rate = self.frontend.config.sample_rate
         for source in sources:
             try:
@@ -301,7 +306,7 @@ class Detector:
                 yield _Window(source, error=error)
 
     def _scored(self, windows: Iterator[_Window]) -> Iterator[tuple[_Window, _Scores | None]]:
-        """Yield the windows with their scores, in order. A window with an error has no scores."""
+        """Yield each window with its scores. The scores are None if the window has an error."""
         while batch := list(itertools.islice(windows, self.runner.batch_size)):
             samples = [window.samples for window in batch if window.samples is not None]
             scores = iter(self._run(samples))
@@ -309,7 +314,7 @@ class Detector:
                 yield window, next(scores) if window.samples is not None else None
 
     def _run(self, samples: Sequence[Floats]) -> list[_Scores]:
-        """Return the scores of windows of samples."""
+        """Return the scores and features of windows of samples."""
         if not samples:
             return []
         features = [self.frontend(s) for s in samples]
@@ -331,19 +336,19 @@ class Detector:
 
 
 def _clip_seconds(spec: ModelSpec) -> float:
-    """Return the length of the longest training clip. Raises InputError."""
+    """Return the length of the longest training clip in seconds. Raises InputError."""
     seconds = spec.trained.get("clip_seconds", CLIP_SECONDS)
     is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
     if not is_number or not 0 < seconds <= 3600:
         raise InputError(
-            "model.yaml: trained: clip_seconds: expected seconds above 0, up to 3600, found "
-            f"{shown(seconds)}"
+            "model.yaml: trained: clip_seconds: expected a number of seconds above 0, at most "
+            f"3600, found {shown(seconds)}"
         )
     return float(seconds)
 
 
 def _pieces(scored: Iterable[tuple[_Window, _Scores | None]]) -> Iterator[Piece]:
-    """Yield the score curve of one recording. Raises InputError if the recording is broken."""
+    """Yield the score curve of one recording. Raises InputError if it cannot be read."""
     seconds = 0.0
 
     def windows() -> Iterator[tuple[int, _Scores]]:
@@ -351,7 +356,7 @@ def _pieces(scored: Iterable[tuple[_Window, _Scores | None]]) -> Iterator[Piece]
         for window, scores in scored:
             if window.error is not None:
                 raise window.error
-            assert scores is not None  # a window without error has samples
+            assert scores is not None  # only a window with an error has no scores
             seconds = window.seconds
             yield window.start, scores
 

@@ -1,4 +1,4 @@
-"""The sources of score curves: each recording, or each channel, is one source."""
+"""List the sources of score curves. Each recording, or each of its channels, is one source."""
 
 import contextlib
 import logging
@@ -16,29 +16,30 @@ _LOG = logging.getLogger(__name__)
 
 
 class Sources(NamedTuple):
-    """The sources of score curves, and their total duration in seconds (None if not known)."""
+    """The sources of score curves, and the sum of their durations in seconds (None if unknown)."""
 
     sources: list[Source]
     seconds: float | None
 
 
 class Clash(NamedTuple):
-    """A source with the same name as another one, and the message that reports it."""
+    """A source that has the same name as an earlier source, and the message that reports this."""
 
     source: Source
     message: str
 
 
 def sources_of(found: Iterable[tuple[Path, str]], *, each_channel: bool) -> Sources:
-    """Return the sources of the score curves of recordings.
+    """Return the sources of score curves for recordings.
 
     Parameters
     ----------
     found : iterable of (Path, str)
-        The path and the name of each recording. Files that are not sound files become sources too.
-        They cause an error when they are read.
+        The path and the name of each recording. A file that is not a sound file becomes a source
+        too. It causes an error when it is read.
     each_channel : bool
-        Whether each channel has its own curve. Otherwise the channels are mixed.
+        Whether each channel is one source. If False, each recording is one source, which is the
+        mean of its channels.
     """
     sources: list[Source] = []
     total: float | None = 0.0
@@ -60,27 +61,28 @@ def sources_of(found: Iterable[tuple[Path, str]], *, each_channel: bool) -> Sour
 
 
 def check_names(sources: Iterable[Source], *, in_files: bool) -> tuple[list[Source], list[Clash]]:
-    """Find sources that have the same name.
+    """Check that the names of sources differ.
 
     Parameters
     ----------
     sources : iterable of Source
     in_files : bool
-        Whether each source gets its own output files. Their names must then differ.
+        Whether output files are written for each source. If True, the names of the sources must
+        differ.
 
     Returns
     -------
     sources : list of Source
-        The sources to use. Without output files, all sources are used, and equal names are logged
+        The sources to use. If `in_files` is False, all sources are used, and equal names are logged
         as warnings.
     clashes : list of Clash
-        With output files, the sources that cannot be used, because their names differ from other
-        names only in their Unicode form.
+        If `in_files` is True, the sources that cannot be used, because their names differ from
+        earlier names only in the Unicode form.
 
     Raises
     ------
     InputError
-        With output files, if two names are equal.
+        If `in_files` is True and two names are equal.
     """
     seen: dict[str, Source] = {}
     used, clashes = [], []
@@ -89,9 +91,9 @@ def check_names(sources: Iterable[Source], *, in_files: bool) -> tuple[list[Sour
         if other is source:
             used.append(source)
             continue
-        remedy = "give the folder that holds both, or one at a time"
+        remedy = "give the folder that contains both files, or run the command once for each file"
         if other.name != source.name:
-            remedy = "they differ in their Unicode form only, rename one of them"
+            remedy = "the names differ only in their Unicode form; rename one of the files"
         message = f"{as_text(source.path)}: has the same name as {as_text(other.path)}; {remedy}"
         if not in_files:
             _LOG.warning(message)

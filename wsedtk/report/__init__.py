@@ -1,4 +1,4 @@
-"""Reports for people: the HTML page, pages of clips, figures, and the model card.
+"""Write reports for readers: HTML pages with tables, figures and sounds, and the model card.
 
-It may import `evaluation`, `inference` and the folders below them.
+This package may import `evaluation`, `inference`, and the packages that these two may import.
 """

@@ -1,6 +1,6 @@
-"""Pictures and sounds of the best and the worst clips of systems, for a report page.
+"""Add pictures and sounds of the best and the worst clips to a report page.
 
-N clips, T frames, F mel bins, K classes.
+In shapes, N is the number of clips.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,11 +19,11 @@ from wsedtk.report.page import Page, note
 from wsedtk.report.plots import Spectrogram, TimedEvent, Track
 from wsedtk.report.rendering import part
 
-NUM_CLIPS = 10  # best clips, and worst clips
-MAX_SYSTEMS = 5  # in one picture, as in figure 3 of Wang, Li & Metze
+NUM_CLIPS = 10  # number of best clips and number of worst clips
+MAX_SYSTEMS = 5  # number of systems in one picture, as in figure 3 of Wang, Li & Metze
 SOUND_RATE = 16000  # Hz
-LONGEST_SOUND = 30.0  # seconds. 10 s take 54 KB of the page.
-MOST_SOUNDS = 200  # on a page. With 10 s each, they take 11 MB.
+LONGEST_SOUND = 30.0  # seconds; a sound of 10 s adds 54 KB to the page
+MOST_SOUNDS = 200  # number of sounds on a page; 200 sounds of 10 s add 11 MB
 
 
 def _events_by_clip(dataset: DataSet) -> list[list[TimedEvent]]:
@@ -35,20 +35,20 @@ def _events_by_clip(dataset: DataSet) -> list[list[TimedEvent]]:
 
 
 class ClipPages:
-    """Pictures and sounds of the clips of one set.
+    """The best and the worst clips of one set, with pictures and sounds.
 
     Parameters
     ----------
     group : sequence of Scored
-        Evaluated folders of the same set, one for each system. They have frame scores and a
-        reference. At most `MAX_SYSTEMS` are drawn.
+        Evaluated folders of the same set, one for each system. The folders have frame scores and a
+        copy of the reference. Only the first `MAX_SYSTEMS` folders are drawn.
     sounds : int
         The number of sounds that can still be added to the page.
 
     Attributes
     ----------
     sounds : int
-        The number of sounds that can still be added.
+        The number of sounds that can still be added to the page. `add` decreases it.
     """
 
     def __init__(self, group: Sequence[Scored], sounds: int) -> None:
@@ -96,7 +96,7 @@ class ClipPages:
             )
 
     def _spectrogram(self, name: str) -> Spectrogram | None:
-        """Return the features of a clip, or None if there are none."""
+        """Return the spectrogram of a clip. None if its features are missing."""
         if self._features is None:
             return None
         row = self._features.rows([name])[0]
@@ -108,12 +108,16 @@ class ClipPages:
         )
 
     def _sound(self, name: str, duration: float) -> bytes | None:
-        """Return a clip as MP3. None if its recording is missing, unreadable or beyond a limit."""
+        """Return the sound of a clip as MP3.
+
+        None if the recording of the clip is missing or unreadable, if the clip is too long, or if
+        the page already contains `MOST_SOUNDS` sounds.
+        """
         path = self._recordings.get(name)
         if path is None:
             return None
         if self.sounds <= 0:
-            self._without_sound.append(f"the page holds {MOST_SOUNDS}, and no more")
+            self._without_sound.append(f"the page already contains {MOST_SOUNDS} sounds")
             return None
         if duration > LONGEST_SOUND:
             self._without_sound.append(f"{name} is longer than {LONGEST_SOUND:g} s")

@@ -1,4 +1,4 @@
-"""Tables of differences between systems on a report page, over clips and over seeds."""
+"""Add the tables of differences between systems to a report page."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,30 +10,34 @@ from wsedtk.evaluation.scored_systems import Scored
 from wsedtk.report.page import Cell, Page, Row, note, table
 
 _OVER_CLIPS = (
-    "Small figures: 95 % intervals of the paired difference over clips, the same clips for both "
-    "systems; bold where they exclude 0. They compare these trained networks on these and similar "
-    "clips, not the methods: a network that is trained again with another seed differs, too. To "
-    "compare methods, train each system with at least {} seeds (model directories NAME.seedN)."
+    "In small print: 95 % intervals of the difference over clips. Both systems are evaluated on "
+    "the same clips. A difference is bold if its interval excludes 0. The intervals compare these "
+    "trained networks on these and similar clips. They do not compare the methods, because a "
+    "network that is trained again with another seed gives other results. To compare methods, "
+    "train each system with at least {} seeds (model directories NAME.seedN)."
 )
 _OVER_SEEDS = (
-    "Differences of the means over seeds. Small figures: 95 % intervals over seeds and clips, that "
-    "is, for systems that are trained again and evaluated on other such clips; bold where they "
-    "exclude 0. In the populations of tests/evaluation/test_false_alarms.py they exclude 0 for 3 "
-    "to 7 % of pairs of equal systems with equal numbers of seeds, and for 5 to 9 % with 3 and 10 "
-    "seeds. "
-    "PSDS has none; MAP, MAUC and d' have none where the scores of a system are gone or too many "
-    "classes have fewer than {} positive clips."
+    "Differences of the means over seeds. In small print: 95 % intervals over seeds and clips. "
+    "They describe systems that are trained again and evaluated on other, similar clips. A "
+    "difference is bold if its interval excludes 0. In the simulations of "
+    "tests/evaluation/test_false_alarms.py, the intervals exclude 0 for 3 to 7 % of the pairs of "
+    "equal systems with equal numbers of seeds, and for 5 to 9 % of the pairs with 3 and 10 seeds. "
+    "PSDS has no intervals. MAP, MAUC and d' have no intervals if the scores of a system are "
+    "missing, or if too many classes have fewer than {} positive clips."
 )
 _EMPTY = Cell("–")
 
 
 def _minus(text: str) -> str:
-    """Return a number with a minus sign in place of a hyphen."""
+    """Replace the hyphens in the text of a number by minus signs."""
     return text.replace("-", "−")
 
 
 def _difference_cell(value: float | None, ends: Interval | None) -> Cell:
-    """Return a difference with its interval below. It is bold if the interval excludes 0."""
+    """Return a cell with a difference and its interval.
+
+    The difference is bold if the interval excludes 0.
+    """
     if value is None:
         return _EMPTY
     text = _minus(f"{value:+.3f}")
@@ -44,7 +48,7 @@ def _difference_cell(value: float | None, ends: Interval | None) -> Cell:
 
 
 def _mean_cell(found: SeedMean | None) -> Cell:
-    """Return a mean, with half the width of its interval below it."""
+    """Return a cell with a mean and half the width of its interval."""
     if found is None:
         return _EMPTY
     small = () if found.half is None else (f"± {found.half:.3f}",)
@@ -56,24 +60,24 @@ def _title(system: str, base: str, remark: str) -> Cell:
 
 
 def _add_table(page: Page, first: str, rows: Sequence[Row], shown: Sequence[Column]) -> None:
-    """Add a table without the columns that are empty."""
+    """Add a table to a page. Empty columns are left out."""
     used = [i for i in range(len(shown)) if any(row.cells[i] != _EMPTY for row in rows)]
     kept = [Row(row.title, [row.cells[i] for i in used]) for row in rows]
     page.add(table([first, *(shown[i].heading for i in used)], kept))
 
 
 def _directions(shown: Iterable[Column], metrics: Iterable[Description]) -> str:
-    """Return a sentence that names the metrics for which lower is better. "" if there are none."""
+    """Return a sentence that lists the metrics for which lower is better. "" if there are none."""
     lower = {metric.name for metric in metrics if metric.direction == "lower"}
     headings = [one.heading for one in shown if f"{one.section}.{one.key}" in lower]
     return f" Lower is better: {', '.join(headings)}." if headings else ""
 
 
 def add_differences(page: Page, found: Iterable[Scored]) -> None:
-    """Add the differences of systems of the same set and mode, if there are several.
+    """Add the differences between systems that were evaluated on the same set in the same mode.
 
     If a system was trained with several seeds, means over seeds are shown and compared. Otherwise,
-    each system is compared with the first system.
+    each system is compared with the first system. Nothing is added for a single training run.
 
     Parameters
     ----------
@@ -99,11 +103,12 @@ def add_differences(page: Page, found: Iterable[Scored]) -> None:
         _add_over_clips(page, single)
     if (several or single) and repeated:
         pairs = "; ".join(f"{name} and {first}" for name, first in repeated.items())
-        page.add(note(f"These hold the same model and count as one training run: {pairs}."))
+        text = "The systems of each pair contain the same model and count as one training run"
+        page.add(note(f"{text}: {pairs}."))
 
 
 def _add_over_clips(page: Page, groups: Sequence[Sequence[Scored]]) -> None:
-    """Add the differences between each system and the first system of its group."""
+    """Add the differences between each system and the first system of the same group."""
     reports = [one.report for group in groups for one in group]
     shown, rows = columns(Place.PAGE, reports), []
     for group in groups:
@@ -124,7 +129,7 @@ def _place(one: Scored) -> str:
 
 
 def _add_over_seeds(page: Page, groups: Sequence[Sequence[Scored]]) -> None:
-    """Add the means over seeds of each system, and their differences."""
+    """Add the means over seeds of each system, and the differences of these means."""
     reports = [one.report for group in groups for one in group]
     metrics = metrics_of(reports)
     shown = columns(Place.PAGE_SEEDS, reports)
@@ -143,8 +148,8 @@ def _add_over_seeds(page: Page, groups: Sequence[Sequence[Scored]]) -> None:
     page.section("Means over seeds")
     _add_table(page, "system", means, shown)
     text = (
-        "Small figures: half of the 95 % interval (Student's) over seeds, on these clips; "
-        f"none with fewer than {intervals.MIN_SEEDS} seeds."
+        "In small print: half the width of the 95 % interval (Student's t) over seeds, on these "
+        f"clips. There is no interval for fewer than {intervals.MIN_SEEDS} seeds."
     )
     if measured:
         text += f" {'; '.join(legends(measured, metrics))}."

@@ -1,8 +1,9 @@
-"""The model card: README.md of a model directory.
+"""Write the model card, which is the README.md of a model directory.
 
-wsedtk writes the text between two marks, and replaces it when the model or its scores change. The
-owner of the model writes the text outside the marks, such as the licence. wsedtk does not change
-it. The same files give the same card. The generated text contains no path, host name or user name.
+wsedtk generates the text between two marks, and replaces it when the model or its scores change.
+The owner of the model writes the text outside the marks, such as the licence. wsedtk never changes
+the text outside the marks. The same files give the same card. The generated text contains no paths,
+host names or user names.
 """
 
 import logging
@@ -27,7 +28,7 @@ from wsedtk.report.rendering import escape_markdown, render
 _LOG = logging.getLogger(__name__)
 
 
-# Cards of earlier versions have these marks, so they must not change.
+# Cards of earlier versions have these marks. Therefore the marks must not be changed.
 BEGIN = (
     "<!-- wsedtk:begin. Train and report write what is from here to wsedtk:end anew; "
     "your own text goes before or after. -->"
@@ -38,7 +39,7 @@ _MARKED = re.compile(
 )
 _FRONT_MATTER = re.compile(r"---\r?\n(.*?)^---\r?$", re.MULTILINE | re.DOTALL)
 _NOT_SETTINGS = ("init", "made_by", "processes", "resume_seconds", "keep_checkpoints")
-# Properties of a training run: key in model.yaml, and text on the card.
+# Properties of a training run: the key in model.yaml, and the text in the card.
 _TRAINING = {
     "wsedtk": "wsedtk",
     "commit": "commit",
@@ -55,9 +56,9 @@ _TRAINING = {
 
 
 def facts(dataset: DataSet) -> dict[str, str | int | float | None]:
-    """Return the properties of a training set that the card shows.
+    """Return the properties of a training or validation set that the card shows.
 
-    They are stored in model.yaml during training.
+    `wsedtk train` stores these properties in model.yaml.
     """
     official, corpus = dataset.info.get("official_clips"), dataset.info.get("corpus")
     return {
@@ -78,7 +79,7 @@ def _header(cells: Sequence[str]) -> str:
 
 
 def _fenced(text: str) -> str:
-    """Return text as a code block that no line of the text can end."""
+    """Return text as a Markdown code block. No part of the text can end the block."""
     text = text.replace("<!--", "<!- -").rstrip("\n")
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}yaml\n{text}\n{fence}"
@@ -93,7 +94,7 @@ def _number(value: object) -> str:
 
 
 def _network(spec: ModelSpec) -> dict[str, str]:
-    """Return the values of the template that describe the network and the front end."""
+    """Return the template values that describe the network and the front end."""
     parameters = spec.trained.get("parameters")
     seconds_per_frame = spec.trained.get("seconds_per_frame")
     size = step = hierarchy = ""
@@ -144,7 +145,7 @@ def _training(trained: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _settings(folder: Path) -> str:
-    """Return the training configuration as a code block. "" if there is none."""
+    """Return the training configuration as a code block. "" if there is no configuration."""
     path = folder / "config.yaml"
     settings = config.read_yaml(path) if path.is_file() else None
     if not isinstance(settings, dict):
@@ -158,7 +159,7 @@ def _settings(folder: Path) -> str:
 
 
 def _score_row(folder: Path, report: Mapping[str, Any]) -> str:
-    """Return the row of an evaluated folder <set>/<mode>/."""
+    """Return the row of an evaluated folder <set>/<mode>/ in the table of scores."""
     clips = report["clips"]
     name = escape_markdown("/".join(folder.parts[-2:]))
     if clips.get("tuned_on_these"):
@@ -177,7 +178,7 @@ def _score_row(folder: Path, report: Mapping[str, Any]) -> str:
 def _scored(folder: Path, fingerprint: str | None) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield (folder, report) of each evaluated folder of this model.
 
-    Folders of an earlier model are skipped.
+    Folders that were evaluated with another model, or whose inputs have changed, are skipped.
     """
     for path in sorted(folder.glob("*/*/report.json")):
         report = report_data.read_report(path)
@@ -195,7 +196,7 @@ def _legend() -> str:
 
 
 def generated(folder: PathLike, spec: ModelSpec, fingerprint: str | None) -> str:
-    """Return the text between the marks.
+    """Generate the text between the marks.
 
     Parameters
     ----------
@@ -203,13 +204,13 @@ def generated(folder: PathLike, spec: ModelSpec, fingerprint: str | None) -> str
         A model directory.
     spec : ModelSpec
         The content of its model.yaml.
-    fingerprint : str
+    fingerprint : str or None
         The fingerprint of the model.
 
     Raises
     ------
     InputError
-        If a file that the card is made from is damaged.
+        If a file that the card describes is damaged.
     """
     folder = Path(folder)
     headings = [column.heading for column in columns(Place.SUMMARY)]
@@ -230,7 +231,7 @@ def generated(folder: PathLike, spec: ModelSpec, fingerprint: str | None) -> str
 
 
 def _read(path: Path) -> str | None:
-    """Return the text of a card, with its line ends. None if it cannot be read."""
+    """Return the text of a card with unchanged line ends. None if it cannot be read as UTF-8."""
     try:
         return path.read_bytes().decode() if path.is_file() else None
     except (OSError, UnicodeDecodeError):
@@ -238,9 +239,9 @@ def _read(path: Path) -> str | None:
 
 
 def refresh(folder: PathLike) -> None:
-    """Write the card of a model directory, or replace the text between its marks.
+    """Write the card of a model directory, or replace the text between the marks of its card.
 
-    Nothing is written if there is no model, or if README.md has no marks.
+    Nothing is written if there is no model, or if README.md exists and has no marks.
 
     Parameters
     ----------
@@ -249,7 +250,7 @@ def refresh(folder: PathLike) -> None:
     Raises
     ------
     InputError
-        If a file that the card is made from is damaged.
+        If a file that the card describes is damaged.
     """
     folder = Path(folder)
     if not (folder / "model.yaml").is_file():
@@ -264,7 +265,7 @@ def refresh(folder: PathLike) -> None:
         text = f"{head}{BEGIN}\n{END}\n"
     if text is None or not _MARKED.search(text):
         _LOG.info(
-            f"{path}: was not written by wsedtk, and is left as it is; "
+            f"{path}: was not written by wsedtk and is not changed; "
             "remove or rename it to get a model card"
         )
         return
@@ -279,13 +280,13 @@ def faults(folder: PathLike, fingerprint: str | None) -> list[str]:
     Parameters
     ----------
     folder : path-like
-    fingerprint : str
+    fingerprint : str or None
         The fingerprint of the model.
 
     Raises
     ------
     InputError
-        If a report is damaged.
+        If a report or the operating point is damaged.
     """
     folder = Path(folder)
     path = folder / "README.md"

@@ -1,4 +1,4 @@
-"""A self-contained HTML page: one file, which loads nothing from the network and runs no script."""
+"""Write a self-contained HTML page: one file that loads no other files and runs no scripts."""
 
 import base64
 import dataclasses
@@ -43,7 +43,7 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A row of a table: its title and other cells. kind: a class of the style sheet, or ""."""
+    """A row of a table: its first cell and its other cells. kind: a CSS class, or ""."""
 
     title: Cell
     cells: Sequence[Cell]
@@ -52,7 +52,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Heading:
-    """The heading of a column. is_text: whether its cells contain words, not numbers."""
+    """The heading of a column. is_text: whether the column contains words, not numbers."""
 
     heading: str
     is_text: bool = False
@@ -64,10 +64,10 @@ def table(header: Sequence[str], rows: Iterable[Row], text_columns: Iterable[int
     Parameters
     ----------
     header : sequence of str
-        Headings of the columns.
+        The headings of the columns.
     rows : iterable of Row
     text_columns : iterable of int
-        Numbers of the columns that contain words.
+        The indices of the columns that contain words.
     """
     words = set(text_columns)
     headings = [Heading(name, number in words) for number, name in enumerate(header)]
@@ -80,12 +80,12 @@ def note(text: str) -> Markup:
 
 
 class Page:
-    """A page to which parts are added.
+    """An HTML page to which parts are added.
 
     Parameters
     ----------
     folder : path-like, optional
-        A folder. Each figure is also written into it as a file.
+        A folder for figures. If it is given, each figure is also written to a file in this folder.
     kind : {"png", "svg", "pdf"}
         The format of these files.
     """
@@ -96,16 +96,16 @@ class Page:
         self._sections: list[str] = []
 
     def add(self, html: str) -> None:
-        """Add a part as HTML."""
+        """Add a part of the page, which is given as HTML."""
         self.parts.append(Markup(html))
 
     def section(self, title: str) -> None:
-        """Begin a section, with a link in the list at the top of the page."""
+        """Begin a section. The list at the top of the page gets a link to the section."""
         self._sections.append(title)
         self.add(part("section", number=len(self._sections), title=title))
 
     def save(self, name: str, figure: Figure, content: bytes | None = None) -> None:
-        """Write a figure into the folder, if there is one.
+        """Write a figure to a file in the folder for figures, if there is one.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class Page:
             The name of the figure, which becomes part of the file name.
         figure : matplotlib Figure
         content : bytes, optional
-            The figure as PNG, if it is known.
+            The bytes of a PNG file of the figure, if they are already known.
         """
         if self._folder is None:
             return
@@ -135,7 +135,7 @@ class Page:
         of_clip: bool = False,
         sound: bytes | None = None,
     ) -> None:
-        """Add a figure, and write it into the folder, if there is one.
+        """Add a figure to the page, and write it to a file if there is a folder for figures.
 
         Parameters
         ----------
@@ -147,7 +147,7 @@ class Page:
         of_clip : bool
             Whether the figure shows a clip over time. Two such figures fit on a printed page.
         sound : bytes, optional
-            An MP3 file, whose player is shown below the figure.
+            The bytes of an MP3 file. A player for it is shown below the figure.
         """
         content = plots.png(figure)
         self.add(

@@ -1,6 +1,7 @@
-"""A picture of the scores and events of one recording, in constant memory.
+"""Draw a picture of the scores and events of one recording, in constant memory.
 
-C columns, T frames, R feature frames in an output frame, F mel bins, K classes.
+In shapes, C is the number of columns, T of frames, R of feature frames in an output frame, F of mel
+bins, and K of classes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,11 +12,12 @@ from wsedtk.core.types import Floats
 from wsedtk.data.events import Event
 from wsedtk.inference.sliding_windows import Detector
 
-MOST_COLUMNS = 1500  # a long recording gives this number to twice this number of columns
+# A long recording gives at least this number of columns, and at most twice this number.
+MOST_COLUMNS = 1500
 
 
 class Overview:
-    """The columns of a picture: the maxima of a curve over equal spans of time."""
+    """The columns of a picture. Each column contains the maxima of `span` frames."""
 
     def __init__(self) -> None:
         self.span = 1  # frames per column
@@ -23,7 +25,7 @@ class Overview:
         self._rest: Floats | None = None
 
     def add(self, values: Floats) -> None:
-        """Add frames (T, F)."""
+        """Add the values (T, F) or (T, K) of the next frames."""
         columns = values[:0] if self._columns is None else self._columns
         rest = values if self._rest is None else np.concatenate([self._rest, values])
         while len(rest) >= self.span:
@@ -36,7 +38,7 @@ class Overview:
         self._columns, self._rest = columns, rest
 
     def values(self) -> Floats:
-        """Return the columns (C, F).
+        """Return the columns (C, F) or (C, K).
 
         Raises
         ------
@@ -44,7 +46,7 @@ class Overview:
             If no frames were added.
         """
         if self._columns is None or self._rest is None:
-            raise ValueError("expected frames; none were added")
+            raise ValueError("there are no columns, because no frames were added")
         if not len(self._rest):
             return self._columns
         return np.concatenate([self._columns, self._rest.max(axis=0, keepdims=True)])

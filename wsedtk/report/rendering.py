@@ -1,4 +1,4 @@
-"""The templates of pages and model cards, which are in `wsedtk/templates/`."""
+"""Fill the templates of pages and model cards. The templates are in `wsedtk/templates/`."""
 
 import functools
 import re
@@ -27,7 +27,7 @@ def _environment() -> jinja2.Environment:
 
 
 def render(template: str, /, **values: Any) -> str:
-    """Fill a template with values. In HTML, all values except Markup are escaped."""
+    """Fill a template with values. In HTML templates, all values except Markup are escaped."""
     return _environment().get_template(template).render(values)
 
 
@@ -44,9 +44,9 @@ def breakable(name: str) -> Markup:
 
 
 def escape_markdown(text: object) -> str:
-    """Escape text as one line of Markdown.
+    """Escape text for one line of Markdown.
 
-    The line contains no markup, link, HTML, formula or table cell.
+    No part of the line is read as markup, a link, HTML, a formula or the end of a table cell.
     """
     line = " ".join(printable(str(text)).split())
     # Written as entities, these characters have no special meaning in any Markdown dialect.

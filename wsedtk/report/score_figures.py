@@ -1,6 +1,6 @@
-"""Figures of a report page: poolings, curves, errors and training.
+"""Add the figures of a report page: comparisons of poolings, curves and errors.
 
-N clips, K classes.
+In shapes, N is the number of clips or segments.
 """
 
 import functools
@@ -22,14 +22,16 @@ from wsedtk.report.clip_pages import MAX_SYSTEMS
 from wsedtk.report.page import Cell, Page, Row, table
 from wsedtk.report.plots import Curve, Figure, Interval, Panel, Point, SystemErrors, SystemFigures
 
-MOST_PANELS = 20  # limit for the classes with curves; beyond it, the best and worst are drawn
-NUM_WORST = 15  # classes with the most errors in the picture of errors
-NUM_NAMED = 3  # classes named in a cell
-MAX_MODES = 3  # ways of decoding that are marked in curves
+# The largest number of classes with curves. If more classes occur, only the best and the worst are
+# drawn.
+MOST_PANELS = 20
+NUM_WORST = 15  # number of classes in the figure of the classes with the most errors
+NUM_NAMED = 3  # number of classes that are named in a cell
+MAX_MODES = 3  # number of decoding modes that are marked in segment curves
 
 
 def one_a_system(group: Iterable[Scored]) -> list[Scored]:
-    """Return one folder of each system. Folders that were decoded from frames take precedence."""
+    """Return one folder for each system. Folders that were decoded from frames are preferred."""
     chosen: dict[str, Scored] = {}
     for one in group:
         if one.system not in chosen or one.by_frames:
@@ -38,7 +40,7 @@ def one_a_system(group: Iterable[Scored]) -> list[Scored]:
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
-    """Read a training history: {column: values}.
+    """Read a training history as {column: values}.
 
     Raises
     ------
@@ -51,12 +53,15 @@ def read_history(path: Path) -> dict[str, list[float]]:
     except (OSError, ValueError, IndexError):
         history = {}
     if not set(plots.HISTORY) <= set(history):
-        raise InputError(f"{path}: not a training history")
+        raise InputError(
+            f"{path}: not a training history; expected a table of numbers with the columns "
+            f"{', '.join(plots.HISTORY)}"
+        )
     return history
 
 
 def _pooling(folder: Path) -> str:
-    """Return the pooling of a model directory, with its hierarchy. "" if there is no model."""
+    """Return the pooling of a model and its hierarchy. "" if the folder contains no model.yaml."""
     path = folder / "model.yaml"
     described = read_yaml(path) if path.exists() else None
     if not isinstance(described, dict):
@@ -66,11 +71,12 @@ def _pooling(folder: Path) -> str:
 
 
 def pooling_figure(group: Sequence[Scored], poolings: Mapping[str, str]) -> Figure:
-    """Return a figure of the systems of one set and mode side by side, with their intervals.
+    """Draw the metric values of systems side by side, with their intervals.
 
     Parameters
     ----------
     group : sequence of Scored
+        Evaluated folders of one set and mode, one for each system.
     poolings : mapping
         {system: its pooling}
     """
@@ -87,7 +93,7 @@ def pooling_figure(group: Sequence[Scored], poolings: Mapping[str, str]) -> Figu
 
 
 def add_poolings(page: Page, found: Iterable[Scored], systems: Mapping[str, Path]) -> None:
-    """Add a figure for each set and mode with which several systems were evaluated.
+    """Add a figure for each set and mode for which several systems were evaluated.
 
     Parameters
     ----------
@@ -103,31 +109,42 @@ def add_poolings(page: Page, found: Iterable[Scored], systems: Mapping[str, Path
     for name, group in groups.items():
         if len(group) > 1:
             caption = (
-                f"{name}: each system and its pooling; the bars are 95 % intervals over clips."
+                f"{name}: each system, with its pooling in brackets. The bars are 95 % intervals "
+                "over clips."
             )
             page.figure(f"{name}: poolings", pooling_figure(group, poolings), caption=caption)
 
 
 def _curve(system: int, values: Floats, truth: Booleans) -> Curve:
-    """Return the curve of a class. values: (N,); truth: (N,) bool."""
+    """Return the curve of a class for its scores (N,) and the reference (N,) bool."""
     curve = comparisons.thinned(average_precision.precision_recall(values, truth))
     text = f"AP {average_precision.average_precision(values, truth):.3f}"
     return Curve(system, curve.recall, curve.precision, text)
 
 
 def _panels(one: Scored, occurring: Sequence[int], section: str) -> tuple[list[int], str]:
-    """Return the occurring classes that are drawn, and their description in a caption."""
+    """Return the classes that are drawn, and their description for a caption.
+
+    `occurring` contains the indices of the classes with reference tags or segments.
+    """
     if len(occurring) <= MOST_PANELS:
-        return list(occurring), "every class that occurs"
+        return list(occurring), "all classes that occur"
     classes = one.report["classes"]
     ranked = sorted(occurring, key=lambda k: -(classes[one.labels[k]][section]["f1"] or 0))
     half = MOST_PANELS // 2
-    text = f"the best and the worst by F1 of {len(occurring)} classes that occur"
+    text = f"the classes with the best and the worst F1 of {len(occurring)} classes that occur"
     return ranked[:half] + ranked[-half:], text
 
 
 def add_curves(page: Page, group: Sequence[Scored]) -> None:
-    """Add precision-recall curves of the tags of one set. group: one folder per system."""
+    """Add precision-recall curves of the tags of one set.
+
+    Parameters
+    ----------
+    page : Page
+    group : sequence of Scored
+        Evaluated folders of the set, one for each system.
+    """
     group = [one for one in group if one.scores is not None][:MAX_SYSTEMS]
     if not group:
         return
@@ -141,7 +158,9 @@ def add_curves(page: Page, group: Sequence[Scored]) -> None:
     if not classes:
         return
     if extremes:
-        which = f"the best and the worst of {len(first.labels)} classes by {extremes.by}"
+        which = (
+            f"the classes with the best and the worst {extremes.by} of {len(first.labels)} classes"
+        )
     tags = first.evidence.true_tags
     panels = [Panel(first.labels[k], [], []) for k in classes]
     for number, one in enumerate(group):
@@ -157,18 +176,18 @@ def add_curves(page: Page, group: Sequence[Scored]) -> None:
         f"{first.set}: precision and recall of tags",
         plots.precision_recall(panels, [one.system for one in group], ["at the clip threshold"]),
         caption=f"Tags of clips, {which}; AP: average precision. "
-        "The point shows the clip threshold.",
+        "Each point shows precision and recall at the clip threshold.",
     )
 
 
 def add_segment_curves(page: Page, found: Sequence[Scored]) -> None:
-    """Add precision-recall curves of segments of 1 s, with a point for each way of decoding.
+    """Add precision-recall curves of segments of 1 s, with a point for each decoding mode.
 
     Parameters
     ----------
     page : Page
     found : sequence of Scored
-        All folders of one set.
+        All evaluated folders of one set.
     """
     group = [
         one
@@ -196,9 +215,9 @@ def add_segment_curves(page: Page, found: Sequence[Scored]) -> None:
     page.figure(
         f"{first.set}: precision and recall of segments",
         plots.precision_recall(panels, [one.system for one in group], marks),
-        caption=f"Segments of 1 s, {which}: the curve is of the scores that the model gives a "
-        "segment, AP its area. The points show the decoded events; filters can move a point "
-        "off the curve.",
+        caption=f"Segments of 1 s, {which}. The curves show the segment scores of the model; AP: "
+        "average precision. The points show the decoded events. Filters can move a point off its "
+        "curve.",
     )
 
 
@@ -209,7 +228,7 @@ def add_errors(page: Page, group: Sequence[Scored]) -> None:
     ----------
     page : Page
     group : sequence of Scored
-        Folders of one set, with events and their reference.
+        Evaluated folders of one set that have events and a copy of the reference.
     """
     first = group[0]
     names = [f"{one.system}/{one.mode}" for one in group]
@@ -221,8 +240,9 @@ def add_errors(page: Page, group: Sequence[Scored]) -> None:
     page.figure(
         f"{first.set}: errors",
         plots.error_rates(rates),
-        caption="Segments of 1 s. A substitution is a wrong class in place of a true one, "
-        "a deletion a true one that is missed, an insertion a false positive.",
+        caption="Segments of 1 s. A substitution is a false positive and a false negative in the "
+        "same segment. Deletions are the other false negatives, insertions the other false "
+        "positives.",
     )
     errors = [comparisons.class_errors(one) for one in group]
     page.add(_error_table(names, errors, first.labels))
@@ -244,7 +264,7 @@ def add_errors(page: Page, group: Sequence[Scored]) -> None:
     page.figure(
         f"{first.set}: errors by class",
         plots.class_errors([first.labels[k] for k in worst], systems),
-        caption=f"{which}: segments missed to the left, false positives to the right.",
+        caption=f"{which}: missed segments on the left, false positives on the right.",
     )
 
 
@@ -257,12 +277,13 @@ def _error_table(
         for counts in (one.missed, one.false_positives):
             cells += [Cell(f"{counts.sum():,}"), Cell(_most(counts, labels))]
         rows.append(Row(Cell(name, breakable=True), cells))
-    header = ["system/mode", "segments missed", "most of them", "false positives", "most of them"]
+    classes = "classes with the most"
+    header = ["system/mode", "segments missed", classes, "false positives", classes]
     return table(header, rows, text_columns=(2, 4))
 
 
 def _most(counts: Integers, labels: Sequence[str]) -> str:
-    """Return the classes with the most errors, and their shares."""
+    """Return a text with the classes that have the most errors, and their shares."""
     worst = [k for k in np.argsort(-counts, kind="stable")[:NUM_NAMED].tolist() if counts[k]]
     words = [f"{labels[k]} {counts[k]:,} ({counts[k] / counts.sum():.0%})" for k in worst]
     return "; ".join(words) or "–"

@@ -1,7 +1,4 @@
-"""Tables of a report page: evaluated folders, their classes, thresholds and coverage.
-
-K classes.
-"""
+"""Build the tables of a report page: evaluated folders, their classes, thresholds and coverage."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -20,7 +17,7 @@ from wsedtk.report.rendering import part
 
 
 def figure_cell(source: Mapping[str, Any], column: Column) -> Cell:
-    """Return the figure of a report, a baseline or a class, with its interval below."""
+    """Return a cell with a metric value of a report, a baseline or a class, and its interval."""
     value, ends = figure(source, column), interval(source, column)
     small = [f"{ends[0]:.3f}–{ends[1]:.3f}"] if ends else []
     dropped = source.get("zero_length_reference_events")
@@ -35,7 +32,7 @@ def place(one: Scored) -> str:
 
 
 def by_set(found: Iterable[Scored]) -> dict[str, list[Scored]]:
-    """Group evaluated folders by set, in their order."""
+    """Group evaluated folders by set. Their order is kept."""
     sets: dict[str, list[Scored]] = {}
     for one in found:
         sets.setdefault(one.set, []).append(one)
@@ -43,7 +40,10 @@ def by_set(found: Iterable[Scored]) -> dict[str, list[Scored]]:
 
 
 def page_columns(found: Iterable[Scored]) -> list[Column]:
-    """Return the columns of the first table for which at least one folder has a figure."""
+    """Return the columns of the first table.
+
+    Sections of metrics for which no folder has a value are left out.
+    """
     reports = [one.report for one in found]
     return measured(columns(Place.PAGE, reports), reports)
 
@@ -54,7 +54,10 @@ def legend(found: Sequence[Scored]) -> list[str]:
 
 
 def comparison(found: Sequence[Scored]) -> Markup:
-    """Return the first table: every evaluated folder, then the baselines on its set."""
+    """Return the first table. It lists all evaluated folders, then the baselines of sets.
+
+    Baselines are listed for the sets whose events were evaluated.
+    """
     shown, rows = page_columns(found), []
     for one in found:
         clips = one.report["clips"]
@@ -74,7 +77,7 @@ def comparison(found: Sequence[Scored]) -> Markup:
 
 
 def coverage(found: Iterable[Scored]) -> Iterator[str]:
-    """Yield, for each set, the number of its official clips that were evaluated."""
+    """Yield a text for each set that says how many of its official clips were evaluated."""
     for name, group in by_set(found).items():
         clips = group[0].report["clips"]
         scored, official = clips["scored"], clips["official"]
@@ -87,7 +90,7 @@ def coverage(found: Iterable[Scored]) -> Iterator[str]:
 
 
 def _class_table(one: Scored, labels: Iterable[str]) -> Markup:
-    """Return a table of some classes, with their thresholds."""
+    """Return a table of some classes of an evaluated folder, with their thresholds."""
     classes, index = one.report["classes"], {label: k for k, label in enumerate(one.labels)}
     shown = measured(class_columns(Place.PAGE_CLASSES), classes.values())
     limits: dict[str, Floats] = {}
@@ -110,7 +113,7 @@ def _threshold(value: float) -> str:
 
 
 def class_tables(one: Scored) -> Markup:
-    """Return a table of all classes.
+    """Return a table of all classes of an evaluated folder.
 
     If there are many classes, the best and the worst are shown, and the full table is collapsed.
     """
@@ -127,9 +130,9 @@ def class_tables(one: Scored) -> Markup:
 
 
 def classes_side_by_side(group: Sequence[Scored]) -> Markup:
-    """Return a table of the F1 and threshold of each class in every folder of one set.
+    """Return a table with the F1 and the threshold of each class in all folders of one set.
 
-    If there are many classes, the best and the worst of the first folder are shown.
+    If there are many classes, only the best and the worst classes of the first folder are shown.
     """
     first = group[0]
     section = "segment" if first.has_events else "tagging"
@@ -144,12 +147,12 @@ def classes_side_by_side(group: Sequence[Scored]) -> Markup:
             cells.append(Cell(cell.text, (*cell.small, *limit)))
         rows.append(Row(Cell(label), cells))
     names = [f"{one.system}/{one.mode}" for one in group]
-    text = f"{section.capitalize()} F1, and the threshold that the class is decoded with."
+    text = f"{section.capitalize()} F1, and the threshold with which the class was decoded."
     return table(["class", *names], rows) + note(text)
 
 
 def notes(found: Iterable[Scored]) -> Iterator[str]:
-    """Yield notes on the classes that PSDS averages, and on missing intervals."""
+    """Yield notes on the number of classes in PSDS, and on missing intervals."""
     for name, group in by_set(found).items():
         for text in dict.fromkeys(report_data.psds_note(one.report) for one in group):
             if text:

@@ -1,9 +1,9 @@
-"""Figures. Each function returns a matplotlib Figure, which `render` turns into bytes.
+"""Draw figures. Each function returns a matplotlib Figure, which `render` converts to bytes.
 
 timelines.py    one clip over time: spectrogram, probabilities, attention, events
-curves.py       training, precision and recall
-comparisons.py  systems side by side: errors, poolings
-gradients.py    gradients of pooling functions; imports torch, so it is not imported here
+curves.py       curves of training, curves of precision and recall
+comparisons.py  systems side by side: errors, and metric values of each pooling
+gradients.py    gradients of pooling functions (not imported here, because it imports torch)
 """
 
 from wsedtk.core.caches import matplotlib_importable

@@ -1,4 +1,4 @@
-"""Systems side by side: kinds of errors, errors by class, and poolings."""
+"""Draw systems side by side: kinds of errors, errors by class, and metric values by pooling."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ _PARTS = (("substitutions", COLORS[6]), ("deletions", COLORS[0]), ("insertions",
 
 
 class ErrorRates(NamedTuple):
-    """The parts of the error rate of a system."""
+    """The three parts of the error rate of a system. Their sum is the error rate."""
 
     name: str
     substitutions: float
@@ -22,7 +22,7 @@ class ErrorRates(NamedTuple):
 
 
 class SystemErrors(NamedTuple):
-    """The errors of a system: false negatives and false positives (M,) for M classes."""
+    """The number of false negatives (M,) and of false positives (M,) of a system for M classes."""
 
     name: str
     missed: Integers
@@ -30,7 +30,7 @@ class SystemErrors(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """A figure and the ends of its interval. Missing numbers are None."""
+    """A metric value and the ends of its interval. Missing numbers are None."""
 
     value: float | None
     low: float | None
@@ -38,7 +38,7 @@ class Interval(NamedTuple):
 
 
 class SystemFigures(NamedTuple):
-    """The pooling of a system ("" if unknown), and its figures, one for each metric."""
+    """The name of a system, its pooling ("" if unknown), and one value for each metric."""
 
     name: str
     pooling: str
@@ -60,7 +60,7 @@ def error_rates(systems: Sequence[ErrorRates]) -> Figure:
     axes.set_yticks(range(len(systems)), [plain(name, 40) for name, *_ in systems])
     axes.set_ylim(len(systems) - 0.5, -0.5)
     axes.set_xlim(0, max(left.max(initial=0) * 1.08, 1e-3))
-    axes.set_xlabel("errors per true segment (their sum is the error rate)")
+    axes.set_xlabel("errors per reference segment (the sum is the error rate)")
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     figure.legend(loc="outside upper left", ncols=3)
@@ -74,7 +74,7 @@ def class_errors(labels: Sequence[str], systems: Sequence[SystemErrors]) -> Figu
     Parameters
     ----------
     labels : sequence of str
-        M classes, from top to bottom.
+        The M classes, from top to bottom.
     systems : sequence of SystemErrors
     """
     height = 0.8 / max(len(systems), 1)
@@ -122,9 +122,9 @@ def class_errors(labels: Sequence[str], systems: Sequence[SystemErrors]) -> Figu
 
 @styled
 def pooling_comparison(metrics: Sequence[str], systems: Sequence[SystemFigures]) -> Figure:
-    """Draw the metrics of each system with their intervals, one panel per metric.
+    """Draw the metric values of each system with their intervals, in one panel per metric.
 
-    Each pooling has a colour.
+    All systems with the same pooling have the same colour.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Curves of training, and of precision and recall."""
+"""Draw curves of training, and curves of precision and recall."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,16 @@ _MARKERS = "oDs"
 
 
 class Curve(NamedTuple):
-    """A precision-recall curve (C,), the number of its system, and a text in its colour."""
+    """A precision-recall curve of C points.
+
+    Attributes
+    ----------
+    system : int
+        The index of the system.
+    recall, precision : (C,) float
+    text : str
+        A text that is shown in the colour of the system.
+    """
 
     system: int
     recall: Floats
@@ -25,7 +34,7 @@ class Curve(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Precision and recall at a threshold, with the numbers of the system and of the mark."""
+    """Precision and recall of decisions, with the index of the system and the index of the mark."""
 
     system: int
     mark: int
@@ -43,7 +52,9 @@ class Panel(NamedTuple):
 
 @styled
 def training_curves(history: Mapping[str, Sequence[float]], title: str) -> Figure:
-    """Draw losses on the left, and validation F1 and MAP on the right, over batches.
+    """Draw the curves of a training run over the batches.
+
+    The losses are on the left. F1 and MAP on the validation set are on the right.
 
     Parameters
     ----------
@@ -76,7 +87,7 @@ def training_curves(history: Mapping[str, Sequence[float]], title: str) -> Figur
 def precision_recall(
     panels: Sequence[Panel], systems: Sequence[str], marks: Sequence[str] = ()
 ) -> Figure:
-    """Draw precision over recall, one panel per class and one colour per system.
+    """Draw precision over recall, in one panel per class and with one colour per system.
 
     Parameters
     ----------
@@ -84,7 +95,7 @@ def precision_recall(
     systems : sequence of str
         The names of the systems.
     marks : sequence of str
-        The meaning of each mark of a point.
+        The meaning of each mark, for the legend.
     """
     columns = min(4, len(panels))
     rows = math.ceil(len(panels) / columns)

@@ -1,6 +1,7 @@
-"""Gradients of pooling functions, dy/dx_i.
+"""Draw the gradients dy/dx_i of pooling functions.
 
-Wang, Li & Metze 2019, table 1; He, Shen & Zhang 2019, table A-1. T frames.
+Table 1 of Wang, Li & Metze (2019) and table A-1 of He, Shen & Zhang (2019) list these gradients. In
+shapes, T is the number of frames.
 """
 
 from collections.abc import Iterable
@@ -15,21 +16,24 @@ from wsedtk.core.types import Floats
 from wsedtk.models.pooling import Pooling
 from wsedtk.report.plots.style import COLORS, styled
 
-NUM_FRAMES, GROUPS, EVENT = 100, (5, 5), (50, 85)  # frames
+NUM_FRAMES, GROUPS, EVENT = 100, (5, 5), (50, 85)  # in frames
 METHODS = ("max", "average", "linear", "exp", "attention")
-# The network computes attention weights. For the gradient over x, they are all equal here.
+# Attention weights come from a network. This example has no network, so all weights are equal.
 _WEIGHTS = np.ones(NUM_FRAMES)
 
 
 class Gradient(NamedTuple):
-    """The clip probability y, and dy/dx (T,) times T, which is 1 for average pooling."""
+    """The clip probability y, and its gradient dy/dx (T,), multiplied by the number of frames T.
+
+    For average pooling, all values of the multiplied gradient are 1.
+    """
 
     y: float
     over_x: Floats
 
 
 class _Line(NamedTuple):
-    """A line over time: its values (T,), and other options of matplotlib."""
+    """A line over time: its label, values (T,) and colour, and other options for matplotlib."""
 
     label: str
     values: Floats
@@ -40,7 +44,7 @@ class _Line(NamedTuple):
 def example(seed: int = 0) -> Floats:
     """Return frame probabilities (T,) of a clip with one event.
 
-    They are low before and after the event, and high and noisy within it.
+    The probabilities are high within the event and low outside. Noise is added to all frames.
     """
     rng = np.random.default_rng(seed)
     time = np.arange(NUM_FRAMES) + 0.5
@@ -50,7 +54,7 @@ def example(seed: int = 0) -> Floats:
 
 
 def gradient(method: str, x: Floats, hierarchy: str | None = None) -> Gradient:
-    """Return the gradient of a pooling function by autograd, in float64.
+    """Compute the gradient of a pooling function with autograd, in float64.
 
     Parameters
     ----------
@@ -58,6 +62,7 @@ def gradient(method: str, x: Floats, hierarchy: str | None = None) -> Gradient:
     x : (T,) float
         Frame probabilities of one clip.
     hierarchy : str, optional
+        The hierarchy, with the groups `GROUPS`. By default, single pooling.
     """
     frames = torch.tensor(x[None, :, None], dtype=torch.float64, requires_grad=True)  # (1, T, 1)
     pooling = Pooling(method, 1, hierarchy, GROUPS if hierarchy else ())
@@ -80,7 +85,8 @@ def _over_time(axes: Axes, lines: Iterable[_Line]) -> None:
 def pooling_gradients() -> Figure:
     """Draw frame probabilities of a clip, and the gradient of each pooling function.
 
-    The gradient is drawn over x_i and over time.
+    Two panels show the gradients over x_i and over time. A third panel compares the gradients of
+    hierarchical pooling with those of single pooling.
     """
     x = example()
     figure = Figure(figsize=(7.5, 5.8), layout="constrained")
@@ -103,7 +109,7 @@ def pooling_gradients() -> Figure:
         borderaxespad=0.1,
     )
     clip.set(
-        title="Frame probabilities of a clip, and its own",
+        title="Frame probabilities $x_i$ and clip probabilities y",
         xlabel="frame",
         ylabel="$x_i$",
         ylim=(0, 1.02),
@@ -112,14 +118,14 @@ def pooling_gradients() -> Figure:
     order, linear = np.argsort(x), found["linear"]
     for method in METHODS[1:-1]:
         over_x.plot(x[order], found[method].over_x[order], color=tints[method], label=method)
-    label = f"max: {NUM_FRAMES}, one frame alone"
+    label = f"max: {NUM_FRAMES}, in one frame"
     over_x.plot(x.max(), linear.over_x.max(), "^", color=COLORS[0], clip_on=False, label=label)
     over_x.plot(linear.y / 2, 0, "o", color=COLORS[2], markersize=4, label="linear: 0 at y / 2")
     over_x.legend(fontsize=7, loc="upper left", borderaxespad=0.1)
     over_x.set(title="Gradient over probability", xlabel="$x_i$")
     lines = [_Line(method, found[method].over_x, tints[method], {}) for method in METHODS[1:-1]]
     dotted = {"linestyle": (0, (2, 3))}
-    equal = _Line("attention of equal weights", found["attention"].over_x, COLORS[4], dotted)
+    equal = _Line("attention, equal weights", found["attention"].over_x, COLORS[4], dotted)
     _over_time(over_time, [*lines, equal])
     over_time.set_title("Gradient over time")
     lines = []

@@ -1,4 +1,4 @@
-"""Colours and sizes of all figures, names as matplotlib shows them, and figures as bytes."""
+"""Style all figures, prepare names for matplotlib, and convert figures to bytes."""
 
 import functools
 import io
@@ -46,8 +46,8 @@ _STYLE = {
     "xtick.labelcolor": "#333",
     "ytick.labelcolor": "#333",
     "legend.frameon": False,
-    "svg.hashsalt": "wsedtk",  # The same figure gives the same file.
-    "pdf.fonttype": 42,  # Text in a PDF can be edited.
+    "svg.hashsalt": "wsedtk",  # the same figure always gives the same file
+    "pdf.fonttype": 42,  # with TrueType fonts, text in a PDF can be edited
 }
 _NO_DATE = {
     "png": {"Software": None},
@@ -57,7 +57,7 @@ _NO_DATE = {
 
 
 def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Return a function that draws in the common style."""
+    """Decorate a function that draws a figure. The figure is drawn in the common style."""
 
     @functools.wraps(function)
     def draw(*arguments: P.args, **options: P.kwargs) -> Figure:
@@ -68,7 +68,7 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def render(figure: Figure, kind: str) -> bytes:
-    """Return a figure as bytes. The same figure gives the same bytes.
+    """Convert a figure to the bytes of an image file. The same figure gives the same bytes.
 
     Parameters
     ----------
@@ -77,29 +77,30 @@ def render(figure: Figure, kind: str) -> bytes:
     """
     buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        # matplotlib draws a box for a missing character. The text of the page shows the name.
+        # matplotlib draws a box if its font has no glyph for a character. The warning is not
+        # needed, because the text of the page also shows the name.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(buffer, format=kind, dpi=120, metadata=_NO_DATE[kind])
     return buffer.getvalue()
 
 
 def png(figure: Figure) -> bytes:
-    """Return a figure as PNG bytes."""
+    """Convert a figure to the bytes of a PNG file."""
     return render(figure, "png")
 
 
 def color(number: int) -> str:
-    """Return the colour of a class or system. Colours repeat after ten."""
+    """Return the colour of a class or system. There are ten colours, which repeat."""
     return COLORS[number % len(COLORS)]
 
 
 def legend_columns(names: Collection[str]) -> int:
-    """Return how many columns of a legend fit into the width of a figure."""
+    """Return the number of columns of a legend that fit into the width of a figure."""
     return max(1, min(len(names), 110 // (max(map(len, names), default=0) + 7)))
 
 
 def plain(text: str, longest: int = 60) -> str:
-    """Escape a name for matplotlib, and cut it to `longest` characters.
+    """Escape a name for matplotlib, and shorten it to `longest` characters.
 
     matplotlib reads a dollar sign as the start of a formula, and hides legend entries that begin
     with an underscore.

@@ -1,6 +1,7 @@
-"""One clip over time, with the scores and events of one or more systems.
+"""Draw one clip over time, with the scores and events of one or more systems.
 
-Wang, Li & Metze 2019, figure 3; He, Shen & Zhang 2019, figure 5. T frames, F mel bins, K classes.
+Similar figures are figure 3 of Wang, Li & Metze (2019) and figure 5 of He, Shen & Zhang (2019). In
+shapes, T is the number of frames, F of mel bins, and K of classes.
 """
 
 import dataclasses
@@ -17,19 +18,21 @@ from wsedtk.core.progress import clock
 from wsedtk.core.types import Floats
 from wsedtk.report.plots.style import COLORS, color, legend_columns, plain, styled
 
-MAX_CLASSES = 8  # in one figure
-MAX_ROWS = 24  # of events in one figure
-LONG_SECONDS = 300  # From this duration on, times are hours, minutes and seconds.
-# Seconds from one tick to the next.
+MAX_CLASSES = 8  # number of classes in one figure
+MAX_ROWS = 24  # number of rows of events in one figure
+LONG_SECONDS = 300  # in longer recordings, times are in hours, minutes and seconds
+# The possible distances from one tick to the next, in seconds.
 _STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
 _SECONDS_A_DAY = 86400
-LONGEST_NAME = 24  # characters of a name beside its events; longer names become numbers
+# The maximum length of the names of systems in characters. If a name is longer, the figure shows
+# numbers beside the events instead of the names.
+LONGEST_NAME = 24
 
 Tints = Mapping[int, str]  # the colour of each class that is drawn
 
 
 class TimedEvent(NamedTuple):
-    """An event: onset and offset in seconds, and the number of its class."""
+    """An event: onset and offset in seconds, and the index of its class."""
 
     onset: float
     offset: float
@@ -37,7 +40,7 @@ class TimedEvent(NamedTuple):
 
 
 class Spectrogram(NamedTuple):
-    """Log-mel features (T, F) of a clip, and the seconds between frames."""
+    """Log-mel features (T, F) of a clip, and the distance between successive frames in seconds."""
 
     features: Floats
     seconds_per_frame: float
@@ -54,8 +57,9 @@ class Track:
     seconds_per_frame : float
     thresholds : (K,) float
     found : sequence of (onset, offset, class)
+        The detected events: onset and offset in seconds, and the index of the class.
     weights : (T, K) float, optional
-        Attention weights of any scale.
+        Attention weights. They are drawn relative to the largest weight of the class.
     """
 
     name: str
@@ -67,7 +71,7 @@ class Track:
 
 
 class _Row(NamedTuple):
-    """The events of one class, found by one system or from the truth."""
+    """The events of one class, either detected by one system or from the reference."""
 
     label: int
     source: str
@@ -100,7 +104,7 @@ def _draw_scores(axes: Axes, track: Track, tints: Tints) -> None:
 
 
 def _draw_attention(axes: Axes, weights: Floats, seconds_per_frame: float, tints: Tints) -> None:
-    """Draw the weights of each class relative to its largest weight."""
+    """Draw the weights of each class, divided by the largest weight of this class."""
     edges = np.arange(len(weights) + 1) * seconds_per_frame
     for k, tint in tints.items():
         relative = weights[:, k] / (weights[:, k].max(initial=0) or 1)
@@ -112,7 +116,7 @@ def _draw_attention(axes: Axes, weights: Floats, seconds_per_frame: float, tints
 
 
 def _draw_events(axes: Axes, rows: Sequence[_Row], labels: Sequence[str], tints: Tints) -> None:
-    """Draw a bar for each event, in rows from top to bottom."""
+    """Draw a bar for each event. The first row is at the top."""
     names = []
     for place, row in enumerate(rows):
         tint = tints[row.label]
@@ -136,7 +140,7 @@ def _draw_events(axes: Axes, rows: Sequence[_Row], labels: Sequence[str], tints:
 
 
 class _Shown(NamedTuple):
-    """The classes that are drawn, in ascending order, and the number of other classes."""
+    """The indices of the drawn classes, ascending, and the number of other classes with events."""
 
     classes: list[int]
     num_left_out: int
@@ -145,7 +149,12 @@ class _Shown(NamedTuple):
 def _choose_classes(
     tracks: Sequence[Track], truth: Sequence[tuple[float, float, int]] | None
 ) -> _Shown:
-    """Choose the classes of the truth, then the classes with the longest events, up to a limit."""
+    """Choose the classes to draw, up to a limit.
+
+    Classes with reference events come first. The other classes with events follow, beginning with
+    the longest total duration of events. If there are no events, the class with the highest frame
+    score of the first track is chosen.
+    """
     seconds: dict[int, float] = {}
     for track in tracks:
         for onset, offset, k in track.found:
@@ -166,7 +175,7 @@ def _label_time(axes: Axes, duration: float, num_left_out: int) -> None:
         step = next((step for step in _STEPS if duration <= 8 * step), _SECONDS_A_DAY)
         axes.xaxis.set_major_locator(MultipleLocator(step))
         axes.xaxis.set_major_formatter(lambda seconds, _: clock(seconds))
-    remark = f" ({num_left_out} more classes were found, for a shorter time)"
+    remark = f" ({num_left_out} more classes have events, and are not shown)"
     axes.set_xlabel(unit + (remark if num_left_out else ""))
 
 
@@ -182,25 +191,26 @@ def timelines(
 ) -> Figure:
     """Draw one clip over time.
 
-    The panels are the spectrogram, the frame probabilities of each system with their thresholds
-    (dotted) and attention weights, and the events. If there are too many classes, those with the
-    shortest events are left out.
+    The first panel shows the spectrogram, if it is given. For each system, one panel shows the
+    frame probabilities and the thresholds (dotted), and another one the attention weights, if there
+    are any. The last panel shows the events. If there are too many classes, some of them are left
+    out (see `_choose_classes`).
 
     Parameters
     ----------
     title : str
     duration : float
-        Seconds.
+        The duration of the clip in seconds.
     labels : sequence of str
         The K classes.
     tracks : sequence of Track
         One for each system.
     truth : sequence of (onset, offset, class), optional
-        The true events, if they are known.
+        The reference events, if they are known.
     spectrogram : Spectrogram, optional
     """
     shown, num_left_out = _choose_classes(tracks, truth)
-    # With few classes, each has the same colour in all figures.
+    # If there are few classes, a class has the same colour in all figures.
     has_own_colors = len(labels) <= len(COLORS)
     tints = {k: color(k if has_own_colors else place) for place, k in enumerate(shown)}
     is_short = max(len(track.name) for track in tracks) <= LONGEST_NAME
@@ -247,5 +257,5 @@ def timelines(
 
 
 def _spans(events: Sequence[tuple[float, float, int]], label: int) -> list[tuple[float, float]]:
-    """Return onset and offset of the events of a class."""
+    """Return the onset and offset of each event of a class."""
     return [(onset, offset) for onset, offset, k in events if k == label]
