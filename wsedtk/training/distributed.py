@@ -1,7 +1,7 @@
 """Communication between the processes of a training run. torchrun starts these processes.
 
-gloo exchanges values between CPUs. NCCL exchanges values between GPUs, such as gradients and the
-sums of batch norm.
+The library gloo exchanges values between CPUs. The library NCCL exchanges values between GPUs, such
+as gradients and the statistics of batch norm.
 """
 
 import contextlib
@@ -24,13 +24,13 @@ from wsedtk.core.signals import handled, noted
 from wsedtk.inference.network_runner import pick_device
 from wsedtk.models.layers import Network, Output
 
-if TYPE_CHECKING:  # torch.distributed does not export it to type checkers
+if TYPE_CHECKING:  # torch.distributed does not export `Store` to type checkers
     from torch._C._distributed_c10d import Store
 
 _LOG = logging.getLogger(__name__)
 
 
-_TOLD = "told"  # key in the shared store: the number of processes that reported the end
+_TOLD = "told"  # key in the shared store; the value counts the processes that reported the end
 _PATIENCE = datetime.timedelta(seconds=2)
 
 Value = TypeVar("Value")
@@ -76,14 +76,17 @@ class Group:
         return [value]
 
     def first(self, function: Callable[[], Value]) -> Value:
-        """Call a function in rank 0 alone, and return its result in all processes.
+        """Call a function only in rank 0, and return its result in all processes.
 
         If the function raises InputError or NotFinished, all processes raise this exception.
         """
         return function()
 
     def align(self, network: torch.nn.Module) -> None:
-        """Copy the buffers of a network from rank 0. The weights are the same in all processes."""
+        """Copy the buffers of a network from rank 0 to all processes.
+
+        The weights are already the same in all processes.
+        """
 
     def device(self, name: str) -> torch.device:
         """Return the device of this process for a name such as "auto", "cpu" or "cuda".
@@ -111,9 +114,9 @@ class Group:
 
 
 class _LossOutputs(torch.nn.Module):
-    """A wrapped network. Outputs are detached if the loss does not depend on them.
+    """A network whose outputs are detached if the loss does not depend on them.
 
-    Otherwise DDP would wait forever for the gradients of these outputs.
+    Otherwise DDP would wait for the gradients of these outputs and never continue.
     """
 
     def __init__(self, network: Network, with_frames: bool) -> None:
@@ -160,7 +163,7 @@ class Several(Group):
         return values
 
     def first(self, function: Callable[[], Value]) -> Value:
-        """Call a function in rank 0 alone, and return its result in all processes."""
+        """Call a function only in rank 0, and return its result in all processes."""
         result: list[Any] = [None, None]  # the value, and the exception
         if self.rank == 0:
             try:
@@ -174,7 +177,7 @@ class Several(Group):
         return value
 
     def align(self, network: torch.nn.Module) -> None:
-        """Copy the buffers of a network from rank 0."""
+        """Copy the buffers of a network from rank 0 to all processes."""
         for buffer in network.buffers():
             dist.broadcast(buffer, 0)
 
@@ -184,14 +187,14 @@ class Several(Group):
             return pick_device("cpu", "device")
         if name not in ("auto", "cuda"):
             raise InputError(
-                f"device {name}: each of the {self.size} processes uses a GPU of its own; "
-                "give cuda or cpu, or leave it out"
+                f"device {name}: the {self.size} processes use one GPU each; "
+                "set device to cuda or cpu, or omit it"
             )
         processes, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
         if processes > gpus > 0:
             raise InputError(
                 f"{platform.node()}: found {gpus} GPUs for {processes} processes; "
-                f"give torchrun --nproc-per-node {gpus}, or device cpu"
+                f"use torchrun --nproc-per-node {gpus}, or device cpu"
             )
         device = pick_device(f"cuda:{int(os.environ['LOCAL_RANK'])}", "device")
         torch.cuda.set_device(device)
@@ -210,11 +213,12 @@ class Several(Group):
             for module in network.modules()
         ):
             _LOG.warning(
-                "on CPUs, batch norm uses the statistics of each process's share of a "
-                "batch; the model will differ from one trained in one process or on GPUs"
+                "on CPUs, batch norm uses the statistics of each process's share of a batch; the "
+                "model will differ from a model that is trained in one process or on GPUs"
             )
-        # With this option, DDP does not reorder the parameters after the first batch. Otherwise
-        # sums over three or more processes would depend on the batch at which a run is resumed.
+        # With find_unused_parameters, DDP does not reorder the parameters after the first batch. If
+        # DDP did, sums over three or more processes would depend on the batch at which a run is
+        # resumed.
         return torch.nn.parallel.DistributedDataParallel(
             _LossOutputs(network, with_frames), find_unused_parameters=True
         )
@@ -228,7 +232,10 @@ def _is_loss(error: BaseException) -> bool:
 
 
 def _why_lost(error: BaseException, size: int, is_joined: bool) -> str:
-    """Return the message for an exception that `_is_loss` accepts."""
+    """Return the message for an exception for which `_is_loss` is True.
+
+    `is_joined` is True if the processes were connected before.
+    """
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     if not is_joined:
         return (
@@ -254,9 +261,9 @@ def _tell_once(store: "Store | None", message: str | None, patiently: bool) -> N
     store : Store or None
         The store that the processes share, if they are connected.
     message : str or None
-        The message. None if this process prints it later.
+        The message. None if the exception of this process is printed later.
     patiently : bool
-        Whether to wait first, so that rank 0 can log its message.
+        Whether to wait up to two seconds first, so that rank 0 can log its message.
     """
     told = 0
     if store is None:
@@ -276,8 +283,9 @@ def _tell_once(store: "Store | None", message: str | None, patiently: bool) -> N
 def joining(device: str) -> Iterator[Group]:
     """Yield the group of the processes that torchrun started, or a group of one process.
 
-    In the block, ranks other than 0 print nothing. If the block raises InputError or NotFinished,
-    one process logs the message, and the other processes raise the exception without a message.
+    Within the block, ranks other than 0 print nothing. If the block raises InputError or
+    NotFinished in these ranks, the exception is raised again without a message. If rank 0 does not
+    report the end of the run, one of these ranks logs the message.
 
     Parameters
     ----------
@@ -287,7 +295,7 @@ def joining(device: str) -> Iterator[Group]:
     Raises
     ------
     InputError
-        If another process ends, or the processes can't connect.
+        If another process ends within the block, or if the processes can't connect.
     """
     rank, size = rank_and_size()
     if size == 1:
@@ -295,7 +303,7 @@ def joining(device: str) -> Iterator[Group]:
         return
     store = None
     try:
-        # Python runs no signal handlers while this process waits: signals must end it directly.
+        # Python runs no signal handlers during this wait. SIG_DFL lets signals end the process.
         with handled(signal.SIG_DFL):
             store, _, _ = next(rendezvous("env://"))
             on_cpu = device == "cpu" or not torch.cuda.is_available()
