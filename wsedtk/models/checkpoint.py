@@ -413,7 +413,7 @@ def load_checkpoint(path: PathLike) -> Any:
 def _check_archive(path: Path) -> None:
     """Check the sizes and checksums of an archive, because `torch.load` does not check them.
 
-    Raises ValueError if one is wrong.
+    Raises ValueError if a size or checksum is wrong.
     """
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()

@@ -215,7 +215,7 @@ class Head(nn.Module):
 class Network(nn.Module):
     """The base class of networks.
 
-    A network turns features (B, T, F) into an `Output` with T // time_reduction frames. A
+    A network turns features (B, T, F) into an `Output` with max(1, T // time_reduction) frames. A
     user-defined network derives from this class, or from `torch.nn.Module` with the same attributes
     and methods. Its constructor takes a `Pooling`, `num_mels`, and options that the network
     defines. Users select the network with the name `package.module:Class`. An example of such a

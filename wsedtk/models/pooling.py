@@ -48,13 +48,12 @@ of the paper have two inner averages: 125 frames -> 25 groups of 5 frames -> 5 g
 derived. There are two interpretations:
 
     published      only the weights of the first inner average (frames to groups) are constants.
-                   xs_j is the average over the 5 frames of the first group that contains the frame.
-                   Therefore groups [5] and [5, 5] have the same gradient. The values are the same
-                   as in single pooling. The gradients are the gradients of table A-1.
+                   xs_j is the average over the group of 5 frames that contains frame i. Therefore
+                   groups [5] and [5, 5] have the same gradient. The values are the same as in
+                   single pooling. The gradients are the gradients of table A-1.
     published-all  the weights of all inner averages are constants, because the derivation is
-                   applied to each of them. xs_j is the average over the last group that contains
-                   the frame (25 frames for groups [5, 5]). The values are the same as in single
-                   pooling.
+                   applied to each of them. With groups [5, 5], xs_j is the average over the group
+                   of 25 frames that contains frame i. The values are the same as in single pooling.
 
 Two further hierarchies are available for comparison:
 
@@ -190,7 +189,7 @@ class Pooling(nn.Module):
     num_classes : int
         The number of classes K.
     hierarchy : str, optional
-        One of HIERARCHIES: "published", "published-all", "plain" or "nested".
+        "published", "published-all", "plain" or "nested". By default, there is no hierarchy.
     groups : sequence of int
         With a hierarchy, the size of the groups at each stage. With (5, 5), the first stage puts
         125 frames into 25 groups of 5 frames, and the second stage puts these 25 groups into 5

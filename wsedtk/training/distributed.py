@@ -64,7 +64,7 @@ class Group:
         return share
 
     def total(self, value: Number) -> Number:
-        """Return the sum of a number or tensor over the processes, computed in float64."""
+        """Return the sum of a number or tensor over the processes."""
         return value
 
     def highest(self, numbers: list[float]) -> list[float]:

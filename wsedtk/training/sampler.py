@@ -60,7 +60,7 @@ class Sampler:
         if balancer != "classes":
             queues = [np.arange(len(dataset))]
         self.queues: list[Integers] = [queue for queue in queues if len(queue)]
-        # For each queue: the number of completed passes, and the clips in the order of this pass.
+        # For each queue: the number of completed passes, and the clip order of the current pass.
         self._orders: dict[int, tuple[int, Integers]] = {}
 
     def _clip(self, queue: int, round_number: int) -> int:

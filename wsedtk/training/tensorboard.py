@@ -59,7 +59,7 @@ class Scalars:
             If the file can't be written.
         """
         try:
-            with warnings.catch_warnings():  # of libraries that TensorBoard uses
+            with warnings.catch_warnings():  # from libraries of TensorBoard
                 warnings.simplefilter("ignore")
                 if not self._is_open:
                     self._is_open = True
