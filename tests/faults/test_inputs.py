@@ -353,7 +353,7 @@ def test_a_change_between_kill_and_train(site, other, tmp_path, what, word):
         shutil.copy(source, changed_path)
     before = _kept_of(out)
     check_refusal(
-        Job(out, changed_arguments), "model: holds a model trained with other settings", word
+        Job(out, changed_arguments), "model: contains a training run with other settings", word
     )
     assert _kept_of(out) == before
     if changed_path:

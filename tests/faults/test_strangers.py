@@ -51,8 +51,8 @@ def test_a_model_imports_nothing_from_outside(model, tmp_path, monkeypatch):
         edit(model, network=name)
         with pytest.raises(
             InputError,
-            match=f"m: model.yaml names code from outside wsedtk, '{name}', .*set "
-            f"WSEDTK_NETWORKS={package} in",
+            match=f"m: model.yaml names code from outside wsedtk, '{name}', .*set the "
+            f"environment variable WSEDTK_NETWORKS={package}$",
         ):
             checkpoint.load_model(model)
     assert "theirs" not in sys.modules and not (tmp_path / "ran").exists()
@@ -76,31 +76,31 @@ def test_a_model_imports_nothing_from_outside(model, tmp_path, monkeypatch):
     [
         (
             {"labels": [f"c{i}" for i in range(100000)]},
-            "num_classes: sizes of at most 65536 are built",
+            "num_classes is too large; expected numbers of at most 65536",
         ),
         (
             {"labels": [f"c{i}" for i in range(60000)]},
-            r"its tensor 'head.fc_prob.weight' is \(2, 6\), expected \(60000, 6\)",
+            r"the tensor 'head.fc_prob.weight' has the shape \(2, 6\), expected \(60000, 6\)",
         ),
         (
             {"network_options": {"num_mels": 8, "num_hidden": 10**9}},
-            "num_hidden: sizes of at most 65536 are built",
+            "num_hidden is too large; expected numbers of at most 65536",
         ),
         (
             {"network_options": {"num_mels": 8, "num_hidden": 60000}},
-            "is not of the network that model.yaml describes",
+            "does not fit the network that model.yaml describes",
         ),
         (
             {"network_options": {"num_mels": 8, "channels": [9, 9, 10**9]}},
-            "channels: sizes of at most 65536 are built",
+            "channels is too large; expected numbers of at most 65536",
         ),
         (
             {"network": "talnet", "network_options": {"num_pools": 10**9, "num_convs": 10**9}},
-            "sizes of at most 65536 are built",
+            "is too large; expected numbers of at most 65536",
         ),
         (
             {"frontend": {"num_mels": 10**9}},
-            "mean and std hold 8 numbers, the front end has 1000000000 mel bins",
+            "mean and std have 8 numbers each, but the front end has 1000000000 mel bins",
         ),
         (
             {"frontend": {"num_mels": 8, "num_fft": 10**9}},
@@ -127,8 +127,8 @@ def test_tensors_of_other_kinds(model, dtype):
     )
     with pytest.raises(
         InputError,
-        match=f"the tensor 'conv1.bias' in model.safetensors holds {dtype}, not "
-        "floating-point numbers",
+        match=f"the tensor 'conv1.bias' in model.safetensors contains {dtype}, "
+        "expected floating-point numbers",
     ):
         checkpoint.load_model(model)
 
@@ -155,7 +155,7 @@ def test_training_does_not_run_what_a_checkpoint_holds(corpus, trained, tmp_path
     result = run(*train_arguments(corpus, model))
     assert (
         not (tmp_path / "ran").exists()
-        and "it holds more than tensors and plain values" in result.stderr
+        and "it contains other objects than tensors and plain values" in result.stderr
     )
     torch.load(tmp_path / "evil.pt", weights_only=False)["step"].close()
     assert (tmp_path / "ran").exists()  # it would otherwise have run

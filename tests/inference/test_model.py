@@ -203,7 +203,7 @@ def test_files_at_fault(model, tmp_path):
         model.detect(tmp_path / "a.wav", channel=1)
     with pytest.raises(InputError, match="device nothing: can't be used here"):
         load_model(tmp_path, "nothing")
-    with pytest.raises(InputError, match="no model.yaml there"):
+    with pytest.raises(InputError, match="has no model.yaml"):
         load_model(tmp_path)
 
 

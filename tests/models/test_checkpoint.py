@@ -61,7 +61,7 @@ def test_a_flipped_bit_is_an_error(model):
     (folder / "model.safetensors").write_bytes(content)
     with pytest.raises(
         InputError,
-        match="m: model.safetensors is damaged, or of another model than model.yaml: its fingerprint is",
+        match="m: model.safetensors is damaged or belongs to another model: its fingerprint is",
     ):
         checkpoint.load_model(folder)
 
@@ -77,7 +77,7 @@ def test_the_fingerprint_follows_the_weights(model):
 def test_a_missing_or_unfinished_model_is_an_error(tmp_path):
     with pytest.raises(
         InputError,
-        match="no model.yaml there: not a model directory, or its training is not finished",
+        match="has no model.yaml; it is not a model directory, or its training is not finished",
     ):
         checkpoint.load_model(tmp_path)
 
@@ -94,14 +94,15 @@ def test_damaged_or_foreign_tensors_are_an_error(model):
     tensors["conv1.weight"] = tensors["conv1.weight"][:1]
     checkpoint.save_tensors(folder / "model.safetensors", tensors)
     with pytest.raises(
-        InputError, match=r"its tensor 'conv1.weight' is \(1, 1, 5, 5\), expected \(2, 1, 5, 5\)"
+        InputError,
+        match=r"the tensor 'conv1.weight' has the shape \(1, 1, 5, 5\), expected \(2, 1, 5, 5\)",
     ):
         checkpoint.load_model(folder)
     del tensors["conv1.weight"]
     checkpoint.save_tensors(folder / "model.safetensors", tensors)
     with pytest.raises(
         InputError,
-        match=r"of the network that model.yaml describes: it lacks the tensor 'conv1.weight' \(2, 1, 5, 5\)",
+        match=r"the network that model.yaml describes: the tensor 'conv1.weight' \(2, 1, 5, 5\) is missing",
     ):
         checkpoint.load_model(folder)
     (folder / "model.safetensors").unlink()
@@ -112,13 +113,13 @@ def test_damaged_or_foreign_tensors_are_an_error(model):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"mean": (float("inf"),) * 8}, "mean and std must be as many finite numbers"),
-        ({"mean": (0.0,)}, "as many finite numbers"),
+        ({"mean": (float("inf"),) * 8}, "mean and std must be lists of finite numbers"),
+        ({"mean": (0.0,)}, "must be lists of finite numbers, one for each mel bin"),
         ({"std": (-1.0,) * 8}, "with std >= 0"),
-        ({"labels": ("a", "a")}, "labels must be different"),
+        ({"labels": ("a", "a")}, "labels must contain at least one class, and no class twice"),
         (
             {"mean": (0.0,) * 3, "std": (1.0,) * 3},
-            "mean and std hold 3 numbers, the front end has 8 mel bins",
+            "mean and std have 3 numbers each, but the front end has 8 mel bins",
         ),
     ],
 )
@@ -137,7 +138,7 @@ def test_weights_that_are_not_finite_are_an_error(model):
     checkpoint.save_tensors(folder / "model.safetensors", tensors)
     with pytest.raises(
         InputError,
-        match="the tensor 'conv1.bias' in model.safetensors holds numbers that are not finite",
+        match="the tensor 'conv1.bias' in model.safetensors contains numbers that are not finite",
     ):
         checkpoint.load_model(folder)
 

@@ -353,19 +353,19 @@ def test_a_network_of_a_user():
             {"hierarchy": "deep", "groups": [5]},
             "unknown hierarchy 'deep'; known: published, published-all, plain, nested",
         ),
-        ("dcase-crnn", {"hierarchy": "plain"}, "a hierarchy and its groups go together"),
+        ("dcase-crnn", {"hierarchy": "plain"}, "expected a hierarchy with groups, or neither"),
         ("dcase-crnn", {"num_mels": 50}, "num_mels must be a multiple of 8, found 50"),
         ("dcase-crnn", {"channels": [1, 2]}, "channels: expected three numbers"),
         (
             "talnet",
             {"num_convs": 10, "num_pools": 4},
-            "num_convs must be a multiple of num_pools, found 10 and 4",
+            "num_convs a multiple of num_pools, found num_pools 4 and num_convs 10",
         ),
-        ("talnet", {"num_mels": 80}, "num_mels must be a multiple of 32 for 5 poolings, found 80"),
+        ("talnet", {"num_mels": 80}, "num_mels must be a multiple of 32 for num_pools 5, found 80"),
         (
             "talnet",
             {"embedding_size": 1000},
-            "embedding_size must be an even multiple of num_mels / 2, found 1000 and 64 mel bins",
+            "embedding_size must be even and a multiple of num_mels / 2, found embedding_size 1000 and num_mels 64",
         ),
         (
             "gated-crnn",

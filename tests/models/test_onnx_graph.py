@@ -203,7 +203,7 @@ def test_unsupported_networks_are_refused_first():
     runner = network_runner.Runner(
         network, torch.zeros(16), torch.ones(16), torch.device("cpu"), True
     )
-    with pytest.raises(InputError, match="the network is too large for an ONNX file"):
+    with pytest.raises(InputError, match="the model is too large for an ONNX file"):
         Graph(FRONTEND, runner)
 
 

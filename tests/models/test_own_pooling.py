@@ -165,7 +165,7 @@ def test_it_trains_and_predicts(own, name, corpus, tmp_path, run, monkeypatch):
     assert ("head.pooling.gain" in load_file(model / "model.safetensors")) == (name == "Shifted")
     predict = ("predict", model, corpus / "valid.h5", tmp_path / "scores.h5")
     refused = run(*predict)
-    assert refused.exit_code == 1 and f"set WSEDTK_NETWORKS={own} in" in refused.stderr
+    assert refused.exit_code == 1 and f"variable WSEDTK_NETWORKS={own}" in refused.stderr
     monkeypatch.setenv("WSEDTK_NETWORKS", own)
     assert run(*predict).exit_code == 0
     with h5py.File(tmp_path / "scores.h5") as scores:
@@ -195,7 +195,9 @@ def test_a_model_directory_imports_no_pooling_without_consent(own, corpus, tmp_p
     assert run(*train_arguments(corpus, model)).exit_code == 0
     described = yaml.safe_load((model / "model.yaml").read_text())
     (model / "model.yaml").write_text(yaml.safe_dump({**described, "pooling": f"{own}:Linear"}))
-    with pytest.raises(wsedtk.InputError, match=f"'{own}:Linear', .* set WSEDTK_NETWORKS={own} in"):
+    with pytest.raises(
+        wsedtk.InputError, match=f"'{own}:Linear', .* variable WSEDTK_NETWORKS={own}$"
+    ):
         wsedtk.load_model(model)
     assert "WSEDTK_NETWORKS" in run("info", model).stdout
     assert own not in sys.modules
@@ -212,7 +214,7 @@ def test_a_model_directory_imports_no_pooling_without_consent(own, corpus, tmp_p
         ("NegativeForRare", "NegativeForRare': expected finite weights >= 0 .* from -0.2 to 0.8 "),
         ("Inverse", "Inverse': expected finite weights >= 0 .* from 0 to inf of the shape "),
         ("PerFrame", r"PerFrame': expected finite weights >= 0 .* of the shape \(2, 12, 1\)"),
-        ("Forgetful", "there are no weights of the network; set needs_weights = True"),
+        ("Forgetful", "Frames.w: the network computed no weights; set needs_weights = True"),
         ("Broken", "network 'dcase-crnn': RuntimeError: the table of weights is missing"),
         ("Other", "Other': is not a subclass of wsedtk.models.pooling_functions.PoolingFunction"),
         ("Missing", "Missing': module 'poolings_of_a_test' has no attribute 'Missing'"),

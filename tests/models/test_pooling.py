@@ -542,9 +542,9 @@ def test_segments_promote_half_types(method):
             ("exp", "flat", [5]),
             "unknown hierarchy 'flat'; known: published, published-all, plain, nested",
         ),
-        (("exp", "nested"), r"go together; found hierarchy 'nested' and groups \[\]"),
-        (("exp", None, [5]), r"go together; found hierarchy None and groups \[5\]"),
-        (("exp", "plain", [5, 0]), r"groups: expected numbers of frames >= 1, found \[5, 0\]"),
+        (("exp", "nested"), r"or neither of them; found hierarchy 'nested' and groups \[\]"),
+        (("exp", None, [5]), r"or neither of them; found hierarchy None and groups \[5\]"),
+        (("exp", "plain", [5, 0]), r"groups: expected whole numbers >= 1, found \[5, 0\]"),
         (("exp", "plain", [-2]), "groups: expected"),
         (("exp", "plain", [2.5]), "groups: expected"),
         (("attention",), "^attention pooling needs the frame weights w"),
@@ -559,8 +559,8 @@ def test_wrong_arguments_are_refused(case):
 
 def test_help_and_print_say_what_a_hierarchy_is():
     for said in (
-        "telescope",
-        "groups\n                   [5] and [5, 5] have the same gradient",
+        "average over all frames",
+        "groups [5] and [5, 5] have the same gradient",
         *HIERARCHIES,
     ):
         assert said in wsedtk.models.pooling.__doc__

@@ -270,7 +270,7 @@ def test_an_extraction_resumes_with_as_many_jobs_or_starts_again(experiment, tmp
 def test_training_resumes(experiment):
     _, options, _ = experiment
     process = call("run.sh", *options, "--stage", 4, "--stop-stage", 4)
-    assert process.returncode == 0 and "training is done" in process.stderr
+    assert process.returncode == 0 and "training is finished" in process.stderr
 
 
 def test_a_second_system_joins_the_report(experiment):

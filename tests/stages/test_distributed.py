@@ -176,7 +176,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(corpus, tmp_path, run, sev
     one = run(*train_arguments(corpus, tmp_path / "m", *more))
     assert (
         one.exit_code == 1
-        and f"its training began in {NUMBER} processes, found 1; start {NUMBER} (torchrun"
+        and f"the training began with {NUMBER} processes, found 1; start {NUMBER} processes (--nproc"
         in one.stderr
     )
     assert several(NUMBER, tmp_path / "m", *more).returncode == 0
@@ -294,7 +294,7 @@ def test_a_checkpoint_of_other_processes_is_not_restored(corpus, trained, tmp_pa
         device=torch.device("cpu"),
         group=Pair(0),
     )
-    with pytest.raises(ValueError, match="of a training run in 1 processes"):
+    with pytest.raises(ValueError, match="it was saved by a training run in 1 processes"):
         trainer.restore(state)
 
 
@@ -314,12 +314,12 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch):
     assert group.device("cpu").type == "cpu"
     with pytest.raises(
         InputError,
-        match="device cuda:1: each of the 3 processes uses a GPU of its own; give cuda or cpu",
+        match="device cuda:1: the 3 processes use one GPU each; set device to cuda or cpu",
     ):
         group.device("cuda:1")
     with pytest.raises(
         InputError,
-        match="found 2 GPUs for 3 processes; give torchrun --nproc-per-node 2, or device cpu",
+        match="found 2 GPUs for 3 processes; use torchrun --nproc-per-node 2, or device cpu",
     ):
         group.device("auto")
 

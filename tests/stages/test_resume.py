@@ -147,7 +147,10 @@ def test_it_fails_if_all_checkpoints_are_damaged(corpus, trained, tmp_path, run,
         result.exit_code == 1
         and result.stderr.count("is not a checkpoint of this training run ('best')") == 2
     )
-    assert "m: none of its 2 checkpoints can be resumed; choose another directory" in result.stderr
+    assert (
+        "m: training can't be resumed from any of the 2 checkpoints; choose another directory"
+        in result.stderr
+    )
     assert run(
         *arguments(corpus, tmp_path / "m", "--overwrite")
     ).exit_code == 0 and equal_but_for_time(tmp_path / "m", trained)
@@ -208,7 +211,7 @@ def test_it_resumes_with_as_many_threads(corpus, trained, tmp_path, run, interru
         )
         assert (
             seen == [threads]
-            and f"using {threads} threads, as before (default {threads + 1}; OMP_NUM_THREADS"
+            and f"using {threads} threads, as before (default {threads + 1}; set OMP_NUM_THREADS"
             in result.stderr
         )
         assert equal_but_for_time(tmp_path / "m", trained)

@@ -83,12 +83,13 @@ def test_a_finished_training_is_reported_and_other_settings_refused(corpus, trai
         (trained / "model.safetensors").stat().st_mtime_ns,
         (trained / "history.tsv").read_bytes(),
     )
-    assert "training is done" in run(*arguments(corpus, trained)).stderr
+    assert "training is finished" in run(*arguments(corpus, trained)).stderr
     assert (trained / "history.tsv").read_bytes() == before[1]
     result = run(*arguments(corpus, trained, "--set", "seed=1"))
     assert (
         result.exit_code == 1
-        and "trained with other settings (seed: 0 there, 1 here); choose" in result.stderr
+        and "contains a training run with other settings (seed: 0 before, 1 now); choose"
+        in result.stderr
     )
     assert "--overwrite" in result.stderr
 
@@ -323,7 +324,7 @@ def test_a_model_that_was_not_trained_there_is_kept(corpus, trained, tmp_path, r
     (model / "config.yaml").unlink()
     before = (model / "model.safetensors").read_bytes()
     result = run(*arguments(corpus, model))
-    assert result.exit_code == 1 and "holds a model that was not trained there" in result.stderr
+    assert result.exit_code == 1 and "contains a model, but no training run" in result.stderr
     assert (model / "model.safetensors").read_bytes() == before
 
 
@@ -332,13 +333,13 @@ def test_training_does_not_resume_with_other_features(corpus, trained, tmp_path,
     shutil.copytree(trained, model)
     command = [tmp_path / c.name if c == corpus / "fit.h5" else c for c in arguments(corpus, model)]
     shutil.copy(corpus / "fit.h5", tmp_path / "fit.h5")
-    assert "training is done" in run(*command).stderr
+    assert "training is finished" in run(*command).stderr
     with h5py.File(tmp_path / "fit.h5", "r+") as file:
         file["mean"][:] += 1
     result = run(*command)
     assert (
         result.exit_code == 1
-        and "trained with other settings (content_fingerprint: " in result.stderr
+        and "contains a training run with other settings (content_fingerprint: " in result.stderr
     )
 
 
@@ -401,7 +402,7 @@ def test_other_classes_get_a_new_output_layer(corpus, tmp_path, run, pooling):
         )
         result = run(*command)
     assert (
-        "its classes are others, or in another order: " in result.stderr
+        "its classes or their order are different: " in result.stderr
         and "head.fc_prob.weight, head.fc_prob.bias" in result.stderr
     )
     _, source, _ = checkpoint.load_model(first)
@@ -431,9 +432,12 @@ def test_the_same_classes_keep_their_output_layer(corpus, trained, tmp_path, run
 def test_another_start_is_another_training(corpus, trained, tmp_path, run):
     model = tmp_path / "m"
     assert run(*arguments(corpus, model, "--init", trained)).exit_code == 0
-    assert "training is done" in run(*arguments(corpus, model, "--init", trained)).stderr
+    assert "training is finished" in run(*arguments(corpus, model, "--init", trained)).stderr
     result = run(*arguments(corpus, model))
-    assert result.exit_code == 1 and "trained with other settings (init: " in result.stderr
+    assert (
+        result.exit_code == 1
+        and "contains a training run with other settings (init: " in result.stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -441,15 +445,15 @@ def test_another_start_is_another_training(corpus, trained, tmp_path, run):
     [
         (
             ["--set", "network_options={channels: [4, 6, 9], num_hidden: 8}"],
-            "its tensor 'conv3.weight' is (8, 6, 5, 5), expected (9, 6, 5, 5)",
+            "the tensor 'conv3.weight' has the shape (8, 6, 5, 5), expected (9, 6, 5, 5)",
         ),
         (
             ["--set", "network=talnet", "--set", "network_options={}"],
-            "not the network of this configuration, talnet {'num_mels': 64}",
+            "but the configuration has a different network, talnet {'num_mels': 64}",
         ),
         (
             ["--set", "network=test_models:OwnNetwork", "--set", "network_options={}"],
-            "not the network of this configuration",
+            "but the configuration has a different network",
         ),
     ],
 )
@@ -458,7 +462,7 @@ def test_a_start_from_another_network_is_refused(corpus, trained, tmp_path, run,
     assert (
         result.exit_code == 1
         and message in result.stderr
-        and "linear: is dcase-crnn {" in result.stderr
+        and "linear: contains the network dcase-crnn {" in result.stderr
     )
     assert not (tmp_path / "m").exists()
 
@@ -468,7 +472,11 @@ def test_a_start_from_another_front_end_is_refused(corpus, trained, tmp_path, ru
     result = run(
         "train", corpus / "fit", corpus / "valid", tmp_path / "m", *feats, *SMALL, "--init", trained
     )
-    assert result.exit_code == 1 and "trained on another front end" in result.stderr
+    assert (
+        result.exit_code == 1
+        and "the front end of this model differs from the front end of the features"
+        in result.stderr
+    )
 
 
 # ---- frames, augmentation, balancers, schedules ----
@@ -636,7 +644,7 @@ def test_features_kept_in_memory_train_the_same_model(corpus, trained, tmp_path,
         and "18 clips take 0.0 GB of memory, and 0.0 GB are free; omit --cache" in result.stderr
     )
     assert (
-        "training is done" in run(*arguments(corpus, tmp_path / "m", "--cache")).stderr
+        "training is finished" in run(*arguments(corpus, tmp_path / "m", "--cache")).stderr
     )  # it needs none
 
 
@@ -699,20 +707,20 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
         ),
         (
             ["--set", "hierarchy=published"],
-            "a hierarchy and its groups go together; found hierarchy 'published' and groups []",
+            "expected a hierarchy with groups, or neither of them; found hierarchy 'published' and groups []",
         ),
         (
             ["--set", "hierarchy=published-all", "--set", "groups=[2, 5]"],
-            "groups [2, 5]: one group holds all 10 output frames of the longest clip of",
+            "groups [2, 5]: one group contains all 10 output frames of the longest clip of",
         ),
         (
             ["--set", "hierarchy=published", "--set", "groups=[10]"],
-            "linear pooling with hierarchy published; give groups whose first is smaller than 10",
+            "linear pooling with hierarchy published have no gradient; choose groups whose first number is smaller than 10",
         ),
         (["--set", "hierarchy=deep"], "hierarchy: 'deep' is not a choice"),
         (
             ["--set", "groups=[5, 0]", "--set", "hierarchy=plain"],
-            "groups: expected numbers of frames >= 1, found [5, 0]",
+            "groups: expected whole numbers >= 1, found [5, 0]",
         ),
         (["--set", "balancer=all"], "balancer: 'all' is not a choice"),
         (
@@ -729,12 +737,12 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
             "mixup_alpha must be at least 0 and at most 3600, found -1.0",
         ),
         (["--set", "frame_loss_weight=.inf"], "frame_loss_weight must be at least 0"),
-        (["--init", "nowhere"], "nowhere: no model.yaml there"),
+        (["--init", "nowhere"], "nowhere: has no model.yaml"),
         (["--set", "stop_patience=0"], "stop_patience must be at least 1, or null, found 0"),
         (
             ["--set", "time_mask_seconds=0.001"],
-            "time_mask_seconds 0.001: 0.001 s is less than half a frame (0.025 s) and has no "
-            "effect; 0 turns it off",
+            "time_mask_seconds 0.001: 0.001 s is less than half of a frame of 0.025 s, and has no "
+            "effect; 0 turns the augmentation off",
         ),
         (
             ["--set", "time_shift_seconds=1e18"],
@@ -742,7 +750,7 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
         ),
         (
             ["--set", "mel_mask_bins=65"],
-            "mel_mask_bins 65: the features have 64 mel bins, found 65",
+            "mel_mask_bins 65: expected 0 to 64, the number of mel bins of the features, found 65",
         ),
         (
             ["--set", "augmentations=[{level: 1}]"],
@@ -766,7 +774,7 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
         ),
         (
             ["--set", "network_options={pooling: max}"],
-            "network_options: 'pooling' can't be an option there",
+            "network_options: 'pooling' can't be set here",
         ),
         (
             ["--set", "network_options={1: 2}"],
@@ -776,15 +784,15 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
         (["--set", "network_options={channels: [0, 4, 4]}"], "network 'dcase-crnn': "),
         (
             ["--set", "network_options={num_mels: 32}"],
-            "network_options: num_mels 32: the features have 64; leave it out",
+            "network_options: num_mels is 32, but the features have 64 mel bins; remove num_mels",
         ),
         (
             ["--set", "network=torch.nn:Identity", "--set", "network_options={}"],
-            "needs the attribute time_reduction",
+            "attribute time_reduction: expected a whole number >= 1",
         ),
         (
             ["--set", "network=test_train:Halving"],
-            "network 'test_train:Halving': expected clip, frame and mask of shapes",
+            "network 'test_train:Halving': expected clip, frame and mask of the shapes",
         ),
         (["--device", "cuda:99"], "device cuda:99: can't be used here"),
         (["--device", "foo"], "device foo: can't be used here"),
@@ -801,14 +809,14 @@ def test_wrong_settings_are_refused(corpus, tmp_path, run, more, message):
 def test_sets_that_do_not_fit_are_refused(corpus, tmp_path, run):
     rest = ["--feats", corpus / "fit.h5"]
     shared = run("train", corpus / "fit", corpus / "fit", tmp_path / "m", *rest)
-    assert shared.exit_code == 1 and "shares 12 clips with" in shared.stderr
+    assert shared.exit_code == 1 and "12 clips are also in" in shared.stderr
     missing = run("train", corpus / "fit", corpus / "valid", tmp_path / "m", *rest)
     assert missing.exit_code == 1 and "valid: 6 of 6 clips have no features in" in missing.stderr
     other = write_set(
         tmp_path / "other", [("x.wav", "", 1)], ["low", "high, very"], [("x.wav", "low")]
     )
     labels = run("train", corpus / "fit", other, tmp_path / "m", *rest)
-    assert labels.exit_code == 1 and "its labels.txt is not that of" in labels.stderr
+    assert labels.exit_code == 1 and "labels.txt differs from labels.txt in" in labels.stderr
 
 
 def test_clips_without_tags_are_reported(corpus, tmp_path, run):
@@ -825,7 +833,7 @@ def test_clips_without_tags_are_reported(corpus, tmp_path, run):
         corpus / "valid.h5",
         *SMALL,
     )
-    assert result.exit_code == 0 and "fit: 10 clips without tags" in result.stderr
+    assert result.exit_code == 0 and "fit: 10 clips have no tags" in result.stderr
 
 
 def test_a_model_cannot_be_written_to_a_data_set(corpus, tmp_path, run):

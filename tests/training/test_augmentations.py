@@ -73,7 +73,7 @@ def test_a_transform_of_ones_own(corpus, trained, own, tmp_path, run):
     assert equal_but_for_time(tmp_path / "a", tmp_path / "b")
     again = wsedtk.train(options_of(corpus, tmp_path / "a", settings=settings_of(entry)))
     assert again.was_done
-    with pytest.raises(wsedtk.InputError, match="augmentations: .*deviation': 2.* there, "):
+    with pytest.raises(wsedtk.InputError, match="augmentations: .*deviation': 2.* before, "):
         wsedtk.train(options_of(corpus, tmp_path / "a"))
 
 

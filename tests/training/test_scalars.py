@@ -46,7 +46,10 @@ def test_a_folder_that_tensorboard_cannot_name_has_no_curves(tmp_path, caplog):
     writer.write(2, {"a": 2.0})
     writer.close()
     told = [record.getMessage() for record in caplog.records]
-    assert len(told) == 1 and "no curves for TensorBoard, because the path is not UTF-8" in told[0]
+    assert (
+        len(told) == 1
+        and "no curves are written for TensorBoard, because this path is not UTF-8" in told[0]
+    )
 
 
 @NEEDS

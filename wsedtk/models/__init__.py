@@ -1,4 +1,4 @@
 """Networks, pooling functions, model directories, checkpoints and ONNX graphs.
 
-It may import `audio`, `data` and `core`.
+This folder may import `audio`, `data` and `core`.
 """

@@ -2,16 +2,16 @@
 
 A model directory contains `model.safetensors` (the tensors of the network) and `model.yaml`
 (`ModelSpec`, all other information that is needed to run the network). Checkpoints are written by
-`torch.save`. They contain tensors and plain Python values, and are loaded with `weights_only`.
+`torch.save`. They contain tensors and plain Python values, and are loaded with `weights_only=True`.
 
-**Untrusted models.** Reading a model directory does not run code from it, and does not need more
-memory than its weights. There is one exception: `model.yaml` can name a network or a pooling
-function as `package.module:Class`. Loading the model then imports `package.module` and calls the
-class, which can run any code of that module with the rights of the user. Therefore such a model is
-refused with an InputError, before anything is imported, unless the environment variable
-WSEDTK_NETWORKS contains the name of the package. The class must derive from `torch.nn.Module` or
-from `PoolingFunction`. This check follows the import. It detects mistakes, but does not protect
-from harmful modules.
+**Untrusted models.** Reading a model directory does not run code from it, and needs memory only in
+proportion to the size of its files. There is one exception: `model.yaml` can name a network or a
+pooling function as `package.module:Class`. Loading the model then imports `package.module` and
+calls the class, which can run any code of that module with the rights of the user. Therefore
+`load_model` raises InputError for such a model, before anything is imported, unless the environment
+variable WSEDTK_NETWORKS contains the name of the package, or the caller trusts the class (argument
+`trusted`). After the import, `load_model` checks that the class derives from `torch.nn.Module` or
+`PoolingFunction`. This check detects mistakes, but does not protect against harmful modules.
 """
 
 import dataclasses
@@ -54,7 +54,7 @@ _DTYPES = (
 
 @dataclasses.dataclass(frozen=True)
 class ModelSpec:
-    """The content of model.yaml: how to build the network, and its inputs and outputs.
+    """The content of model.yaml, which describes a network, its inputs and its outputs.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class ModelSpec:
     labels : tuple of str
         The K classes.
     frontend : dict
-        The front end, as a mapping of `FrontendConfig`.
+        The settings of the front end; see `FrontendConfig`.
     mean, std : tuple of float
         Mean and standard deviation of each of the F mel bins in the training features.
     hierarchy : str, optional
@@ -75,14 +75,16 @@ class ModelSpec:
     groups : tuple of int
         The groups of the hierarchy.
     trained : dict
-        The origin of the weights.
+        Information about the training, such as versions, the seed and fingerprints of the data, or
+        the file from which the weights were imported.
     weights_fingerprint : str, optional
-        The fingerprint of model.safetensors, if it is known.
+        The fingerprint of model.safetensors. None if it is not known.
 
     Raises
     ------
     ValueError
-        If the statistics or the labels are wrong.
+        If `mean` and `std` are not one finite number for each mel bin, if a number in `std` is
+        negative, or if `labels` is empty or contains a class twice.
     """
 
     network: str
@@ -103,24 +105,24 @@ class ModelSpec:
         is_finite = bool(np.isfinite(values).all())
         if len(self.mean) != len(self.std) or not is_finite or min(self.std, default=0) < 0:
             raise ValueError(
-                "mean and std must be as many finite numbers, one for each mel bin, with std >= 0"
+                "mean and std must be lists of finite numbers, one for each mel bin, with std >= 0"
             )
         if len(set(self.labels)) < len(self.labels) or not self.labels:
-            raise ValueError("labels must be different from each other, and at least one")
+            raise ValueError("labels must contain at least one class, and no class twice")
         if self.frontend.get("num_mels", len(self.mean)) != len(self.mean):
             raise ValueError(
-                f"mean and std hold {len(self.mean)} numbers, the front end has "
+                f"mean and std have {len(self.mean)} numbers each, but the front end has "
                 f"{self.frontend['num_mels']!r} mel bins"
             )
 
     def build(self) -> Network:
-        """Return the network with new weights. Raises InputError."""
+        """Return the network with new weights. Raises InputError if it can't be built."""
         own = ("name", "num_classes", "pooling", "hierarchy", "groups")
         for key in self.network_options:
             if not isinstance(key, str) or key in own:
                 raise InputError(
-                    f"network_options: {key!r} can't be an option there; pooling and hierarchy are "
-                    "settings of their own"
+                    f"network_options: {key!r} can't be set here; set pooling, hierarchy and "
+                    "groups outside network_options"
                 )
         return build_network(
             self.network,
@@ -132,17 +134,17 @@ class ModelSpec:
         )
 
     def frontend_config(self) -> FrontendConfig:
-        """Return the front end that the network was trained with. Raises InputError."""
+        """Return the front end of the training features. Raises InputError if it is wrong."""
         return config.from_mapping(FrontendConfig, self.frontend, "model.yaml: frontend")
 
     def size(self, network: Network) -> dict[str, float]:
-        """Return the size of the network, as model.yaml and tables show it.
+        """Return the number of parameters and the time resolution, as in model.yaml and tables.
 
         Returns
         -------
         dict
-            `parameters` is the number of weights. `seconds_per_frame` is the distance between two
-            frames of the scores.
+            `parameters` is the number of parameters of the network. `seconds_per_frame` is the time
+            from one output frame to the next, in seconds.
         """
         seconds = round(self.frontend_config().seconds_per_frame * network.time_reduction, 9)
         return {
@@ -161,7 +163,7 @@ class LoadedModel(NamedTuple):
     network : Network
         The network with its weights, in evaluation mode.
     fingerprint : str
-        The fingerprint of the model.
+        The fingerprint of model.safetensors and of model.yaml without `trained`.
     """
 
     spec: ModelSpec
@@ -170,7 +172,7 @@ class LoadedModel(NamedTuple):
 
 
 def save_tensors(path: PathLike, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors by name as safetensors, atomically."""
+    """Write named tensors to a safetensors file, atomically."""
     content = safetensors.torch.save({name: t.contiguous() for name, t in tensors.items()})
     # The write functions of safetensors and torch do not raise OSError if the disk is full.
     with writing(path) as temporary:
@@ -178,7 +180,10 @@ def save_tensors(path: PathLike, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _read_weights(path: Path) -> tuple[dict[str, Tensor], bytes]:
-    """Return the tensors and the bytes of a safetensors file. Raises InputError."""
+    """Return the tensors and the bytes of a safetensors file.
+
+    Raises InputError if the file can't be read.
+    """
     try:
         content = path.read_bytes()
         return safetensors.torch.load(content), content
@@ -206,27 +211,27 @@ def check_tensors(
     tensors, expected : mapping of str to Tensor
         The tensors to check, and the tensors of the network.
     where : str
-        The start of messages.
+        The text with which messages start.
 
     Raises
     ------
     InputError
-        If a tensor is missing, has another shape, or is unknown. The message names the first tensor
-        of the network that is missing or has another shape. If there is none, it names the first
-        unknown tensor.
+        If a tensor of the network is missing or has a different shape, or if the network does not
+        have one of the tensors. The message names the first such tensor of the network. If there is
+        none, it names the first tensor that the network does not have.
     """
     for name, tensor in expected.items():
         if name not in tensors:
-            raise InputError(f"{where}: it lacks the tensor {name!r} {tuple(tensor.shape)}")
+            raise InputError(f"{where}: the tensor {name!r} {tuple(tensor.shape)} is missing")
         if tensors[name].shape != tensor.shape:
             raise InputError(
-                f"{where}: its tensor {name!r} is {tuple(tensors[name].shape)}, expected "
-                f"{tuple(tensor.shape)}"
+                f"{where}: the tensor {name!r} has the shape {tuple(tensors[name].shape)}, "
+                f"expected {tuple(tensor.shape)}"
             )
     for name, tensor in tensors.items():
         if name not in expected:
             raise InputError(
-                f"{where}: it has a tensor {name!r} {tuple(tensor.shape)} that the network lacks"
+                f"{where}: the network does not have the tensor {name!r} {tuple(tensor.shape)}"
             )
 
 
@@ -245,7 +250,7 @@ def save_model(folder: PathLike, spec: ModelSpec, tensors: Mapping[str, Tensor])
 
 
 def _package(name: str) -> str:
-    """Return the package of `package.module:Class`."""
+    """Return the name of the package of `package.module:Class`."""
     return name.partition(":")[0].partition(".")[0]
 
 
@@ -255,7 +260,7 @@ def _trusted_packages() -> list[str]:
 
 
 def _untrusted(spec: ModelSpec, trusted: Collection[str] = ()) -> list[str]:
-    """Return the names of the network and the pooling function whose code is not trusted."""
+    """Return the names of the user-defined network and pooling function that are not trusted."""
     packages = _trusted_packages()
     return [
         name
@@ -270,7 +275,7 @@ def is_trusted(spec: ModelSpec) -> bool:
 
 
 def read_spec(folder: PathLike) -> ModelSpec:
-    """Read the model.yaml of a model directory. Raises InputError."""
+    """Read the model.yaml of a model directory. Raises InputError if it is missing or wrong."""
     path = Path(folder) / "model.yaml"
     return config.from_mapping(ModelSpec, config.read_yaml(path), str(path))
 
@@ -278,15 +283,16 @@ def read_spec(folder: PathLike) -> ModelSpec:
 def load_model(folder: PathLike, trusted: Collection[str] = ()) -> LoadedModel:
     """Read a model directory.
 
-    See the docstring of the module for the risks of a model directory from an untrusted source.
+    See the docstring of this module for the risks of model directories from untrusted sources.
 
     Parameters
     ----------
     folder : path-like
         The model directory.
     trusted : collection of str
-        Networks and pooling functions, as `package.module:Class`, that may be imported. Packages in
-        the environment variable WSEDTK_NETWORKS, such as "mine,theirs", may be imported too.
+        The names `package.module:Class` of networks and pooling functions that may be imported. The
+        packages that the environment variable WSEDTK_NETWORKS lists, such as "mine,theirs", may be
+        imported too.
 
     Returns
     -------
@@ -295,13 +301,14 @@ def load_model(folder: PathLike, trusted: Collection[str] = ()) -> LoadedModel:
     Raises
     ------
     InputError
-        If the folder is not a complete model directory or is damaged, if model.yaml names code that
-        is not trusted, or if that code is neither a network nor a pooling function.
+        If the folder is not a complete model directory, if one of its files is damaged, or if
+        model.yaml names a class that is not trusted, or is not a network or pooling function.
     """
     folder = Path(folder)
     if not (folder / "model.yaml").is_file():
         raise InputError(
-            f"{folder}: no model.yaml there: not a model directory, or its training is not finished"
+            f"{folder}: has no model.yaml; it is not a model directory, or its training is not "
+            "finished"
         )
     described = config.read_yaml(folder / "model.yaml")
     spec = config.from_mapping(ModelSpec, described, str(folder / "model.yaml"))
@@ -309,28 +316,29 @@ def load_model(folder: PathLike, trusted: Collection[str] = ()) -> LoadedModel:
         names = " and ".join(map(repr, untrusted))
         packages = dict.fromkeys([*_trusted_packages(), *map(_package, untrusted)])
         raise InputError(
-            f"{folder}: model.yaml names code from outside wsedtk, {names}, which is not run "
-            f"without your consent; if you trust it, set {TRUSTED}={','.join(packages)} in the "
-            "environment"
+            f"{folder}: model.yaml names code from outside wsedtk, {names}, which runs only with "
+            "your consent; if you trust this code, set the environment variable "
+            f"{TRUSTED}={','.join(packages)}"
         )
     tensors, content = _read_weights(folder / "model.safetensors")
     _check_types(tensors, folder)
     network = _build(spec, tensors, folder)
     _check_finite(tensors, folder)
     found = provenance.fingerprint(content)
-    _LOG.debug(f"read {folder}: {spec.network}, {len(spec.labels)} classes, {found}")
+    _LOG.debug(f"read {folder}: {spec.network}, {len(spec.labels)} classes, fingerprint {found}")
     if spec.weights_fingerprint not in (None, found):
         raise InputError(
-            f"{folder}: model.safetensors is damaged, or of another model than model.yaml: its "
-            f"fingerprint is {found}, model.yaml says {spec.weights_fingerprint}"
+            f"{folder}: model.safetensors is damaged or belongs to another model: its fingerprint "
+            f"is {found}, but model.yaml expects {spec.weights_fingerprint}; copy the whole "
+            "directory again"
         )
     network.load_state_dict(tensors)
     return LoadedModel(spec, network.eval(), provenance.fingerprint_model(described, content))
 
 
 def _build(spec: ModelSpec, tensors: Mapping[str, Tensor], folder: Path) -> Network:
-    """Build a network, and check that tensors fit it. Raises InputError."""
-    where = f"{folder}: model.safetensors is not of the network that model.yaml describes"
+    """Build the network of a model, and check that the tensors fit it. Raises InputError."""
+    where = f"{folder}: model.safetensors does not fit the network that model.yaml describes"
     try:
         spec.frontend_config()
         if ":" not in spec.network and ":" not in spec.pooling:
@@ -349,8 +357,8 @@ def _check_types(tensors: Mapping[str, Tensor], folder: Path) -> None:
     for name, tensor in tensors.items():
         if tensor.dtype not in _DTYPES:
             raise InputError(
-                f"{folder}: the tensor {name!r} in model.safetensors holds {tensor.dtype}, not "
-                "floating-point numbers"
+                f"{folder}: the tensor {name!r} in model.safetensors contains {tensor.dtype}, "
+                "expected floating-point numbers"
             )
 
 
@@ -358,7 +366,7 @@ def _check_finite(tensors: Mapping[str, Tensor], folder: Path) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise InputError(
-                f"{folder}: the tensor {name!r} in model.safetensors holds numbers that are not "
+                f"{folder}: the tensor {name!r} in model.safetensors contains numbers that are not "
                 "finite"
             )
 
@@ -382,17 +390,17 @@ def load_checkpoint(path: PathLike) -> Any:
     Returns
     -------
     object
-        Its content: tensors and plain Python values.
+        The content of the checkpoint: tensors and plain Python values.
 
     Raises
     ------
     InputError
-        If the file is damaged, or contains other objects.
+        If the file is missing or damaged, or contains other objects.
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file")
     try:
-        if zipfile.is_zipfile(path):  # the format of torch.save since version 1.6
+        if zipfile.is_zipfile(path):  # the format of torch.save since PyTorch 1.6
             _check_archive(Path(path))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns about pickles that it did not write
@@ -403,22 +411,28 @@ def load_checkpoint(path: PathLike) -> Any:
 
 
 def _check_archive(path: Path) -> None:
-    """Check sizes and check sums, which torch does not. Raises ValueError."""
+    """Check the sizes and checksums of an archive, because `torch.load` does not check them.
+
+    Raises ValueError if a size or checksum is wrong.
+    """
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
         is_compressed = any(part.compress_type for part in parts)
         if is_compressed or sum(part.file_size for part in parts) > path.stat().st_size:
-            raise ValueError("it is compressed, which torch.save never does: it may be of any size")
+            raise ValueError("it has compressed or overlapping parts; torch.save never writes them")
         damaged = archive.testzip()
     if damaged is not None:
-        raise ValueError(f"the check sum of {damaged} is wrong")
+        raise ValueError(f"the checksum of {damaged} is wrong")
 
 
 def _why_not_loaded(error: Exception) -> str:
-    """Return the reason from an exception of torch.load, without its advice to load unsafely."""
+    """Return the reason for an exception of `torch.load`.
+
+    The exception's advice to set `weights_only=False` is left out, because this is unsafe.
+    """
     found = re.search(r"unsupported GLOBAL \S+|GLOBAL \S+", str(error), re.I)
     if found:
-        return f"it holds more than tensors and plain values: {found.group()}"
+        return f"it contains other objects than tensors and plain values: {found.group()}"
     if not str(error) or "Weights only" in str(error):
         return type(error).__name__
     return str(error).splitlines()[0]

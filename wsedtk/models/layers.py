@@ -1,6 +1,6 @@
-"""Parts that networks share: the contract, the output, masks after max-pooling, and the head.
+"""Parts that networks share: the base class, the output, masks after max-pooling, the last layer.
 
-B clips, T frames, F mel bins, C channels, H hidden units, K classes.
+B clips, T frames, F mel bins, C channels, H hidden units, K classes, T' output frames.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ class Output:
     frame : (B, T', K) Tensor
         Frame probabilities.
     weight : (B, T', K) Tensor or None
-        Frame weights that the network computes, if the pooling function needs them.
+        Frame weights that the network computes. None if the pooling function does not need them.
     mask : (B, T') Tensor of bool
         True for real frames.
     """
@@ -37,9 +37,10 @@ class Output:
 
 
 def zero_padding(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Set the padded frames of (B, C, T, F) to 0. Without a mask (B, T), all frames are real.
+    """Return `x` (B, C, T, F) with padded frames set to 0.
 
-    This is needed before each convolution: biases make padded frames differ from 0.
+    `mask` (B, T) is True for real frames. If it is None, all frames are real. Networks call this
+    function before each convolution, because earlier layers make padded frames differ from 0.
     """
     return x if mask is None else x * mask[:, None, :, None].to(x.dtype)
 
@@ -47,8 +48,8 @@ def zero_padding(x: Tensor, mask: Tensor | None) -> Tensor:
 def pool_mask(mask: Tensor | None, factor: int) -> Tensor | None:
     """Return the mask (B, T / factor) after max-pooling over time.
 
-    The number of real frames is rounded down, but at least one remains. Without a mask, the result
-    is None.
+    The number of real frames of a clip is divided by `factor` and rounded down, but is at least 1.
+    If `mask` is None, the result is None.
     """
     if factor == 1 or mask is None:
         return mask
@@ -57,7 +58,9 @@ def pool_mask(mask: Tensor | None, factor: int) -> Tensor | None:
 
 
 def pad_time(x: Tensor, mask: Tensor | None, shortest: int) -> tuple[Tensor, Tensor | None]:
-    """Pad features with zeros to at least `shortest` frames, so that max-pooling leaves a frame.
+    """Pad features with zeros to at least `shortest` frames.
+
+    If `shortest` is the time reduction of a network, at least one frame remains after max-pooling.
 
     Parameters
     ----------
@@ -66,20 +69,20 @@ def pad_time(x: Tensor, mask: Tensor | None, shortest: int) -> tuple[Tensor, Ten
     mask : (B, T) Tensor of bool, or None
         True for real frames. None if all frames are real.
     shortest : int
-        The smallest number of frames.
+        The smallest number of frames of the result.
 
     Returns
     -------
     x : (B, max(T, shortest), F) Tensor
     mask : (B, max(T, shortest)) Tensor of bool, or None
-        None if all frames are real. A traced graph always pads, and always has a mask, because the
-        length is not known.
+        None if all frames are real. While the network is traced for an ONNX graph, the number of
+        frames is not known. Therefore the mask is then never None.
     """
     missing = shortest - x.shape[1]
     if is_tracing():
         missing = missing.clamp_min(0)  # type: ignore[attr-defined]  # a trace has tensors as sizes
     elif missing <= 0:
-        # The mask is tested only here: on a GPU, each test waits for all queued computations.
+        # Test the mask only here: on a GPU, each test waits for all queued computations.
         return x, None if mask is None or bool(mask.all()) else mask
     if mask is None:
         mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
@@ -90,17 +93,17 @@ def run_gru(gru: nn.GRU, x: Tensor, mask: Tensor | None) -> Tensor:
     """Run a batch-first bidirectional GRU over the real frames.
 
     In evaluation mode on a CPU, the GRU computes in the precision of its weights, even under
-    autocast. The matrices of one step are small: to convert them would take longer than the lower
-    precision saves.
+    autocast. The matrices of a time step are small: converting them to a lower precision would take
+    more time than it saves.
 
     Parameters
     ----------
     gru : torch.nn.GRU
-        The GRU, of H units in each direction.
+        The GRU, with H hidden units in each direction.
     x : (B, T, C) Tensor
         Inputs.
     mask : (B, T) Tensor of bool, or None
-        True for real frames, which precede the padded ones. None if all frames are real.
+        True for real frames, which precede the padded frames. None if all frames are real.
 
     Returns
     -------
@@ -128,9 +131,9 @@ def run_gru(gru: nn.GRU, x: Tensor, mask: Tensor | None) -> Tensor:
 def init_gru(gru: nn.GRU) -> None:
     """Initialise a GRU as the published code of Wang, Li & Metze (2019) does.
 
-    Each weight (3 H, inputs) contains the three gates, and is initialised as one orthogonal matrix.
-    Its singular values are 1. The standard deviation of `weight_hh` is 1 / sqrt(3 H). Biases are
-    zero.
+    Each weight matrix (3 H, number of inputs) contains the weights of three gates. It is
+    initialised as one orthogonal matrix: all its singular values are 1. The elements of `weight_hh`
+    have the standard deviation 1 / sqrt(3 H). The biases are zero.
     """
     for name, parameter in gru.named_parameters():
         if "weight" in name:
@@ -149,8 +152,9 @@ def init_xavier(layer: nn.Linear | nn.Conv2d) -> None:
 class Head(nn.Module):
     """The last layer of a network, which turns hidden states (B, T, H) into an `Output`.
 
-    It computes frame probabilities, clip probabilities, and the weights if the pooling function
-    needs them. It computes in the precision of its own weights (float32), even under autocast.
+    It computes frame probabilities and clip probabilities. If the pooling function needs frame
+    weights, it computes them too. It computes in the precision of its parameters (float32), even
+    under autocast.
 
     Parameters
     ----------
@@ -159,15 +163,15 @@ class Head(nn.Module):
     pooling : Pooling
         The pooling function.
     floor : float
-        The smallest distance of frame probabilities from 0 and 1.
+        The probabilities of real frames are clamped to [floor, 1 - floor].
     softmax_over : {"time", "class"}
-        Whether the softmax of attention weights runs over the frames of a class or over the classes
-        of a frame.
+        Whether the softmax of attention weights runs over the frames of each class, or over the
+        classes of each frame.
 
     Raises
     ------
     ValueError
-        If `softmax_over` is unknown.
+        If `softmax_over` is neither "time" nor "class".
     """
 
     __call__: Callable[..., Output]
@@ -194,7 +198,7 @@ class Head(nn.Module):
     def forward(self, hidden: Tensor, mask: Tensor | None) -> Output:
         """Compute the output from hidden states (B, T, H).
 
-        Without a mask (B, T), all frames are real.
+        `mask` (B, T) is True for real frames. If it is None, all frames are real.
         """
         if mask is None:
             mask = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
@@ -209,12 +213,13 @@ class Head(nn.Module):
 
 
 class Network(nn.Module):
-    """The contract of a network.
+    """The base class of networks.
 
-    A network turns features (B, T, F) into an `Output` of T // time_reduction frames. A
-    user-defined network derives from this class, or from `torch.nn.Module` with the same
-    attributes. It is constructed with a `Pooling`, `num_mels`, and options that it defines. Users
-    name the class as `package.module:Class`:
+    A network turns features (B, T, F) into an `Output` with max(1, T // time_reduction) frames. A
+    user-defined network derives from this class, or from `torch.nn.Module` with the same attributes
+    and methods. Its constructor takes a `Pooling`, `num_mels`, and options that the network
+    defines. Users select the network with the name `package.module:Class`. An example of such a
+    class:
 
         import torch
         from torch import nn
@@ -236,11 +241,12 @@ class Network(nn.Module):
     Attributes
     ----------
     time_reduction : int
-        The number of feature frames in an output frame.
+        The number of feature frames for each output frame.
     head : Head
-        The last layer. A network without a head overrides `pooling`.
+        The last layer. A network without this attribute overrides the property `pooling`.
     pooling : Pooling
-        The pooling function that the network was constructed with. It also pools segments.
+        The pooling function that the constructor was called with. It also computes the scores of
+        segments.
     """
 
     time_reduction: int

@@ -1,7 +1,6 @@
 """The registry of networks, and functions to build and check a network.
 
-B clips, T feature frames, F mel bins, T' output frames, K classes. `wsedtk.models.layers.Network`
-defines the contract of a network.
+`wsedtk.models.layers.Network` describes what a network must provide.
 """
 
 from collections.abc import Sequence
@@ -16,8 +15,8 @@ from wsedtk.models.layers import Network, Output
 from wsedtk.models.pooling import Pooling
 
 NETWORKS: Registry[type[Network]] = Registry("network", "wsedtk.models.networks")
-LARGEST_SIZE = 1 << 16  # limit for the size of a layer, and the numbers of layers and classes
-_CHECKED_FRAMES = 12  # output frames of the test clips in `check_network`
+LARGEST_SIZE = 1 << 16  # maximum of each number in the options, and of the number of classes
+_CHECKED_FRAMES = 12  # number of output frames that `check_network` computes
 
 
 def build_network(
@@ -34,8 +33,8 @@ def build_network(
     ----------
     name : str
         The name of a network in `NETWORKS`, or `package.module:Class` of a user-defined network.
-        The class derives from `torch.nn.Module`, and follows the contract of
-        `wsedtk.models.layers.Network`. `package.module` is imported.
+        `package.module` is imported. The class must derive from `torch.nn.Module`, and provide what
+        `wsedtk.models.layers.Network` describes.
     num_classes : int
         The number of classes K.
     pooling, hierarchy, groups
@@ -50,7 +49,7 @@ def build_network(
     Raises
     ------
     InputError
-        If the network, the pooling function or an option is unknown or wrong.
+        If the network, the pooling function, the hierarchy or an option is unknown or wrong.
 
     Examples
     --------
@@ -70,10 +69,13 @@ def build_network(
 
 
 def _check_sizes(options: dict[str, object], where: str) -> None:
-    """Raise InputError if building the network would take too much memory, or dropout is wrong."""
+    """Raise InputError if a number or list is too large, or dropout is not a number from 0 to 1."""
     for name, value in options.items():
         if _is_too_large(value):
-            raise InputError(f"{where}: {name}: sizes of at most {LARGEST_SIZE} are built")
+            raise InputError(
+                f"{where}: {name} is too large; expected numbers of at most {LARGEST_SIZE}, and "
+                "lists of at most 1000 numbers"
+            )
     dropout = options.get("dropout", 0)
     if isinstance(dropout, (int, float)) and not 0 <= dropout <= 1:
         raise InputError(
@@ -83,14 +85,17 @@ def _check_sizes(options: dict[str, object], where: str) -> None:
 
 
 def _is_too_large(value: object) -> bool:
-    """Return whether an option is or contains too large a number, or too long a list."""
+    """Return whether an option is or contains a number or a list that is too large."""
     if isinstance(value, (list, tuple)):
         return len(value) > 1000 or any(map(_is_too_large, value))
     return isinstance(value, (int, float)) and not abs(value) <= LARGEST_SIZE
 
 
 def _first_line(error: Exception) -> str:
-    """Return the type of an exception, and the first line of its message."""
+    """Return the type of an exception and the first line of its message.
+
+    Of an InputError, return the whole message without the type.
+    """
     if isinstance(error, InputError):
         return str(error)
     lines = str(error).splitlines()
@@ -99,7 +104,7 @@ def _first_line(error: Exception) -> str:
 
 
 def check_network(network: Network, name: str, num_mels: int, num_classes: int) -> None:
-    """Run a network once on silence, and check its output.
+    """Run a network once on features that are all 0, and check its output.
 
     Parameters
     ----------
@@ -115,15 +120,15 @@ def check_network(network: Network, name: str, num_mels: int, num_classes: int) 
     Raises
     ------
     InputError
-        If the network cannot be run, if its output breaks the contract of
-        `wsedtk.models.layers.Network`, or if the weights of its pooling function break the contract
-        of `wsedtk.models.pooling_functions.PoolingFunction`.
+        If the network cannot be run, if its output is not as `wsedtk.models.layers.Network`
+        describes, or if the weights of its pooling function are not as
+        `wsedtk.models.pooling_functions.PoolingFunction` describes.
     """
     where = f"network {name!r}"
     reduction = getattr(network, "time_reduction", None)
     if type(reduction) is not int or reduction < 1:
         raise InputError(
-            f"{where}: needs the attribute time_reduction, a whole number >= 1, found {reduction!r}"
+            f"{where}: attribute time_reduction: expected a whole number >= 1, found {reduction!r}"
         )
     num_frames = _CHECKED_FRAMES * reduction
     mask = torch.arange(num_frames) < torch.tensor([num_frames, num_frames // 2])[:, None]
@@ -140,7 +145,7 @@ def check_network(network: Network, name: str, num_mels: int, num_classes: int) 
     except Exception as error:  # a user-defined network may raise any exception
         raise InputError(
             f"{where} with pooling {network.pooling.method!r}: can't be run on {num_mels} mel "
-            f"bins: {_first_line(error)}; --verbose shows where"
+            f"bins: {_first_line(error)}; --verbose shows the traceback"
         ) from error
     finally:
         network.train()
@@ -168,7 +173,8 @@ def _check_output(output: Output, num_frames: int, num_classes: int, where: str)
     is_in_range = bool(((output.frame >= 0) & (output.frame <= 1)).all())
     if shapes != expected or not is_in_range:
         raise InputError(
-            f"{where}: expected clip, frame and mask of shapes {expected} and frames in [0, 1] for "
-            f"{num_frames} feature frames (time_reduction {num_frames // _CHECKED_FRAMES}), found "
-            f"{shapes}{'' if is_in_range else ' and frames outside [0, 1]'}"
+            f"{where}: expected clip, frame and mask of the shapes {expected}, and frame "
+            f"probabilities in [0, 1], for {num_frames} feature frames (time_reduction "
+            f"{num_frames // _CHECKED_FRAMES}), found the shapes {shapes}"
+            f"{'' if is_in_range else ', and frame probabilities outside [0, 1]'}"
         )

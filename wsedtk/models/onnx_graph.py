@@ -2,13 +2,13 @@
 
 The graph contains the front end, the normalisation and the network. B recordings of equal length, S
 samples, T feature frames, T' output frames, F mel bins, K classes. The TorchScript-based exporter
-of PyTorch traces the graph. The newer exporter fails on a bidirectional GRU if the number of frames
-is unknown.
+of PyTorch traces the graph. The newer exporter of PyTorch fails on a bidirectional GRU if the
+number of frames is not fixed.
 
-All numbers are float32. If all mel bands of a recording contain energy, the scores differ from the
-scores of PyTorch by at most 1e-3, and usually by 1e-6. In empty bands, `LogMel` and the graph round
-the Fourier transform differently (see `LogMel`). Therefore levels differ there, and scores differ
-by up to 4e-3.
+All numbers are float32. If all mel bins of a recording contain energy, the scores of the graph
+differ from the scores of PyTorch by at most 1e-3, and usually by about 1e-6. The levels of mel bins
+without energy are rounding errors of the Fourier transform, and differ between the graph and
+`LogMel`. Recordings with such mel bins have scores that differ by up to 4e-3.
 """
 
 import io
@@ -25,9 +25,9 @@ from wsedtk.audio.frontend import FrontendConfig, LogMel, window_and_filters
 from wsedtk.core.errors import InputError
 from wsedtk.models.layers import Network, Output
 
-OPSET = 17  # released in 2022
+OPSET = 17  # the version of the ONNX operators, released in 2022
 _MOST_BYTES = 2**31 - 2**24  # limit for the tensors of a graph; an ONNX file has at most 2 GiB
-_CHECKED_SECONDS = (0.0, 1.0, 12.34)  # the first duration gives a single frame
+_CHECKED_SECONDS = (0.0, 1.0, 12.34)  # of noise in `difference`; 0.0 means the duration of a hop
 
 
 class Runner(Protocol):
@@ -47,19 +47,22 @@ class Runner(Protocol):
 def _waves(rows: Tensor, columns: Tensor, period: int) -> tuple[Tensor, Tensor]:
     """Return cos and sin of 2 pi r c / period for whole numbers r in rows and c in columns.
 
-    rows: (R,); columns: (C,). Both results are (R, C), computed in float64 and rounded to float32.
+    `rows` is (R,), and `columns` is (C,). Both results are (R, C). They are computed in float64 and
+    rounded to float32.
     """
     angles = 2 * math.pi * ((rows[:, None] * columns) % period).double() / period
     return torch.cos(angles).float(), torch.sin(angles).float()
 
 
 class Frontend(nn.Module):
-    """`LogMel` in float32 for a graph. It turns samples (B, S) into levels (B, T, F).
+    """The front end `LogMel` in a graph. It computes levels (B, T, F) from samples (B, S).
 
-    S can be any number. A DFT of P * Q points is computed as a DFT of P points, a rotation of each
-    number, and a DFT of Q points (Cooley & Tukey 1965). Sample indices are Q p + q, and bin indices
-    are i + P j. Each DFT is a product with two matrices. P and Q are as close to each other as
-    `num_fft` permits.
+    All numbers are float32. S can be any number. A DFT of P * Q points is computed as Q DFTs of P
+    points each, a multiplication of each result by a complex number of magnitude 1, and P DFTs of Q
+    points each (Cooley & Tukey 1965). The index of a sample is Q p + q, and the index of a bin is
+    i + P j, with p, i < P and q, j < Q. Each DFT is computed as products with two matrices, which
+    contain cosines and sines. P * Q is `num_fft`. P and Q are as close to each other as possible,
+    with P >= Q.
 
     Parameters
     ----------
@@ -87,7 +90,7 @@ class Frontend(nn.Module):
         num_fft = config.num_fft
         self.num_columns = max(q for q in range(1, math.isqrt(num_fft) + 1) if num_fft % q == 0)
         num_rows = num_fft // self.num_columns
-        # Only the first rows contain samples of the window; the others are 0.
+        # Only the first `num_filled` rows contain samples of the window. The other rows are 0.
         self.num_filled = -(-config.window // self.num_columns)
         if 8 * num_rows * self.num_filled > _MOST_BYTES:
             raise InputError(
@@ -98,7 +101,7 @@ class Frontend(nn.Module):
         p, q = torch.arange(self.num_filled), torch.arange(self.num_columns)
         i, j = torch.arange(num_rows), torch.arange(self.num_columns // 2 + 1)
         bins = (i[:, None] + num_rows * j).flatten()  # (P * (Q / 2 + 1))
-        # Bins above num_fft / 2 mirror lower bins, so they are not used.
+        # Bins above num_fft / 2 are complex conjugates of lower bins, and are not used.
         is_used = bins <= num_fft // 2
         weights = filters.T[bins.clamp_max(num_fft // 2)] * is_used[:, None]
         self.register_buffer("window", window.float())
@@ -113,7 +116,7 @@ class Frontend(nn.Module):
         self.register_buffer(f"{name}_sin", sine)
 
     def forward(self, samples: Tensor) -> Tensor:
-        """Compute the levels (B, T, F) in dB of samples (B, S)."""
+        """Compute levels (B, T, F) in dB from samples (B, S)."""
         config = self.config
         missing = torch.as_tensor(config.min_samples - samples.shape[1]).clamp_min(0)
         samples = nn.functional.pad(
@@ -147,16 +150,16 @@ class Frontend(nn.Module):
 class Graph(nn.Module):
     """The exported graph.
 
-    The input is samples (B, S). The outputs are clip (B, K), frame (B, T', K) and weight
-    (B, T', K). The graph has no output `weight` if the pooling function does not need weights of
-    the network.
+    The input is `samples` (B, S). The outputs are the clip probabilities `clip` (B, K), the frame
+    probabilities `frame` (B, T', K) and the frame weights `weight` (B, T', K). If the pooling
+    function needs no frame weights from the network, the graph has no output `weight`.
 
     Parameters
     ----------
     frontend : FrontendConfig
         The front end of the model.
     runner : Runner
-        The network with the normalisation of its features. It is on the CPU and `precise`.
+        The network with the normalisation of its features. It runs on the CPU in float32.
 
     Raises
     ------
@@ -168,7 +171,7 @@ class Graph(nn.Module):
         super().__init__()
         self.frontend, self.runner, self.network = Frontend(frontend), runner, runner.network
         if sum(tensor.numel() for tensor in self.state_dict().values()) * 4 > _MOST_BYTES:
-            raise InputError("the network is too large for an ONNX file, which holds 2 GiB at most")
+            raise InputError("the model is too large for an ONNX file, which has at most 2 GiB")
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -178,18 +181,18 @@ class Graph(nn.Module):
         return ("clip", "frame")
 
     def forward(self, samples: Tensor) -> tuple[Tensor, ...]:
-        """Compute the outputs of samples (B, S)."""
+        """Compute the outputs from samples (B, S)."""
         return self.score(self.frontend(samples))
 
     def score(self, levels: Tensor) -> tuple[Tensor, ...]:
-        """Compute the outputs of levels (B, T, F)."""
+        """Compute the outputs from levels (B, T, F)."""
         mask = torch.ones(levels.shape[:2], dtype=torch.bool)
         output = self.runner.run(*self.runner.normalize(levels, mask))
         return tuple(getattr(output, name) for name in self.outputs)
 
 
 def trace(graph: Graph) -> bytes:
-    """Trace a graph.
+    """Export a graph to ONNX.
 
     Parameters
     ----------
@@ -211,13 +214,13 @@ def trace(graph: Graph) -> bytes:
     axes.update(samples={0: "batch", 1: "samples"}, clip={0: "batch"})
     content = io.BytesIO()
     with warnings.catch_warnings():
-        # The exporter warns that it is outdated, and that lengths might become constants.
-        # `difference` detects such constants.
+        # The exporter warns that it is outdated, and that sizes may have become constants of the
+        # exported graph. `difference` detects such constants.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             graph.eval(),
             (samples,),
-            content,  # type: ignore[arg-type]  # without dynamo, it may be a file object
+            content,  # type: ignore[arg-type]  # without dynamo, a file object is allowed
             dynamo=False,
             opset_version=OPSET,
             input_names=["samples"],
@@ -230,7 +233,7 @@ def trace(graph: Graph) -> bytes:
 def with_metadata(content: bytes, description: str, metadata: Mapping[str, str]) -> bytes:
     """Add a description and metadata to the content of an ONNX file.
 
-    The same input gives the same bytes.
+    The same arguments always give the same bytes.
     """
     import onnx
 
@@ -250,13 +253,13 @@ def difference(content: bytes, graph: Graph) -> float:
     content : bytes
         The content of the ONNX file.
     graph : Graph
-        The graph that it was traced from.
+        The graph that the file was exported from.
 
     Returns
     -------
     float
-        The largest difference on noise of several lengths. It is infinite if shapes differ or an
-        output is not finite.
+        The largest absolute difference of an output value, for noise of several durations. It is
+        infinite if shapes differ or an output is not finite.
 
     Raises
     ------

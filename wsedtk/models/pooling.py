@@ -1,71 +1,78 @@
-"""Pooling functions, which turn frame probabilities into clip probabilities.
+"""Pooling functions, which compute clip probabilities from frame probabilities.
 
-B clips, T frames, K classes, L frames of a group. Every method is a weighted average over time,
-y = sum_t w x / sum_t w. The methods differ in the weight w:
+B clips, T frames, K classes, J groups of L frames, S segments. Every method computes a weighted
+average over time, y = sum_t w x / sum_t w. y is the probability of the clip, and x is the
+probability of a frame. The methods differ in the weight w of a frame:
 
-    max                 1 at the first maximum, else 0            Wang, Li & Metze 2019, table 1
-    average             1                                         table 1
-    linear              x                                         table 1; He, Shen & Zhang 2019,
-                                                                  eq. (6)
-    exp                 exp(x)                                    table 1
-    attention           learnt by the network, a softmax          table 1, section 3.1
-                        over time
-    auto                exp(alpha x)                              McFee, Salamon & Bello 2018
-    power               x^beta                                    Liu et al. 2020, arXiv 2010.09985
-    general             x^beta exp(alpha x)                       Wang, Li & Metze, section 4:
-                                                                  proposed there
-    monotone-attention  exp(a x), a >= 0 from the network,        section 4: asked for there
-                        one for each clip and class
+    max                 1 at the first maximum of x, 0        Wang, Li & Metze 2019, table 1
+                        elsewhere
+    average             1                                     Wang, Li & Metze 2019, table 1
+    linear              x                                     Wang, Li & Metze 2019, table 1;
+                                                              He, Shen & Zhang 2019, eq. (6)
+    exp                 exp(x)                                Wang, Li & Metze 2019, table 1
+    attention           learnt by the network, a softmax      Wang, Li & Metze 2019, table 1 and
+                        over time                             section 3.1
+    auto                exp(alpha x)                          McFee, Salamon & Bello 2018
+    power               x^beta                                Liu et al. 2020, arXiv 2010.09985
+    general             x^beta exp(alpha x)                   Wang, Li & Metze 2019 propose it in
+                                                              section 4
+    monotone-attention  exp(a x), a >= 0 from the network,    Wang, Li & Metze 2019 ask for such a
+                        one a for each clip and class         function in section 4
 
 alpha and beta are learnt, one for each class, and stay >= 0 (`Pooling.project`). `general` includes
 average (alpha 0, beta 0), linear (0, 1), exp (1, 0), power and auto, and approaches max as alpha
 grows. With `monotone-attention`, a frame with a higher probability never has a smaller weight. The
-network only chooses how steeply the weights rise.
+network only determines how fast the weight grows with the probability.
 
-The methods are classes in `wsedtk.models.pooling_functions`. Its docstring shows how to write a
-user-defined method. The score of a segment is the same average over the frames of the segment
-(`pool_segments`).
+The methods are classes in `wsedtk.models.pooling_functions`. The docstring of that module shows how
+to write a user-defined method. The score of a segment is the same weighted average over the frames
+of the segment (`pool_segments`).
 
 **Hierarchical pooling.** He, Shen & Zhang average first within groups of M frames and then over the
-groups. The weight of a group is the mean of the weights of its frames (eqs. (A-4) to (A-6)). As
-written, this changes nothing. The weight of a group, multiplied by its average, is the sum of w x
-over its frames, divided by M. The sums telescope: they add up to the sum over all frames. Therefore
-value and gradient are the same as in single pooling, for any weights.
+groups. The weight of a group is the mean of the weights of its frames (eqs. (A-4) to (A-6)). These
+equations give the same result as single pooling, which is one average over all frames. The reason:
+the weight of a group, multiplied by the average of the group, is the sum of w x over its frames,
+divided by M. The sum of these products over all groups is the sum of w x over all frames, divided
+by M. The sum of the weights of all groups is the sum of the weights of all frames, divided by M.
+Therefore value and gradient are the same as in single pooling, for any weights.
 
-The gradients printed in the paper, (8), (A-18), (A-20) and (A-23), follow only under one condition:
-the weights inside an average are constants, and the weights of the groups keep their gradient. The
-gradient of a frame then contains (xs_j - y), where single pooling has (x_i - y). xs_j is the
-average over the group of the frame.
+The gradients in eqs. (8), (A-18), (A-20) and (A-23) of the paper are correct only under one
+condition: in the average over the frames of a group, the weights are constants without gradient,
+but the weights of the groups have a gradient. The gradient of frame i then contains (xs_j - y)
+instead of (x_i - y), the factor in single pooling. xs_j is the average over group j, which contains
+frame i.
 
-The derivation (A-7) to (A-11) has one inner average, from frames to groups. The networks of the
-paper have two: 125 frames -> 25 groups of 5 -> 5 groups of 25 -> 1 clip (`groups` [5, 5]). The text
-does not say whether the second inner average is derived in the same way. There are two readings:
+Eqs. (A-7) to (A-11) derive the gradient for one inner average, from frames to groups. The networks
+of the paper have two inner averages: 125 frames -> 25 groups of 5 frames -> 5 groups of 25 frames
+-> 1 clip (`groups` [5, 5]). The paper does not say how the gradient of the second inner average is
+derived. There are two interpretations:
 
-    published      only the weights of the first inner average (frames to groups) are constant. xs_j
-                   is the average over the first group of the frame (5 frames). Therefore groups
-                   [5] and [5, 5] have the same gradient. The values are the same as in single
-                   pooling. The gradients are exactly the gradients of table A-1.
-    published-all  the weights of every inner average are constant. xs_j is the average over the
-                   last group of the frame (25 frames for groups [5, 5]). The values are the same as
-                   in single pooling. The derivation is applied at every stage.
+    published      only the weights of the first inner average (frames to groups) are constants.
+                   xs_j is the average over the group of 5 frames that contains frame i. Therefore
+                   groups [5] and [5, 5] have the same gradient. The values are the same as in
+                   single pooling. The gradients are the gradients of table A-1.
+    published-all  the weights of all inner averages are constants, because the derivation is
+                   applied to each of them. With groups [5, 5], xs_j is the average over the group
+                   of 25 frames that contains frame i. The values are the same as in single pooling.
 
-Two further hierarchies allow comparisons:
+Two further hierarchies are available for comparison:
 
-    plain          all gradients are kept. Values and gradients are the same as in single pooling.
-                   This is the null hypothesis for the claim of the paper: any difference from the
-                   results of single pooling is noise.
-    nested         the weights of groups are computed from their averages, w_j = n_j f(xs_j), with
-                   n_j real frames in the group. For attention, f is the geometric mean of the
-                   weights of the frames. The values differ from single pooling. This hierarchy is
-                   not from the paper.
+    plain          all weights have a gradient. Values and gradients are the same as in single
+                   pooling. This hierarchy is a control: its results differ from the results of
+                   single pooling only by noise.
+    nested         the weight of a group is computed from its average, w_j = n_j f(xs_j). n_j is the
+                   number of real frames in the group, and f is the weight in the table above. For
+                   attention, f is the geometric mean of the weights of the frames. The values
+                   differ from single pooling. This hierarchy is not from the paper.
 
 If all frames are in one group with constant weights, no weight has a gradient. Then attention
-learns nothing, and linear and exp lose the term that comes from their weights. This happens if the
-first number of `groups` (`published`), or the product of all numbers (`published-all`), is at least
-the number of frames. `wsedtk train` refuses such groups.
+weights are not learnt, and the gradients of linear and exp lack the part that comes from their
+weights. This happens if the first number of `groups` (`published`), or the product of all numbers
+(`published-all`), is at least the number of frames. With such groups, `wsedtk train` ends with an
+error.
 
-In both published readings, alpha and beta learn only from the differences between groups. `max` and
-`average` give the same result with any hierarchy, so they ignore it.
+With `published` and `published-all`, alpha and beta learn only from the differences between groups.
+`max` and `average` ignore the hierarchy, because their result is the same with each hierarchy.
 """
 
 import math
@@ -81,10 +88,11 @@ HIERARCHIES = ("published", "published-all", "plain", "nested")
 
 
 def _scaled(w: Tensor, count: Tensor) -> Tensor:
-    """Scale weights (..., T, K) to a maximum of 1 over time. If all are 0, return `count`.
+    """Scale weights (..., T, K) to a maximum of 1 over time.
 
-    This changes neither the value nor the gradient of an average, and keeps both finite for any
-    weights.
+    The scaling changes neither the weighted average nor its gradient, and keeps both finite for
+    weights of any size. If all weights of a class are below the smallest normal number, `count`
+    replaces them.
     """
     w = torch.where(count > 0, w, 0.0)
     largest = w.detach().amax(dim=-2, keepdim=True)  # (..., 1, K)
@@ -100,14 +108,15 @@ def weighted_average(x: Tensor, w: Tensor, count: Tensor) -> Tensor:
     x : (..., T, K) Tensor
         The values.
     w : (..., T, K) Tensor
-        Weights >= 0. If all of them are below the smallest normal number, `count` replaces them.
+        Weights >= 0. If all weights of a class are below the smallest normal number, `count`
+        replaces them.
     count : (..., T, 1) Tensor
-        The number of real frames of each value: 0 in the padding.
+        See `wsedtk.models.pooling_functions.Frames`.
 
     Returns
     -------
     (..., K) Tensor
-        The averages. They are 0 if there are no real frames.
+        The averages, or 0 if there are no real frames.
     """
     w = _scaled(w, count)
     return (w * x).sum(dim=-2) / w.sum(dim=-2).clamp_min(torch.finfo(w.dtype).tiny)
@@ -119,25 +128,28 @@ def _promoted(a: Tensor) -> Tensor:
 
 
 def _mean(w: Tensor, count: Tensor) -> Tensor:
-    """Return the mean over the real frames, (B, 1, K)."""
+    """Return the mean (B, 1, K) of weights (B, T, K) over the real frames."""
     total = torch.where(count > 0, w, 0.0).sum(dim=1, keepdim=True)
     return total / count.sum(dim=1, keepdim=True).clamp_min(1)
 
 
 def _groups(a: Tensor, size: int) -> Tensor:
-    """Cut (B, T, K) into groups (B, J, size, K). The last one is padded with zeros."""
+    """Cut (B, T, K) into groups (B, J, size, K). Zeros fill an incomplete group."""
     a = nn.functional.pad(a, (0, 0, 0, (size - a.shape[1] % size) % size))
     return a.reshape(a.shape[0], -1, size, a.shape[2])
 
 
 def is_tracing() -> bool:
-    """Return whether the network is being traced for an ONNX graph. Then lengths are not known."""
+    """Return whether the network is being traced for an ONNX graph.
+
+    During tracing, the number of frames is not known.
+    """
     traced: bool = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # no stub
     return traced
 
 
 def _find_function(method: str) -> PoolingFunction:
-    """Return the pooling function of a method. Raises ValueError."""
+    """Return the pooling function of a method. Raises ValueError if there is none."""
     try:
         found: object = POOLINGS.get(method)
     except InputError as error:
@@ -155,11 +167,11 @@ def _check_hierarchy(hierarchy: str | None, groups: Sequence[int]) -> None:
         raise ValueError(f"unknown hierarchy {hierarchy!r}; known: {', '.join(HIERARCHIES)}")
     if (hierarchy is None) != (len(groups) == 0):
         raise ValueError(
-            f"a hierarchy and its groups go together; found hierarchy {hierarchy!r} and groups "
-            f"{list(groups)}"
+            "expected a hierarchy with groups, or neither of them; found hierarchy "
+            f"{hierarchy!r} and groups {list(groups)}"
         )
     if not all(type(g) is int and g >= 1 for g in groups):
-        raise ValueError(f"groups: expected numbers of frames >= 1, found {list(groups)}")
+        raise ValueError(f"groups: expected whole numbers >= 1, found {list(groups)}")
 
 
 class Pooling(nn.Module):
@@ -177,24 +189,26 @@ class Pooling(nn.Module):
     num_classes : int
         The number of classes K.
     hierarchy : str, optional
-        One of HIERARCHIES: "published", "published-all", "plain" or "nested".
+        "published", "published-all", "plain" or "nested". By default, there is no hierarchy.
     groups : sequence of int
-        With a hierarchy, the size of the groups at each stage. (5, 5) turns 125 frames into 25
-        groups, then 5 groups, then 1 clip. The last group of a stage can be incomplete.
+        With a hierarchy, the size of the groups at each stage. With (5, 5), the first stage puts
+        125 frames into 25 groups of 5 frames, and the second stage puts these 25 groups into 5
+        groups. The last group of a stage can be incomplete.
 
     Attributes
     ----------
     function : PoolingFunction
         The function that computes the weights of the frames.
     needs_weights : bool
-        Whether `forward` needs the weights `w`, which the network computes.
+        Whether `forward` needs the frame weights `w`, which the network computes.
     alpha, beta : (K,) Parameter
-        The learnt exponents, if the method has them. Call `project` after each optimiser step.
+        The learnt parameters, if the method has them. Call `project` after each optimiser step.
 
     Raises
     ------
     ValueError
-        If a method, hierarchy or group is unknown.
+        If the method or hierarchy is unknown, if a group is not a whole number >= 1, or if only one
+        of `hierarchy` and `groups` is given.
 
     Examples
     --------
@@ -226,10 +240,10 @@ class Pooling(nn.Module):
         return self.function.needs_weights
 
     def has_constant_weights(self, num_frames: int) -> bool:
-        """Return whether the weights of `num_frames` frames have no gradient.
+        """Return whether the frame weights of a clip of `num_frames` frames have no gradient.
 
-        They have none if a published hierarchy puts all frames into one group with constant
-        weights.
+        This happens if the hierarchy "published" or "published-all" puts all frames into one group
+        with constant weights.
         """
         if self.function.ignores_hierarchy:
             return False
@@ -239,10 +253,10 @@ class Pooling(nn.Module):
 
     @torch.no_grad()
     def project(self) -> None:
-        """Raise learnt parameters to at least their lowest value.
+        """Set learnt parameters below `PoolingFunction.lowest_parameter` to this value.
 
-        Call this method after each optimiser step. A clamp in `forward` would set the gradient to 0
-        instead: a parameter that falls below the lowest value would stay there.
+        Call this method after each optimiser step. If `forward` clamped the parameters instead, a
+        parameter below this value would have the gradient 0, and would stay below it.
         """
         for parameter in self.parameters():
             parameter.clamp_(min=self.function.lowest_parameter)
@@ -258,7 +272,7 @@ class Pooling(nn.Module):
         Returns
         -------
         (B, T, K) Tensor
-            Weights on any scale, 0 in padded frames.
+            Weights >= 0, not normalised, 0 in padded frames.
         """
         frames = self._frames(x, w, mask)
         return torch.where(frames.count > 0, self.function.weights(frames), 0.0)
@@ -269,16 +283,17 @@ class Pooling(nn.Module):
         w: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """Pool frames to clips.
+        """Compute clip probabilities from frame probabilities.
 
-        Half-precision inputs are converted to float32, even under autocast. float64 stays float64.
+        Half-precision inputs are converted to float32, even under autocast. float64 inputs are not
+        converted.
 
         Parameters
         ----------
         x : (B, T, K) Tensor
             Frame probabilities in [0, 1].
         w : (B, T, K) Tensor, optional
-            Weights >= 0 of the network. Required if the method needs weights.
+            The frame weights >= 0 that the network computed. Required if `needs_weights`.
         mask : (B, T) Tensor of bool, optional
             True for real frames. By default, all frames are real.
 
@@ -289,20 +304,20 @@ class Pooling(nn.Module):
         Raises
         ------
         ValueError
-            If the method needs weights and `w` is None.
+            If `needs_weights` is True and `w` is None.
         """
         with torch.autocast(x.device.type, enabled=False):
             frames = self._frames(x, w, mask)
             weights = self.function.weights(frames)
             groups = () if self.function.ignores_hierarchy else self.groups
             if groups:
-                weights = _scaled(weights, frames.count)  # sums of weights of any size stay finite
+                weights = _scaled(weights, frames.count)  # keep the sums of large weights finite
             for stage, size in enumerate(groups):
                 frames, weights = self._pool_groups(frames, weights, stage, size)
             return weighted_average(frames.x, weights, frames.count)
 
     def _frames(self, x: Tensor, w: Tensor | None, mask: Tensor | None) -> Frames:
-        """Return frames (B, T, K) with all values that their weights can depend on."""
+        """Return the `Frames` of probabilities (B, T, K), frame weights and a mask."""
         if self.needs_weights and w is None:
             raise ValueError(f"{self.method} pooling needs the frame weights w")
         x = _promoted(x)
@@ -321,8 +336,8 @@ class Pooling(nn.Module):
     def _pool_groups(
         self, frames: Frames, weights: Tensor, stage: int, size: int
     ) -> tuple[Frames, Tensor]:
-        """Pool groups of `size` frames. Return the groups as frames, with their weights."""
-        if not is_tracing():  # in a trace, the length is not known
+        """Average each group of `size` frames. Return the groups as `Frames`, and their weights."""
+        if not is_tracing():  # during tracing, the number of frames is not known
             size = min(size, frames.x.shape[1])
         count = _groups(frames.count, size)  # (B, J, L, 1)
         inner = _groups(weights, size)  # (B, J, L, K)
@@ -341,7 +356,7 @@ class Pooling(nn.Module):
         return groups, weights
 
     def extra_repr(self) -> str:
-        """Return the text that `print` shows for the module."""
+        """Return the settings that `print` shows for this module."""
         text = f"{self.method}, num_classes={self.num_classes}"
         if self.hierarchy:
             text += f", hierarchy={self.hierarchy}, groups={list(self.groups)}"
@@ -349,7 +364,7 @@ class Pooling(nn.Module):
 
 
 def segment_of_frame(num_frames: int, samples_per_frame: int, samples_per_segment: int) -> Tensor:
-    """Return for each frame the segment that contains the centre of the frame.
+    """Return, for each frame, the index of the segment that contains the centre of the frame.
 
     Parameters
     ----------
@@ -361,7 +376,7 @@ def segment_of_frame(num_frames: int, samples_per_frame: int, samples_per_segmen
     Returns
     -------
     (T,) Tensor of int64
-        Indices of segments, from 0. Segments are half-open.
+        Indices of segments, from 0. A segment includes its start, but not its end.
     """
     centre_twice = (2 * torch.arange(num_frames) + 1) * samples_per_frame
     return centre_twice // (2 * samples_per_segment)
@@ -370,7 +385,7 @@ def segment_of_frame(num_frames: int, samples_per_frame: int, samples_per_segmen
 def pool_segments(
     pooling: Pooling, x: Tensor, w: Tensor | None, mask: Tensor, segments: Tensor
 ) -> Tensor:
-    """Pool the frames of each segment with the pooling function of the model.
+    """Compute segment probabilities from frame probabilities.
 
     Parameters
     ----------
@@ -379,17 +394,17 @@ def pool_segments(
     x : (B, T, K) Tensor
         Frame probabilities.
     w : (B, T, K) Tensor or None
-        Weights of the network. Attention normalises them over each segment. Monotone attention uses
-        the steepness of the clip for all its segments.
+        The frame weights that the network computed. Attention normalises them over each segment.
+        Monotone attention uses the same `a` for all segments of a clip.
     mask : (B, T) Tensor of bool
         True for real frames.
     segments : (T,) Tensor
-        The segment of each frame, as returned by `segment_of_frame`.
+        The index of the segment of each frame, as returned by `segment_of_frame`.
 
     Returns
     -------
     (B, S, K) Tensor
-        The probabilities of S segments, 0 for a segment without real frames.
+        The probabilities of the segments, 0 for a segment without real frames.
     """
     batch, _, num_classes = x.shape
     if pooling.function.one_weight_per_clip and w is not None:

@@ -1,6 +1,6 @@
-"""The weights of pooling functions: the registry, the contract, and the methods of wsedtk.
+"""The pooling functions of wsedtk, their base class, and their registry.
 
-B clips, T frames, K classes. A user-defined pooling function is one class:
+B clips, T frames, K classes. A user-defined pooling function is a class, such as:
 
     from torch import Tensor
 
@@ -11,10 +11,10 @@ B clips, T frames, K classes. A user-defined pooling function is one class:
         def weights(self, frames: Frames) -> Tensor:
             return frames.x**2
 
-`--set pooling=my_module:Square` and `wsedtk.Pooling("my_module:Square", num_classes)` use it, with
-or without a hierarchy. The model directory then contains the name `my_module:Square`. On each
-machine that uses the model, `my_module` must be importable, and the environment variable
-WSEDTK_NETWORKS must name it (see `wsedtk.models.checkpoint`).
+`--set pooling=my_module:Square` and `wsedtk.Pooling("my_module:Square", num_classes)` select this
+class, with or without a hierarchy. model.yaml then contains the name `my_module:Square`. On each
+machine that loads the model, `my_module` must be importable, and the environment variable
+WSEDTK_NETWORKS must contain its name (see `wsedtk.models.checkpoint`).
 """
 
 import abc
@@ -29,20 +29,20 @@ from wsedtk.core.registry import Registry
 
 SoftmaxOver = Literal["time", "class"]
 
-_SMALLEST_BASE = 1e-7  # smallest x in x^beta: the gradient is not finite at x = 0 if beta < 1
+_SMALLEST_BASE = 1e-7  # minimum of x in x^beta: at x = 0, the gradient is not finite if beta < 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frames:
-    """The frames, or with a hierarchy the groups of frames, that get weights.
+    """The T frames, or the T groups of frames, whose weights are computed.
 
     Attributes
     ----------
     x : (B, T, K) Tensor
-        Probabilities of the frames, or their averages over each group, in [0, 1]. The dtype is
-        float32 or float64. They are 0 in padded frames.
+        The probability of each frame, or the average over each group, in [0, 1]. Padded frames are
+        0. The dtype is float32 or float64.
     count : (B, T, 1) Tensor
-        The number of real frames: 1 for a frame, 0 for a padded frame, any number for a group.
+        1 for a real frame, 0 for a padded frame. For a group, the number of its real frames.
     learnt : mapping of str to Tensor
         The learnt parameters of the pooling function, by name.
     network_weights : (B, T, K) or (B, 1, K) Tensor, or None
@@ -56,32 +56,36 @@ class Frames:
 
     @property
     def w(self) -> Tensor:
-        """The weights of the network.
+        """The attribute `network_weights`, if it is not None.
 
         Raises
         ------
         ValueError
-            If the network computed no weights.
+            If `network_weights` is None.
         """
         if self.network_weights is None:
-            raise ValueError("there are no weights of the network; set needs_weights = True")
+            raise ValueError(
+                "Frames.w: the network computed no weights; set needs_weights = True in the class "
+                "of the pooling function"
+            )
         return self.network_weights
 
 
 class PoolingFunction(abc.ABC):
-    """A pooling function: it computes the weights w in y = sum_t w x / sum_t w.
+    """The base class of pooling functions, which compute the weights w in y = sum_t w x / sum_t w.
 
-    y is the clip probability, and x are the frame probabilities. A subclass defines `weights`, and
-    is constructed without arguments.
+    y is the probability of a clip, and x is the probability of a frame. A subclass defines
+    `weights`. Its constructor takes no arguments.
 
     Attributes
     ----------
     needs_weights : bool
-        Whether the network computes the weights `Frames.w` with a linear layer.
+        Whether the function uses `Frames.w`, which the network computes with a linear layer.
     one_weight_per_clip : bool
-        Whether `Frames.w` is averaged over the clip: (B, 1, K).
+        Whether `Frames.w` is averaged over the real frames of each clip. Its shape is then
+        (B, 1, K).
     ignores_hierarchy : bool
-        Whether the clip probability is the same with any hierarchy.
+        Whether the clip probability is the same with every hierarchy.
     lowest_parameter : float
         The lowest value of a learnt parameter; `-math.inf` means no limit. After each training
         step, lower values are set to this value.
@@ -104,11 +108,11 @@ class PoolingFunction(abc.ABC):
         Returns
         -------
         (B, T, K) Tensor
-            Weights >= 0 on any scale. The weights of padded frames are not used.
+            Weights >= 0, which need not add up to 1. The weights of padded frames are not used.
         """
 
     def parameters(self, num_classes: int) -> Mapping[str, Tensor]:
-        """Return the initial values of the learnt parameters, by name. The default is none."""
+        """Return the initial values of the learnt parameters, by name. By default, none."""
         return {}
 
     def activate(self, logit: Tensor, real: Tensor, softmax_over: SoftmaxOver) -> Tensor:
@@ -121,9 +125,10 @@ class PoolingFunction(abc.ABC):
         logit : (B, T, K) Tensor
             The output of the linear layer.
         real : (B, T, 1) Tensor of bool
-            False for padded frames.
+            True for real frames, False for padded frames.
         softmax_over : {"time", "class"}
-            Whether weights add up to 1 over the frames of a class, or over the classes of a frame.
+            Whether weights add up to 1 over the frames of each class, or over the classes of each
+            frame.
 
         Returns
         -------
@@ -139,12 +144,12 @@ POOLINGS: Registry[type[PoolingFunction]] = Registry("pooling", "wsedtk.models.p
 
 
 def exponential(logarithm: Tensor, count: Tensor) -> Tensor:
-    """Compute weights from their logarithms, scaled so that they are finite.
+    """Compute weights from their logarithms. Scale them to a maximum of 1 over time.
 
     Parameters
     ----------
     logarithm : (B, T, K) Tensor
-        The logarithms of the weights.
+        The logarithms of the weights before scaling.
     count : (B, T, 1) Tensor
         See `Frames`.
 
@@ -159,7 +164,10 @@ def exponential(logarithm: Tensor, count: Tensor) -> Tensor:
 
 @POOLINGS.register("max")
 class Max(PoolingFunction):
-    """The weight is 1 at the first maximum, otherwise 0. Wang, Li & Metze 2019, table 1."""
+    """Max pooling. The weight is 1 at the first maximum over time, and 0 elsewhere.
+
+    Source: Wang, Li & Metze 2019, table 1.
+    """
 
     ignores_hierarchy = True
 
@@ -170,7 +178,7 @@ class Max(PoolingFunction):
 
 @POOLINGS.register("average")
 class Average(PoolingFunction):
-    """The weight is 1. Wang, Li & Metze 2019, table 1."""
+    """Average pooling. The weight is 1. Source: Wang, Li & Metze 2019, table 1."""
 
     ignores_hierarchy = True
 
@@ -180,7 +188,10 @@ class Average(PoolingFunction):
 
 @POOLINGS.register("linear")
 class Linear(PoolingFunction):
-    """The weight is x. Wang, Li & Metze 2019, table 1; He, Shen & Zhang 2019, eq. (6)."""
+    """Linear softmax pooling. The weight is x.
+
+    Source: Wang, Li & Metze 2019, table 1; He, Shen & Zhang 2019, eq. (6).
+    """
 
     def weights(self, frames: Frames) -> Tensor:
         return frames.x
@@ -188,7 +199,10 @@ class Linear(PoolingFunction):
 
 @POOLINGS.register("exp")
 class Exponential(PoolingFunction):
-    """The weight is exp(x). Wang, Li & Metze 2019, table 1."""
+    """Exponential softmax pooling. The weight is exp(x).
+
+    Source: Wang, Li & Metze 2019, table 1.
+    """
 
     def weights(self, frames: Frames) -> Tensor:
         return exponential(frames.x, frames.count)
@@ -196,7 +210,10 @@ class Exponential(PoolingFunction):
 
 @POOLINGS.register("attention")
 class Attention(PoolingFunction):
-    """The network computes the weight. Wang, Li & Metze 2019, table 1 and section 3.1."""
+    """Attention pooling. The network computes the weight.
+
+    Source: Wang, Li & Metze 2019, table 1 and section 3.1.
+    """
 
     needs_weights = True
 
@@ -206,13 +223,13 @@ class Attention(PoolingFunction):
 
 @POOLINGS.register("auto")
 class Auto(PoolingFunction):
-    """The weight is exp(alpha x). alpha >= 0 is learnt for each class.
+    """Auto-pooling. The weight is exp(alpha x). alpha >= 0 is learnt for each class.
 
-    McFee, Salamon & Bello 2018.
+    Source: McFee, Salamon & Bello 2018.
     """
 
     def parameters(self, num_classes: int) -> dict[str, Tensor]:
-        """Return alpha = 1."""
+        """Return alpha = 1 for each class."""
         return {"alpha": torch.ones(num_classes)}
 
     def weights(self, frames: Frames) -> Tensor:
@@ -221,13 +238,13 @@ class Auto(PoolingFunction):
 
 @POOLINGS.register("power")
 class Power(PoolingFunction):
-    """The weight is x^beta. beta >= 0 is learnt for each class.
+    """Power pooling. The weight is x^beta. beta >= 0 is learnt for each class.
 
-    Liu et al. 2020, arXiv 2010.09985.
+    Source: Liu et al. 2020, arXiv 2010.09985.
     """
 
     def parameters(self, num_classes: int) -> dict[str, Tensor]:
-        """Return beta = 1, which is linear pooling."""
+        """Return beta = 1 for each class. With this value, the weight is x."""
         return {"beta": torch.ones(num_classes)}
 
     def weights(self, frames: Frames) -> Tensor:
@@ -236,13 +253,14 @@ class Power(PoolingFunction):
 
 @POOLINGS.register("general")
 class General(PoolingFunction):
-    """The weight is x^beta exp(alpha x). alpha and beta are learnt for each class.
+    """General pooling. The weight is x^beta exp(alpha x).
 
-    Wang, Li & Metze 2019 propose this function in section 4.
+    alpha >= 0 and beta >= 0 are learnt for each class. Wang, Li & Metze 2019 propose this function
+    in section 4.
     """
 
     def parameters(self, num_classes: int) -> dict[str, Tensor]:
-        """Return alpha = 0 and beta = 1, which is linear pooling."""
+        """Return alpha = 0 and beta = 1 for each class. With these values, the weight is x."""
         return {"alpha": torch.zeros(num_classes), "beta": torch.ones(num_classes)}
 
     def weights(self, frames: Frames) -> Tensor:
@@ -252,11 +270,11 @@ class General(PoolingFunction):
 
 @POOLINGS.register("monotone-attention")
 class MonotoneAttention(PoolingFunction):
-    """The weight is exp(a x). The network computes a >= 0 for each clip and class.
+    """Monotone attention. The weight is exp(a x).
 
-    A frame with a higher probability never has a smaller weight. The network only chooses how
-    steeply the weights rise. Wang, Li & Metze 2019 ask for a function with this property in
-    section 4.
+    The network computes a >= 0 for each clip and class. A frame with a higher probability never has
+    a smaller weight. The network only determines how fast the weight grows with the probability.
+    Wang, Li & Metze 2019 ask for a function with this property in section 4.
     """
 
     needs_weights = True

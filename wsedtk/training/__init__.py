@@ -1,4 +1,4 @@
-"""Training: sampler, frame targets, augmentations, the training loop, checkpoints, processes.
+"""Training: the sampler, frame targets, augmentations, the training loop, checkpoints, processes.
 
-This folder may import `evaluation`, `inference` and the folders below them.
+This folder may import `evaluation`, `inference`, and all folders that these two may import.
 """

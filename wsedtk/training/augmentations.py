@@ -2,10 +2,10 @@
 
 B clips, T frames, T' output frames, F mel bins, K classes.
 
-A training run applies a list of augmentations to each batch. The built-in augmentations that the
-configuration turns on come first. The augmentations that the configuration lists under
-`augmentations` follow. To add an augmentation, write a subclass of `Augmentation` in your own
-module, and list it as `package.module:Class`.
+A training run applies several augmentations to each batch. First, it applies the built-in
+augmentations that the settings turn on. Then it applies the augmentations that the setting
+`augmentations` lists. To add an augmentation, write a subclass of `Augmentation` in your own
+module, and add its name `package.module:Class` to this setting.
 """
 
 import abc
@@ -29,15 +29,16 @@ class Batch:
     Attributes
     ----------
     x : (B, T, F) float tensor
-        The features, normalised to mean 0 and standard deviation 1 per bin. Padding is 0.
+        The features, normalised to mean 0 and standard deviation 1 for each mel bin. Padded frames
+        are 0.
     mask : (B, T) bool tensor
-        Whether a frame is real, not padding.
+        True for real frames, False for padded frames.
     tags : (B, K) float tensor
-        The target of each clip, in [0, 1].
+        The target of each clip and class, in [0, 1].
     frames : (B, T', K) float tensor or None
-        The target of each output frame, in [0, 1]. None if the run uses no frame targets.
+        The target of each output frame and class, in [0, 1]. None if the run uses no frame targets.
     known : (B, 1, K) float tensor or None
-        1 where `frames` is known, 0 elsewhere. None if `frames` is None.
+        1 if the frame targets of the clip and class are known, 0 if not. None if `frames` is None.
     """
 
     x: torch.Tensor
@@ -54,7 +55,7 @@ class FeatureResolution:
     Attributes
     ----------
     seconds_per_frame : float
-        The hop of the features.
+        The hop of the features in seconds.
     time_reduction : int
         The number of feature frames for each output frame of the network.
     num_mels : int
@@ -67,9 +68,9 @@ class FeatureResolution:
 
 
 class Augmentation(abc.ABC):
-    """A random change of training batches.
+    """The base class of augmentations, which change training batches randomly.
 
-    A subclass is created with the resolution of the features, and with the options that the
+    The constructor of a subclass takes the resolution of the features, and the options that the
     configuration lists. It raises ValueError if an option is wrong.
 
     Parameters
@@ -80,8 +81,8 @@ class Augmentation(abc.ABC):
     Attributes
     ----------
     mixes_clips : bool
-        Whether a changed clip depends on other clips of the batch. If so, each process of the
-        training run loads the whole batch.
+        Whether the result for a clip depends on other clips of the batch. If True, each process of
+        the training run loads all clips of the batch.
     """
 
     mixes_clips = False
@@ -98,7 +99,8 @@ class Augmentation(abc.ABC):
         batch : Batch
             The batch. Its tensors must not be changed.
         generators : sequence of np.random.Generator
-            A random generator for each clip. A resumed training run gets the same generators.
+            One random number generator for each clip. A resumed training run uses the same
+            generators.
 
         Returns
         -------
@@ -114,12 +116,14 @@ AUGMENTATIONS: Registry[type[Augmentation]] = Registry("augmentation", __name__)
 class TimeShift(Augmentation):
     """Rotate each clip in time by a random number of output frames.
 
+    Frames that are shifted past one end of the clip continue at the other end.
+
     Parameters
     ----------
     layout : FeatureResolution
         The resolution of the features.
     seconds : float
-        The longest shift in either direction.
+        The longest shift in either direction, in seconds.
     """
 
     def __init__(self, layout: FeatureResolution, seconds: float) -> None:
@@ -147,14 +151,14 @@ class TimeShift(Augmentation):
 
 @AUGMENTATIONS.register("mixup")
 class MixUp(Augmentation):
-    """Mix each clip with another clip of the batch (Zhang et al. 2018).
+    """Mix each clip with a random clip of the batch. Source: mixup, Zhang et al. 2018.
 
     Parameters
     ----------
     layout : FeatureResolution
         The resolution of the features.
     alpha : float
-        The proportion of a clip in its mixture is drawn from Beta(alpha, alpha).
+        The proportion of each clip in its mixture is drawn from Beta(alpha, alpha).
     """
 
     mixes_clips = True
@@ -162,7 +166,7 @@ class MixUp(Augmentation):
     def __init__(self, layout: FeatureResolution, alpha: float) -> None:
         super().__init__(layout)
         if not 0 < alpha < float("inf"):
-            raise ValueError(f"alpha must be above 0, found {alpha}")
+            raise ValueError(f"alpha must be above 0 and finite, found {alpha}")
         self.alpha = alpha
 
     def __call__(self, batch: Batch, generators: Generators) -> Batch:
@@ -187,14 +191,16 @@ class MixUp(Augmentation):
 
 @AUGMENTATIONS.register("time-masks")
 class TimeMasks(Augmentation):
-    """Set two random time spans of each clip to the training mean (SpecAugment, Park et al. 2019).
+    """Set two random time spans of each clip to the training mean.
+
+    Source: SpecAugment, Park et al. 2019.
 
     Parameters
     ----------
     layout : FeatureResolution
         The resolution of the features.
     seconds : float
-        The longest duration of a span.
+        The longest duration of a span, in seconds.
     """
 
     def __init__(self, layout: FeatureResolution, seconds: float) -> None:
@@ -208,7 +214,9 @@ class TimeMasks(Augmentation):
 
 @AUGMENTATIONS.register("mel-masks")
 class MelMasks(Augmentation):
-    """Set two random ranges of mel bins to the training mean (SpecAugment, Park et al. 2019).
+    """Set two random ranges of mel bins of each clip to the training mean.
+
+    Source: SpecAugment, Park et al. 2019.
 
     Parameters
     ----------
@@ -221,7 +229,10 @@ class MelMasks(Augmentation):
     def __init__(self, layout: FeatureResolution, bins: int) -> None:
         super().__init__(layout)
         if not 0 <= bins <= layout.num_mels:
-            raise ValueError(f"the features have {layout.num_mels} mel bins, found {bins}")
+            raise ValueError(
+                f"expected 0 to {layout.num_mels}, the number of mel bins of the features, "
+                f"found {bins}"
+            )
         self.num_bins = bins
 
     def __call__(self, batch: Batch, generators: Generators) -> Batch:
@@ -234,7 +245,8 @@ def _frames(seconds: float, seconds_per_frame: float) -> int:
     frames = round(seconds / seconds_per_frame)
     if frames < 1:
         raise ValueError(
-            f"{seconds:g} s is less than half a frame ({seconds_per_frame:g} s) and has no effect"
+            f"{seconds:g} s is less than half of a frame of {seconds_per_frame:g} s, and has no "
+            "effect"
         )
     return frames
 
@@ -248,9 +260,9 @@ def _lengths(batch: Batch) -> list[int]:
 def _outside_spans(
     generators: Generators, lengths: Sequence[int], size: int, longest: int
 ) -> torch.Tensor:
-    """Return an array (B, size) that is 0 in two random spans of each row and 1 elsewhere.
+    """Return a tensor (B, size) that is 0 in two random spans of each row, and 1 elsewhere.
 
-    The spans of a row lie in its first `length` elements, where `length` is its entry in `lengths`.
+    A span has at most `longest` elements. The spans of row i are in its first lengths[i] elements.
     """
     keep = np.ones((len(lengths), size), np.float32)
     for row, (generator, length) in enumerate(zip(generators, lengths)):
@@ -282,12 +294,14 @@ def create(config: TrainConfig, layout: FeatureResolution) -> list[Augmentation]
             try:
                 found.append(AUGMENTATIONS.get(name)(layout, **{option: value}))
             except ValueError as error:
-                raise InputError(f"{setting} {value:g}: {error}; 0 turns it off") from None
+                raise InputError(
+                    f"{setting} {value:g}: {error}; 0 turns the augmentation off"
+                ) from None
     return found + [_listed(entry, layout) for entry in config.augmentations]
 
 
 def _listed(entry: Mapping[str, object], layout: FeatureResolution) -> Augmentation:
-    """Create the augmentation that an entry of `augmentations` specifies by name and options."""
+    """Create the augmentation that an entry of `augmentations` specifies."""
     options = dict(entry)
     name = options.pop("name", None)
     if not isinstance(name, str):
@@ -313,7 +327,7 @@ def apply(augmentation: Augmentation, batch: Batch, generators: Generators) -> B
     Raises
     ------
     InputError
-        If the result is not a batch of the same shapes and types.
+        If the result is not a `Batch` whose tensors have the same shapes and types.
     """
     changed: object = augmentation(batch, generators)
     kind = type(augmentation)
@@ -324,8 +338,8 @@ def apply(augmentation: Augmentation, batch: Batch, generators: Generators) -> B
         before, after = getattr(batch, field.name), getattr(changed, field.name)
         if _layout(before) != _layout(after):
             raise InputError(
-                f"{where}: {field.name}: found {_layout(after)}; expected {_layout(before)}, as in "
-                "the batch that it gets"
+                f"{where}: {field.name}: found {_layout(after)}; expected {_layout(before)}, as "
+                "before the augmentation"
             )
     return changed
 

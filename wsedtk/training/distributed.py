@@ -1,7 +1,7 @@
 """Communication between the processes of a training run. torchrun starts these processes.
 
-gloo exchanges values between CPUs. NCCL exchanges values between GPUs, such as gradients and the
-sums of batch norm.
+The library gloo exchanges values between CPUs. The library NCCL exchanges values between GPUs, such
+as gradients and the statistics of batch norm.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ from wsedtk.core.signals import StopSignals
 from wsedtk.inference.network_runner import pick_device
 from wsedtk.models.layers import Network, Output
 
-if TYPE_CHECKING:  # torch.distributed does not export it to type checkers
+if TYPE_CHECKING:  # torch.distributed does not export `Store` to type checkers
     from torch._C._distributed_c10d import Store
 
 _LOG = logging.getLogger(__name__)
 
 
-_TOLD = "told"  # key in the shared store: the number of processes that reported the end
+_TOLD = "told"  # key in the shared store; the value counts the processes that reported the end
 _PATIENCE = datetime.timedelta(seconds=2)
 
 Value = TypeVar("Value")
@@ -65,7 +65,7 @@ class Group:
         return share
 
     def total(self, value: Number) -> Number:
-        """Return the sum of a number or tensor over the processes, computed in float64."""
+        """Return the sum of a number or tensor over the processes."""
         return value
 
     def highest(self, numbers: list[float]) -> list[float]:
@@ -77,14 +77,17 @@ class Group:
         return [value]
 
     def first(self, function: Callable[[], Value]) -> Value:
-        """Call a function in rank 0 alone, and return its result in all processes.
+        """Call a function only in rank 0, and return its result in all processes.
 
         If the function raises InputError or NotFinished, all processes raise this exception.
         """
         return function()
 
     def align(self, network: torch.nn.Module) -> None:
-        """Copy the buffers of a network from rank 0. The weights are the same in all processes."""
+        """Copy the buffers of a network from rank 0 to all processes.
+
+        The weights are already the same in all processes.
+        """
 
     def device(self, name: str) -> torch.device:
         """Return the device of this process for a name such as "auto", "cpu" or "cuda".
@@ -112,9 +115,9 @@ class Group:
 
 
 class _LossOutputs(torch.nn.Module):
-    """A wrapped network. Outputs are detached if the loss does not depend on them.
+    """A network whose outputs are detached if the loss does not depend on them.
 
-    Otherwise DDP would wait forever for the gradients of these outputs.
+    Otherwise DDP would wait for the gradients of these outputs and never continue.
     """
 
     def __init__(self, network: Network, with_frames: bool) -> None:
@@ -161,7 +164,7 @@ class Several(Group):
         return values
 
     def first(self, function: Callable[[], Value]) -> Value:
-        """Call a function in rank 0 alone, and return its result in all processes."""
+        """Call a function only in rank 0, and return its result in all processes."""
         result: list[Any] = [None, None]  # the value, and the exception
         if self.rank == 0:
             try:
@@ -175,7 +178,7 @@ class Several(Group):
         return value
 
     def align(self, network: torch.nn.Module) -> None:
-        """Copy the buffers of a network from rank 0."""
+        """Copy the buffers of a network from rank 0 to all processes."""
         for buffer in network.buffers():
             dist.broadcast(buffer, 0)
 
@@ -185,14 +188,14 @@ class Several(Group):
             return pick_device("cpu", "device")
         if name not in ("auto", "cuda"):
             raise InputError(
-                f"device {name}: each of the {self.size} processes uses a GPU of its own; "
-                "give cuda or cpu, or leave it out"
+                f"device {name}: the {self.size} processes use one GPU each; "
+                "set device to cuda or cpu, or omit it"
             )
         processes, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
         if processes > gpus > 0:
             raise InputError(
                 f"{platform.node()}: found {gpus} GPUs for {processes} processes; "
-                f"give torchrun --nproc-per-node {gpus}, or device cpu"
+                f"use torchrun --nproc-per-node {gpus}, or device cpu"
             )
         device = pick_device(f"cuda:{int(os.environ['LOCAL_RANK'])}", "device")
         torch.cuda.set_device(device)
@@ -211,11 +214,12 @@ class Several(Group):
             for module in network.modules()
         ):
             _LOG.warning(
-                "on CPUs, batch norm uses the statistics of each process's share of a "
-                "batch; the model will differ from one trained in one process or on GPUs"
+                "on CPUs, batch norm uses the statistics of each process's share of a batch; the "
+                "model will differ from a model that is trained in one process or on GPUs"
             )
-        # With this option, DDP does not reorder the parameters after the first batch. Otherwise
-        # sums over three or more processes would depend on the batch at which a run is resumed.
+        # With find_unused_parameters, DDP does not reorder the parameters after the first batch. If
+        # DDP did, sums over three or more processes would depend on the batch at which a run is
+        # resumed.
         return torch.nn.parallel.DistributedDataParallel(
             _LossOutputs(network, with_frames), find_unused_parameters=True
         )
@@ -229,7 +233,10 @@ def _is_loss(error: BaseException) -> bool:
 
 
 def _why_lost(error: BaseException, size: int, is_joined: bool) -> str:
-    """Return the message for an exception that `_is_loss` accepts."""
+    """Return the message for an exception for which `_is_loss` is True.
+
+    `is_joined` is True if the processes were connected before.
+    """
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     if not is_joined:
         return (
@@ -280,9 +287,9 @@ def _tell_once(
     store : Store or None
         The store that the processes share, if they are connected.
     message : str or None
-        The message. None if this process prints it later.
+        The message. None if the exception of this process is printed later.
     patiently : bool
-        Whether to wait first, so that rank 0 can log its message.
+        Whether to wait up to two seconds first, so that rank 0 can log its message.
     stop_signals : StopSignals
         Handles the signals that torchrun may send to this process meanwhile.
     """
@@ -304,8 +311,9 @@ def _tell_once(
 def joining(device: str, stop_signals: StopSignals) -> Iterator[Group]:
     """Yield the group of the processes that torchrun started, or a group of one process.
 
-    In the block, ranks other than 0 print nothing. If the block raises InputError or NotFinished,
-    one process logs the message, and the other processes raise the exception without a message.
+    Within the block, ranks other than 0 print nothing. If the block raises InputError or
+    NotFinished in these ranks, the exception is raised again without a message. If rank 0 does not
+    report the end of the run, one of these ranks logs the message.
 
     Parameters
     ----------
@@ -317,7 +325,7 @@ def joining(device: str, stop_signals: StopSignals) -> Iterator[Group]:
     Raises
     ------
     InputError
-        If another process ends, or the processes can't connect.
+        If another process ends within the block, or if the processes can't connect.
     """
     rank, size = rank_and_size()
     if size == 1:

@@ -1,4 +1,4 @@
-"""The features of batches of clips.
+"""Load the features of batches of clips.
 
 N clips, B clips in a batch, T frames, F mel bins.
 """
@@ -23,21 +23,22 @@ class FeatureBatches:
     dataset : DataSet
         The data set.
     folder : path-like
-        Its data directory, for messages.
+        The data directory of the data set, for messages.
 
     Attributes
     ----------
     dataset : DataSet
         The clips that have features.
     rows : (N,) array of int
-        Their rows in the store.
+        The rows of these clips in the store.
     num_left_out : int
         The number of clips that are left out.
 
     Raises
     ------
     InputError
-        If no clip has features, or if the store lacks a clip.
+        If no clip has features, if a clip with readable audio is not in the store, or if the
+        features come from different audio.
     """
 
     def __init__(self, store: FeatureStore, dataset: DataSet, folder: PathLike) -> None:
@@ -59,15 +60,15 @@ class FeatureBatches:
         clips : (B,) array of int
             The positions of the clips in `dataset`.
         of : array of int, optional
-            All clips of the batch, if `clips` are only a part of it. The features are then padded
-            to the longest clip of the whole batch, because batch norm depends on padding.
+            All clips of the batch, if `clips` is only a part of the batch. The features are then
+            padded to the longest clip of the batch, because batch norm depends on padded frames.
 
         Returns
         -------
         x : (B, T, F) float32 tensor
             The features, not normalised.
         mask : (B, T) bool tensor
-            Whether a frame is real, not padding.
+            True for real frames, False for padded frames.
         """
         x, mask = load_features(self.store, self.rows[clips])
         if of is not None:

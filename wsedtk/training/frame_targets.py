@@ -1,4 +1,4 @@
-"""The targets of output frames, from events.
+"""Compute the targets of output frames from events.
 
 N clips, B clips in a batch, T' output frames, K classes.
 """
@@ -12,11 +12,11 @@ from wsedtk.data.events import merge_overlaps
 
 
 class FrameTargets:
-    """The fraction of each output frame that events of each class cover.
+    """For each output frame and class, the fraction of the frame that events of the class cover.
 
-    Only clips with events have known targets. In these clips, a class is unknown if it has a tag
-    but no event longer than 0 s. The targets of all other classes are known, and are 0 outside
-    their events.
+    The targets of clips without events are unknown. In clips with events, the targets of a class
+    are unknown if the clip has a tag of the class, but no event of the class that is longer than
+    0 s. The targets of all other classes are known. They are 0 outside the events of the class.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class FrameTargets:
     """
 
     def __init__(self, dataset: DataSet, seconds_per_frame: float) -> None:
-        assert dataset.events is not None  # checked where `frame_loss_weight` is read
+        assert dataset.events is not None  # `wsedtk.stages.train` checks this
         self.events, self.seconds_per_frame = dataset.events, seconds_per_frame
         lasting = self.events.offset > self.events.onset
         self.known: Booleans = ~dataset.tag_matrix()  # (N, K)
@@ -50,7 +50,7 @@ class FrameTargets:
         target : (B, T', K) float32 tensor
             The targets, in [0, 1].
         known : (B, 1, K) float32 tensor
-            1 where the targets are known, 0 elsewhere.
+            1 if the targets of the clip and class are known, 0 if not.
         """
         target = np.zeros((len(clips), num_frames, self.known.shape[1]), np.float32)
         edges = np.arange(num_frames + 1) * self.seconds_per_frame

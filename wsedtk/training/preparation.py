@@ -1,6 +1,6 @@
 """The inputs of a training run: data directories, the network and its initial weights.
 
-F mel bins.
+F is the number of mel bins.
 """
 
 import dataclasses
@@ -40,7 +40,7 @@ def made_by() -> dict[str, str]:
 def model_spec(
     cfg: TrainConfig, store: FeatureStore, fit: FeatureBatches, statistics: Statistics
 ) -> ModelSpec:
-    """Return the description of a model to train.
+    """Return the content of model.yaml for a model that is not trained yet.
 
     Parameters
     ----------
@@ -56,9 +56,10 @@ def model_spec(
     Raises
     ------
     InputError
-        If the settings do not fit the features.
+        If `network_options` contains a `num_mels` that is not the number of mel bins of the
+        features.
     """
-    # The network uses float32. Further digits depend on the order of the feature files.
+    # The network uses float32. More digits would depend on the order of the feature files.
     mean, std = (v.astype(np.float32) for v in statistics)
     longest = (
         int(store.num_frames[fit.rows].max())
@@ -77,8 +78,8 @@ def model_spec(
     options = {"num_mels": store.frontend["num_mels"], **cfg.network_options}
     if options["num_mels"] != store.frontend["num_mels"]:
         raise InputError(
-            f"network_options: num_mels {options['num_mels']!r}: the features have "
-            f"{store.frontend['num_mels']}; leave it out"
+            f"network_options: num_mels is {options['num_mels']!r}, but the features have "
+            f"{store.frontend['num_mels']} mel bins; remove num_mels"
         )
     return checkpoint.ModelSpec(
         cfg.network,
@@ -95,7 +96,11 @@ def model_spec(
 
 
 def describe(network: Network, spec: ModelSpec) -> str:
-    """Return a table of the layers with output shapes for 10 s, parameters, and time resolution."""
+    """Return a table of the layers of a network, as text.
+
+    The table contains the output shapes for features of 10 s, the numbers of parameters, and the
+    time resolution.
+    """
     frontend = spec.frontend_config()
     rows: list[tuple[str, str, str, int]] = []
     hooks = []
@@ -133,9 +138,9 @@ def describe(network: Network, spec: ModelSpec) -> str:
 
 
 def check_groups(network: Network, num_frames: int, fit_set: PathLike) -> None:
-    """Check that hierarchical pooling passes gradients to its weights.
+    """Check that the frame weights of hierarchical pooling have a gradient.
 
-    If one group holds all frames of a clip, the weights get no gradient. See
+    They have none if one group with constant weights contains all frames of a clip. See
     `Pooling.has_constant_weights`.
 
     Parameters
@@ -143,23 +148,23 @@ def check_groups(network: Network, num_frames: int, fit_set: PathLike) -> None:
     network : Network
         The network.
     num_frames : int
-        The number of feature frames of the longest clip.
+        The number of feature frames of the longest clip in `fit_set`.
     fit_set : path-like
-        The data directory of the clips, for messages.
+        The data directory of the training clips, for messages.
 
     Raises
     ------
     InputError
-        If one group holds all frames of the longest clip.
+        If the frame weights of the longest clip have no gradient.
     """
     pooling, num_frames = network.pooling, max(1, num_frames // network.time_reduction)
     if pooling.has_constant_weights(num_frames):
-        what = "product" if pooling.hierarchy == "published-all" else "first"
+        what = "product" if pooling.hierarchy == "published-all" else "first number"
         raise InputError(
-            f"groups {list(pooling.groups)}: one group holds all {num_frames} output frames of the "
-            f"longest clip of {fit_set}, so that no gradient reaches the weights of "
-            f"{pooling.method} pooling with hierarchy {pooling.hierarchy}; give groups whose "
-            f"{what} is smaller than {num_frames}, or hierarchy plain"
+            f"groups {list(pooling.groups)}: one group contains all {num_frames} output frames of "
+            f"the longest clip of {fit_set}, so the weights of {pooling.method} pooling with "
+            f"hierarchy {pooling.hierarchy} have no gradient; choose groups whose {what} is "
+            f"smaller than {num_frames}, or hierarchy plain"
         )
 
 
@@ -171,7 +176,7 @@ def read_sets(
     Parameters
     ----------
     fit_set, valid_set : path-like
-        The data directories to train and to validate on.
+        The data directories of the training set and of the validation set.
     store : FeatureStore
         The features.
 
@@ -183,17 +188,20 @@ def read_sets(
     Raises
     ------
     InputError
-        If a set can't be read, has no tags, or lacks features; or if the two sets have different
-        classes or share clips.
+        If a set can't be read, if no clip of a set has a tag, if the features do not fit a set (see
+        `FeatureBatches`), or if the two sets have different classes or a common clip.
     """
     fit_data, valid_data = datadir.read(fit_set), datadir.read(valid_set)
     if fit_data.labels != valid_data.labels:
-        raise InputError(f"{valid_set}: its labels.txt is not that of {fit_set}")
+        raise InputError(
+            f"{valid_set}: labels.txt differs from labels.txt in {fit_set}; use two sets with the "
+            "same classes in the same order"
+        )
     shared = np.intersect1d(fit_data.filenames, valid_data.filenames)
     if len(shared):
         raise InputError(
-            f"{valid_set}: shares {len(shared)} clips with {fit_set}: "
-            f"{tables.first(shared.tolist())}"
+            f"{valid_set}: {len(shared)} clips are also in {fit_set}: "
+            f"{tables.first(shared.tolist())}; remove them from one of the sets"
         )
     fit = FeatureBatches(store, fit_data, fit_set)
     valid = FeatureBatches(store, valid_data, valid_set)
@@ -211,7 +219,7 @@ def read_sets(
             )
         if untagged:
             _LOG.warning(
-                f"{folder}: {untagged} clips without tags count as clips without any class"
+                f"{folder}: {untagged} clips have no tags; all classes count as absent in them"
             )
     return fit, valid
 
@@ -234,31 +242,32 @@ def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSp
     network : Network
         The network to change.
     spec : ModelSpec
-        Its description.
+        The content of model.yaml for this network.
     init_dir : path-like
-        The model directory.
+        The model directory from which the weights are copied.
 
     Returns
     -------
     ModelSpec
-        The description, with the mean and standard deviation of the model directory.
+        A copy of `spec` with the mean, the standard deviation and the fingerprint of the model in
+        `init_dir`.
 
     Raises
     ------
     InputError
-        If the model in the directory has another front end or network.
+        If the model in `init_dir` has a different front end or network.
     """
     found, source, fingerprint = checkpoint.load_model(
         init_dir, trusted=(spec.network, spec.pooling)
     )
     if found.frontend != spec.frontend:
         raise InputError(
-            f"{init_dir}: trained on another front end; extract the features with its own "
-            "(model.yaml: frontend)"
+            f"{init_dir}: the front end of this model differs from the front end of the features; "
+            "extract the features again with the front end in the model.yaml of this model"
         )
     what = (
-        f"{init_dir}: is {found.network} {found.network_options}, "
-        "not the network of this configuration"
+        f"{init_dir}: contains the network {found.network} {found.network_options}, but the "
+        "configuration has a different network"
     )
     if found.network != spec.network or source.time_reduction != network.time_reduction:
         raise InputError(f"{what}, {spec.network} {spec.network_options}")
@@ -274,7 +283,7 @@ def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSp
     if new:
         why = ""
         if found.labels != spec.labels:
-            why = "its classes are others, or in another order: "
+            why = "its classes or their order are different: "
         _LOG.info(f"{init_dir}: {why}{', '.join(new)} start from new weights")
     checkpoint.check_tensors({**tensors, **new}, mine, what)
     network.load_state_dict({**tensors, **new})

@@ -13,7 +13,7 @@ from wsedtk.core.caches import environment
 
 
 def seed_cpu(seed: int) -> None:
-    """Seed the random numbers of the CPU only. `torch.manual_seed` seeds each GPU as well."""
+    """Seed PyTorch's random numbers of the CPU only. `torch.manual_seed` would also seed GPUs."""
     torch.default_generator.manual_seed(seed)
 
 
@@ -21,8 +21,9 @@ def seed_cpu(seed: int) -> None:
 def restored() -> Iterator[None]:
     """Restore the CPU's random state, the number of threads and the environment after the block.
 
-    Within the block, cuBLAS has a workspace of fixed size. Otherwise its sums would differ from run
-    to run. cuBLAS reads CUBLAS_WORKSPACE_CONFIG when it starts on a GPU.
+    Within the block, the environment variable CUBLAS_WORKSPACE_CONFIG gives cuBLAS a workspace of
+    fixed size, unless the variable is already set. Otherwise the sums of cuBLAS would differ from
+    run to run. cuBLAS reads the variable when it starts on a GPU.
     """
     threads = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
@@ -38,9 +39,10 @@ def restored() -> Iterator[None]:
 
 @contextlib.contextmanager
 def reproducible(device: torch.device, seed: int) -> Iterator[None]:
-    """Seed a device, and make its results reproducible within the block.
+    """Seed a GPU, and make its results reproducible within the block.
 
-    The settings of GPUs are restored after the block.
+    The random state and the settings of CUDA GPUs are restored after the block. Other GPUs are only
+    seeded. A CPU is not changed, because `seed_cpu` seeds it.
     """
     if device.type != "cuda":
         if device.type != "cpu":
@@ -50,7 +52,7 @@ def reproducible(device: torch.device, seed: int) -> Iterator[None]:
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    allow_tf32 = torch.backends.cudnn.allow_tf32  # the trainer clears it for float32
+    allow_tf32 = torch.backends.cudnn.allow_tf32  # `Trainer` sets it to False for float32
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.cuda.manual_seed_all(seed)
         torch.use_deterministic_algorithms(True, warn_only=True)

@@ -27,34 +27,34 @@ from wsedtk.training.training_loop import Trainer
 _LOG = logging.getLogger(__name__)
 
 
-# Settings in config.yaml that do not affect the result of a training run.
+# Settings in config.yaml that may be different when a training run is resumed.
 HOUSEKEEPING = ("keep_checkpoints", "resume_seconds", "made_by")
 _MEANING = {
-    "content_fingerprint": ", the values of the features",
-    "features_fingerprint": ", the front end",
-    "fit_fingerprint": ", the training set",
-    "valid_fingerprint": ", the validation set",
-    "init": ", the initial model",
+    "content_fingerprint": " (the values of the features)",
+    "features_fingerprint": " (the front end)",
+    "fit_fingerprint": " (the training set)",
+    "valid_fingerprint": " (the validation set)",
+    "init": " (the initial model)",
 }
-_OVERWRITE = "choose another directory, or start again with overwrite (--overwrite)"
+_OVERWRITE = "choose another directory, or train from the start with overwrite (--overwrite)"
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """The figures of one checkpoint: a row of history.tsv.
+    """The values of one checkpoint: a row of history.tsv.
 
     Attributes
     ----------
     step : int
-        The number of batches trained so far.
+        The number of batches since the start of the training run.
     train_loss : float
-        Mean loss of the batches since the previous checkpoint.
+        The mean loss of the batches since the previous checkpoint.
     valid_loss, valid_f1, valid_map : float
         Loss, micro F1 at tuned thresholds, and mean average precision on the validation set.
     learning_rate : float
         The learning rate during these batches.
     seconds : float
-        The time spent on these batches and on validation.
+        The time in seconds that these batches and the validation took.
     """
 
     step: int
@@ -86,14 +86,17 @@ def teller(folder: Path) -> Callable[[str], None]:
 
 
 def _number(path: Path) -> tuple[int, bool]:
-    """Return a key that sorts checkpoints by time. resume*.pt precedes step*.pt of equal number."""
+    """Return a key that sorts checkpoints by time.
+
+    Of two files with the same number, resume*.pt was written before step*.pt.
+    """
     return int(path.stem.removeprefix("step").removeprefix("resume")), path.stem.startswith("step")
 
 
 def checkpoints(folder: PathLike) -> list[Path]:
     """Return the checkpoints of a model directory, newest first.
 
-    Files named step*.pt are written after a validation, resume*.pt between two validations.
+    A file step*.pt is written after each validation. A file resume*.pt is written at other times.
     """
     found = [
         path
@@ -113,16 +116,16 @@ def _write_history(trainer: Trainer, folder: Path) -> None:
 def save(trainer: Trainer, folder: Path, kind: Literal["step", "resume"] = "step") -> None:
     """Write a checkpoint and history.tsv, and remove checkpoints that are no longer needed.
 
-    All processes must call it.
+    All processes must call this function.
 
     Parameters
     ----------
     trainer : Trainer
         The training run.
     folder : Path
-        Its model directory.
+        The model directory of the training run.
     kind : {"step", "resume"}
-        "step" after a validation, "resume" between two validations.
+        "step" for a checkpoint after a validation, "resume" for other checkpoints.
     """
     state = trainer.state()
     trainer.group.first(lambda: _write(state, trainer, folder, kind))
@@ -133,7 +136,7 @@ def _write(state: dict[str, Any], trainer: Trainer, folder: Path, kind: str) -> 
     checkpoint.save_checkpoint(written, state)
     _write_history(trainer, folder)
     found = checkpoints(folder)
-    # Later checkpoints are damaged: the run was resumed from an earlier one.
+    # Checkpoints of later steps are damaged, because the run was resumed from an earlier step.
     steps = [p for p in found if p.stem.startswith("step") and _number(p)[0] <= trainer.step]
     best = [path for path in steps if trainer.best and _number(path)[0] == trainer.best[1]]
     for old in {*found} - {written, *steps[: trainer.cfg.keep_checkpoints], *best}:
@@ -147,8 +150,8 @@ def _versions(made_by: object) -> str:
 
 
 def _check_same_training(folder: Path, resolved: dict[str, Any]) -> None:
-    """Raise InputError if the training run of a model directory has other settings."""
-    # A setting that the file lacks did not exist when the run began: use its default.
+    """Raise InputError if the training run of a model directory has different settings."""
+    # A setting that is missing in config.yaml did not exist when the run began: use its default.
     previous = config.to_mapping(TrainConfig())
     content = config.read_yaml(folder / "config.yaml")
     if isinstance(content, dict):
@@ -156,18 +159,19 @@ def _check_same_training(folder: Path, resolved: dict[str, Any]) -> None:
     before, here = (settings.get("processes", 1) for settings in (previous, resolved))
     if before != here:
         raise InputError(
-            f"{folder}: its training began in {before} processes, found {here}; start {before} "
-            "(torchrun --nproc-per-node, times --nnodes; 1 is without torchrun), "
+            f"{folder}: the training began with {before} processes, found {here}; start {before} "
+            "processes (--nproc-per-node times --nnodes of torchrun; 1 without torchrun), "
             f"{_OVERWRITE}"
         )
     odd = [
-        f"{k}: {previous.get(k)!r} there, {resolved.get(k)!r} here{_MEANING.get(k, '')}"
+        f"{k}: {previous.get(k)!r} before, {resolved.get(k)!r} now{_MEANING.get(k, '')}"
         for k in dict.fromkeys([*resolved, *previous])
         if k not in HOUSEKEEPING and previous.get(k) != resolved.get(k)
     ]
     if odd:
         raise InputError(
-            f"{folder}: holds a model trained with other settings ({'; '.join(odd)}); {_OVERWRITE}"
+            f"{folder}: contains a training run with other settings ({'; '.join(odd)}); "
+            f"{_OVERWRITE}"
         )
     if previous.get("made_by") != resolved["made_by"]:
         _LOG.warning(
@@ -201,29 +205,29 @@ def check_same_inputs(group: Group, resolved: dict[str, Any]) -> None:
         ]
         if odd:
             raise InputError(
-                f"the processes of this run have different inputs ({'; '.join(odd)}); give "
-                "all of them the same command, files and installation"
+                f"the processes of this run have different inputs ({'; '.join(odd)}); start "
+                "all processes with the same command, files and installation"
             )
 
 
 def set_threads(trainer: Trainer) -> None:
-    """Set the number of threads to that of the run before it was resumed.
+    """Use the same number of threads as before the training run was resumed.
 
-    The last digits of the result depend on the number of threads. If the environment sets
-    OMP_NUM_THREADS, the number is not changed.
+    The last digits of the result depend on the number of threads. If the environment variable
+    OMP_NUM_THREADS is set, the number is not changed.
     """
     threads, here = trainer.threads, torch.get_num_threads()
     if threads == here:
         return
     if "OMP_NUM_THREADS" in os.environ:
         trainer.tell(
-            f"train: using {here} threads, {threads} before; "
+            f"train: using {here} threads (OMP_NUM_THREADS), but the run used {threads} before; "
             "the last digits of the result may differ"
         )
     else:
         trainer.tell(
             f"train: using {threads} threads, as before (default {here}; "
-            "OMP_NUM_THREADS sets another number)"
+            "set OMP_NUM_THREADS to use another number)"
         )
         torch.set_num_threads(threads)
 
@@ -248,13 +252,13 @@ def resume(trainer: Trainer, folder: Path, resolved: dict[str, Any]) -> dict[str
     Raises
     ------
     InputError
-        If the directory holds another training run or model, or all checkpoints are damaged.
+        If the directory contains another training run or model, or if all checkpoints are damaged.
     """
     if not (folder / "config.yaml").exists():
         if (folder / "model.yaml").exists():
             raise InputError(
-                f"{folder}: holds a model that was not trained there; {_OVERWRITE}; to start from "
-                "that model, give it as the initial model (--init)"
+                f"{folder}: contains a model, but no training run; {_OVERWRITE}; to start from "
+                "this model, give it as the initial model (--init) of another directory"
             )
         return None
     _check_same_training(folder, resolved)
@@ -264,20 +268,21 @@ def resume(trainer: Trainer, folder: Path, resolved: dict[str, Any]) -> dict[str
         if state is None:
             continue
         if trainer.finished:
-            trainer.tell(f"{folder}: training is done")
+            trainer.tell(f"{folder}: training is finished")
         else:
             trainer.tell(f"train: resuming from batch {trainer.step}")
         _write_history(trainer, folder)
         return state
     if found:
         raise InputError(
-            f"{folder}: none of its {len(found)} checkpoints can be resumed; {_OVERWRITE}"
+            f"{folder}: training can't be resumed from any of the {len(found)} checkpoints; "
+            f"{_OVERWRITE}"
         )
     return None
 
 
 def _restore(trainer: Trainer, path: Path) -> dict[str, Any] | None:
-    """Restore a checkpoint and return its state, or log why it can't be restored."""
+    """Restore a checkpoint and return its state. If this is impossible, log why and return None."""
     try:
         state: dict[str, Any] = checkpoint.load_checkpoint(path)
         trainer.restore(state)
@@ -306,7 +311,7 @@ def begin(
     resolved : dict
         The content of config.yaml for this training run.
     overwrite : bool
-        Remove a training run or model that the directory holds.
+        Whether to remove a training run or model that the directory contains.
 
     Returns
     -------
@@ -331,7 +336,7 @@ def begin(
 def train_to_the_end(trainer: Trainer, model_dir: Path, stop_signals: StopSignals) -> None:
     """Train until the training run is finished.
 
-    The state is saved at each checkpoint, every `resume_seconds`, and when a signal arrives.
+    The state is saved at each checkpoint, every `resume_seconds` seconds, and if a signal arrives.
 
     Parameters
     ----------
@@ -340,7 +345,7 @@ def train_to_the_end(trainer: Trainer, model_dir: Path, stop_signals: StopSignal
     model_dir : Path
         Its model directory.
     stop_signals : StopSignals
-        Records the signals that stop the run.
+        A function that returns a context manager, which records the signals that stop the run.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Sampling of the clips of each training batch.
+"""Draw the clips of each training batch.
 
-N clips, B clips in a batch, K classes. A batch depends only on the data set, the settings and its
-number. Therefore a resumed training run continues with the same batches.
+N clips, B clips in a batch, K classes. A batch depends only on the data set, the settings and the
+number of the batch. Therefore a resumed training run continues with the same batches.
 """
 
 import numpy as np
@@ -25,15 +25,17 @@ class Sampler:
     seed : int
         The seed of the random numbers.
     balancer : {"classes", "weighted", "none"}
-        "classes" are the balanced batches of Wang, Li & Metze (2019, section 3.1): each class has
-        an endless shuffled queue of its clips, and each round takes one clip from each queue. A
-        clip with several tags is in several queues. Clips without tags have a separate queue.
-        The order of the queues is shuffled in each round, and batches may end within a round.
+        "classes" gives the balanced batches of Wang, Li & Metze (2019, section 3.1). Each class has
+        a queue of its clips in random order. A clip with several tags is in several queues. Clips
+        without tags have a separate queue. Each round takes one clip from each queue. The order of
+        the queues is random in each round. At the end of a queue, its clips follow again in a new
+        random order. A batch can end within a round.
 
-        "weighted" draws clips with replacement. The probability of a clip is proportional to the
-        sum over its tags of 1 / (clips with that tag). Clips without tags count as one more class.
+        "weighted" draws clips with replacement. Each tag of a clip adds 1 / (number of clips with
+        this tag) to the weight of the clip. The probability of a clip is proportional to its
+        weight. Clips without tags count as one more class.
 
-        "none" is one shuffled queue of all clips.
+        "none" takes all clips in random order, then all clips in a new random order, and so on.
 
     Raises
     ------
@@ -47,7 +49,8 @@ class Sampler:
         if balancer not in BALANCERS:
             raise ValueError(f"unknown balancer {balancer!r}; known: {', '.join(BALANCERS)}")
         self.batch_size, self.seed = batch_size, seed
-        self.cumulative: npt.NDArray[np.float64] | None = None  # (N,), for "weighted"
+        # The cumulative sums (N,) of the weights of clips, for "weighted".
+        self.cumulative: npt.NDArray[np.float64] | None = None
         queues = dataset.clips_of_classes()
         if balancer == "weighted":
             weights = np.zeros(len(dataset))
@@ -57,10 +60,11 @@ class Sampler:
         if balancer != "classes":
             queues = [np.arange(len(dataset))]
         self.queues: list[Integers] = [queue for queue in queues if len(queue)]
-        self._orders: dict[int, tuple[int, Integers]] = {}  # by queue: a pass, and its order
+        # For each queue: the number of completed passes, and the clip order of the current pass.
+        self._orders: dict[int, tuple[int, Integers]] = {}
 
     def _clip(self, queue: int, round_number: int) -> int:
-        """Return the clip that is taken from a queue in a round."""
+        """Return the clip that a round takes from a queue."""
         clips = self.queues[queue]
         number, place = divmod(round_number, len(clips))
         if queue not in self._orders or self._orders[queue][0] != number:

@@ -1,4 +1,4 @@
-"""Write the figures of a training run for TensorBoard, if it is installed."""
+"""Write the curves of a training run for TensorBoard, if TensorBoard is installed."""
 
 import logging
 import warnings
@@ -21,16 +21,16 @@ def _writer_class() -> "type[SummaryWriter] | None":
     """Return torch's SummaryWriter, or None if TensorBoard is missing or broken."""
     try:
         from torch.utils.tensorboard import SummaryWriter
-    except Exception:  # protobuf may raise anything; missing curves must not end a training run
+    except Exception:  # any exception is possible; missing curves must not end a training run
         return None
     return SummaryWriter
 
 
 class Scalars:
-    """A folder of event files. If TensorBoard is missing, nothing is written.
+    """A folder with the curves of a training run, for TensorBoard.
 
-    When the first point is written, TensorBoard discards existing points of the same step and of
-    later steps. An interrupted run may have written them.
+    If TensorBoard is missing, nothing is written. TensorBoard ignores older points at the step of
+    the first new point and at later steps. A run that was interrupted may have written such points.
 
     Parameters
     ----------
@@ -44,14 +44,14 @@ class Scalars:
         self._is_open = False
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Add points at a step.
+        """Add a point to each curve.
 
         Parameters
         ----------
         step : int
-            The number of batches trained.
+            The number of batches since the start of the training run.
         values : mapping of str to float
-            The figures by name.
+            The values of the points, by the name of the curve.
 
         Raises
         ------
@@ -59,7 +59,7 @@ class Scalars:
             If the file can't be written.
         """
         try:
-            with warnings.catch_warnings():  # from libraries that TensorBoard uses
+            with warnings.catch_warnings():  # from libraries of TensorBoard
                 warnings.simplefilter("ignore")
                 if not self._is_open:
                     self._is_open = True
@@ -69,7 +69,10 @@ class Scalars:
                         self._writer.add_scalar(name, value, step)
                     self._writer.flush()
         except UnicodeEncodeError:  # only raised when the first point is written
-            _LOG.warning(f"{self.folder}: no curves for TensorBoard, because the path is not UTF-8")
+            _LOG.warning(
+                f"{self.folder}: no curves are written for TensorBoard, because this path is not "
+                "UTF-8"
+            )
         except OSError as error:
             raise InputError(
                 f"{self.folder}: can't be written: {error.strerror or error}"
@@ -87,7 +90,7 @@ class Scalars:
 
 
 def remove(folder: Path) -> None:
-    """Remove the event files of a folder, and the folder if it is then empty."""
+    """Remove the event files in a folder. Remove the folder if it is then empty."""
     found = list(folder.glob(_EVENTS))
     for path in found:
         path.unlink(missing_ok=True)

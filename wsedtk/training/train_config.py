@@ -1,4 +1,4 @@
-"""The settings of a training run, with their checks."""
+"""The settings of a training run."""
 
 import dataclasses
 from typing import Any, Literal
@@ -12,65 +12,71 @@ Figure = Literal["loss", "f1", "map"]
 class TrainConfig:
     """The settings of a training run: the content of a file such as mini/crnn_linear.yaml.
 
-    At each checkpoint, the network is validated and the state of the run is saved.
+    At each checkpoint, the network is validated and the state of the training run is saved.
 
     Parameters
     ----------
     network : str
-        The network: a built-in name, or `package.module:Class`.
+        The name of a built-in network, or `package.module:Class`.
     network_options : dict
-        Options of the network.
+        The options of the network.
     pooling : str
-        The pooling method from frames to clips: a built-in name, or `package.module:Class`.
+        The name of a built-in pooling function, or `package.module:Class`.
     hierarchy : {"published", "published-all", "plain", "nested"}, optional
-        Hierarchical pooling, and its gradient. See `wsedtk.models.pooling`.
+        The kind of hierarchical pooling; see `wsedtk.models.pooling`. None means single pooling.
     groups : tuple of int
         For hierarchical pooling: the number of output frames in each group, then the number of
-        groups in each group of the next level, and so on.
+        groups in each group of the next stage, and so on.
     balancer : {"classes", "weighted", "none"}
-        The method that balances the batches. See `wsedtk.training.sampler`.
+        The method that draws the clips of batches. See `wsedtk.training.sampler.Sampler`.
     batch_size : int
         The number of clips in a batch.
     learning_rate : float
-        The first learning rate of Adam.
+        The initial learning rate of the optimiser Adam.
     frame_loss_weight : float
-        The weight of the frame loss, for clips with events. 0 turns it off.
+        The weight of the frame loss, which is computed for clips with events. 0 turns the frame
+        loss off.
     mixup_alpha : float
-        Mix clips in proportions drawn from Beta(alpha, alpha). 0 turns it off.
+        Mixup mixes clips in proportions drawn from Beta(alpha, alpha). 0 turns mixup off.
     time_mask_seconds : float
-        The longest duration of the two time masks of a clip. 0 turns them off.
+        The longest duration of each of the two time masks of a clip. 0 turns the time masks off.
     mel_mask_bins : int
-        The largest number of bins of the two mel masks of a clip. 0 turns them off.
+        The largest number of bins in each of the two mel masks of a clip. 0 turns the mel masks
+        off.
     time_shift_seconds : float
-        The longest rotation of a clip in time. 0 turns it off.
+        The longest rotation of a clip in time. 0 turns the rotation off.
     augmentations : tuple of dict
-        Further augmentations, applied in this order after the four above. `name` is
-        `package.module:Class`, or a built-in name; the other keys are options of that class. See
-        `wsedtk.training.augmentations`.
+        Further augmentations, which are applied in this order after the four augmentations above.
+        In each dict, `name` is `package.module:Class` or a built-in name. The other keys are
+        options of this augmentation. See `wsedtk.training.augmentations`.
     checkpoint_every : int, optional
         The number of batches between checkpoints. None (null in YAML) means one epoch.
     max_checkpoints : int
-        The number of checkpoints after which training ends.
+        The number of checkpoints after which training ends. Training can end earlier; see
+        `stop_patience`.
     schedule_by : {"loss", "f1", "map"}, optional
-        The learning rate is reduced when this validation figure stops improving (PyTorch's
+        The learning rate is reduced when this validation metric stops improving (PyTorch's
         ReduceLROnPlateau). With None, the learning rate is constant.
     schedule_factor : float
-        The learning rate is multiplied by this factor when it is reduced.
+        The factor by which the learning rate is multiplied when it is reduced.
     schedule_patience : int
-        The number of checkpoints without improvement before the learning rate is reduced.
+        After this number of consecutive checkpoints without improvement, the next checkpoint
+        without improvement reduces the learning rate.
     stop_patience : int, optional
-        Training ends after this number of checkpoints without improvement of `select_by`. With
-        None, training ends after `max_checkpoints`.
+        Training ends after this number of consecutive checkpoints without improvement of the metric
+        `select_by`. With None, training ends after `max_checkpoints` checkpoints.
     select_by : {"loss", "f1", "map"}
-        The validation figure that selects the best checkpoint. The model has its weights.
+        The validation metric that selects the best checkpoint. The trained model has the weights of
+        the best checkpoint.
     precision : {"bf16", "float32"}
-        The precision of the network's computations in training.
+        The precision of the network's computations in training and validation.
     seed : int
         The seed of all random numbers.
     keep_checkpoints : int
         The number of newest checkpoints to keep. The best checkpoint is also kept.
     resume_seconds : float
-        The interval in seconds at which the state is also saved between checkpoints.
+        Between checkpoints, the state is also saved when this time in seconds has passed since it
+        was last saved.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The training loop, the validation, and the state that a checkpoint holds.
+"""The training loop, the validation, and the state that a checkpoint contains.
 
 B clips, T frames, T' output frames, F mel bins, K classes.
 """
@@ -37,7 +37,7 @@ _LOG = logging.getLogger(__name__)
 
 _EPSILON = 1e-7  # probabilities are clamped to [eps, 1 - eps], as in Wang's published code
 
-Staged = tuple[torch.Tensor | None, ...]  # features, mask, tags, frame targets, known
+Staged = tuple[torch.Tensor | None, ...]  # x, mask, tags, frames and known of a `Batch`
 
 
 def _nothing() -> None:
@@ -52,17 +52,19 @@ def binary_cross_entropy(
 ) -> torch.Tensor:
     """Return the mean binary cross-entropy (Wang, Li & Metze 2019, eq. (1)).
 
-    If a probability on a GPU is NaN, PyTorch's function stops the process. This one returns NaN.
+    If a probability on a GPU is NaN, this function returns NaN. The function of PyTorch would stop
+    the process.
 
     Parameters
     ----------
-    probability, target : tensors of one shape
+    probability, target : tensors of the same shape
         Probabilities, and targets in [0, 1].
     weight : tensor, optional
-        The weights of a weighted mean, broadcast to that shape. If all are 0, the mean is 0.
+        Weights of 0 or 1, which are broadcast to the shape of `target`. The result is then a
+        weighted mean. It is 0 if all weights are 0.
     total : callable
-        Sums a value over all processes. It is applied to the sum of the weights, so that each
-        process returns its part of the weighted mean.
+        A function that sums a value over all processes. It is called with the sum of the weights.
+        Each process then returns its part of the weighted mean over all processes.
 
     Returns
     -------
@@ -91,16 +93,18 @@ def validate(
     batches : FeatureBatches
         The validation set.
     truth : (N, K) array of bool
-        Its tags.
+        The tags of the clips in the validation set.
     after_batch : callable
-        Called after each batch. If it raises, validation ends.
+        A function that is called after each batch. If it raises an exception, validation ends with
+        this exception.
     group : Group
-        The processes that share the work.
+        The processes of the training run. Each process computes the scores of its share of the
+        clips.
 
     Returns
     -------
     dict
-        The figures "loss", "f1" and "map".
+        The metric values, with the keys "loss", "f1" and "map".
 
     Raises
     ------
@@ -120,8 +124,8 @@ def validate(
 def _figures(scores: Floats, truth: Booleans) -> dict[str, float]:
     if not np.isfinite(scores).all():
         raise InputError(
-            "the network's scores on the validation set are not finite; the last good checkpoint "
-            "stays; look for broken features, or lower learning_rate"
+            "the network's scores on the validation set are not finite; the previous checkpoint is "
+            "kept; check the features, or train again with a lower learning_rate"
         )
     loss = binary_cross_entropy(
         torch.from_numpy(scores), torch.from_numpy(truth.astype(np.float32))
@@ -134,9 +138,9 @@ def _figures(scores: Floats, truth: Booleans) -> dict[str, float]:
 
 
 def _check_finite(value: object, name: str) -> None:
-    """Raise ValueError if a tensor of a state is not finite, or a number is NaN.
+    """Raise ValueError if a tensor of a state is not finite, or a Python number is NaN.
 
-    Infinite numbers are valid, because the learning rate schedule holds some.
+    Infinite Python numbers are valid, because the learning rate schedule contains some.
     """
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -161,15 +165,15 @@ class Trainer:
     network : Network
         The network, with its initial weights.
     fit, valid : FeatureBatches
-        The clips to train and to validate on.
+        The clips of the training set and of the validation set.
     statistics : pair of (F,) arrays
         Mean and standard deviation of the training features.
     seconds_per_frame : float
-        The hop of the features.
+        The hop of the features in seconds.
     device : torch.device
         The device on which the network runs.
     tell : callable
-        Logs a message.
+        A function that logs a message.
     group : Group
         The processes of the training run.
 
@@ -198,12 +202,14 @@ class Trainer:
             network, mean, std, device, precise=cfg.precision == "float32"
         )
         if device.type == "cuda" and self.runner.precise:
-            torch.backends.cudnn.allow_tf32 = False  # also in the backward pass
+            # The backward pass needs this, too: `Runner.run` sets it only for the forward pass.
+            torch.backends.cudnn.allow_tf32 = False
         wrapped = group.wrap(network, device, bool(cfg.frame_loss_weight))
         runner = dataclasses.replace(self.runner, network=wrapped)  # type: ignore[arg-type]  # DDP
         self.forward = runner.run
         fused = True if device.type == "cuda" else None
-        with torch_without_compiler_cache(), warnings.catch_warnings():  # sympy adds a filter
+        # `catch_warnings`, because sympy adds a warning filter when it is imported.
+        with torch_without_compiler_cache(), warnings.catch_warnings():
             self.optimizer = torch.optim.Adam(network.parameters(), cfg.learning_rate, fused=fused)
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer,
@@ -221,21 +227,23 @@ class Trainer:
         self.augmentations = augmentations.create(cfg, layout)
         self.mixes_clips = any(one.mixes_clips for one in self.augmentations)
         rows = range(cfg.batch_size)
-        self.rows = rows if self.mixes_clips else group.share(rows)  # rows of a batch to load
+        # The rows of each batch that this process loads.
+        self.rows = rows if self.mixes_clips else group.share(rows)
         self.valid_truth = valid.dataset.tag_matrix()
         self.step = 0
         self.history: list[list[Any]] = []  # a row of history.tsv for each checkpoint
-        self.best: list[Any] | None = None  # the value of `select_by`, and the step
+        # The value of `select_by` at the best checkpoint (of the loss, its negative), and the step.
+        self.best: list[Any] | None = None
         self.best_tensors: dict[str, torch.Tensor] | None = None
         self.finished = False
-        self.losses: list[float] = []  # losses since the last checkpoint
+        self.losses: list[float] = []  # of the batches since the last checkpoint
         self.seconds = 0.0  # training time since the last checkpoint
         self.threads = torch.get_num_threads()
 
     def state(self) -> dict[str, Any]:
-        """Return the state that the rest of the run depends on, as tensors and plain values.
+        """Return the state from which the training run can be resumed: tensors and plain values.
 
-        All processes must call it.
+        All processes must call this method at the same step.
         """
         device = self.runner.device
         cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
@@ -258,14 +266,18 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Restore the state of a checkpoint. Raises ValueError if it is damaged."""
+        """Restore the state of a checkpoint.
+
+        Raises ValueError if a value is not finite, or if the state was saved by a training run with
+        a different number of processes.
+        """
         _check_finite(state, "")
         self.runner.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         randoms = [[state["random"], state["random_cuda"]], *state.get("random_of_others", [])]
         if len(randoms) != self.group.size:
-            raise ValueError(f"of a training run in {len(randoms)} processes")
+            raise ValueError(f"it was saved by a training run in {len(randoms)} processes")
         random, random_cuda = randoms[self.group.rank]
         torch.set_rng_state(random)
         if random_cuda is not None and self.runner.device.type == "cuda":
@@ -293,9 +305,10 @@ class Trainer:
         Returns
         -------
         clips : (B,) array of int
-            The clips of the batch.
+            The positions of all clips of the batch in the data set.
         staged : tuple of tensors
-            The tensors of a `Batch` with this process's rows, on the CPU and not normalised.
+            The tensors of a `Batch` with the clips that this process loads, on the CPU. The
+            features are not normalised.
         """
         clips = self.sampler.batch(step)
         own = clips[self.rows]
@@ -312,8 +325,8 @@ class Trainer:
     ) -> torch.Tensor:
         """Return the loss of a batch that `load` returned: tag loss plus weighted frame loss.
 
-        In a run of several processes, each process returns the part of its share of the clips. The
-        sum of these parts is the loss of the whole batch.
+        In a run with several processes, each process returns the part of the loss that comes from
+        its share of the clips. The sum of these parts is the loss of the batch.
         """
         x, mask = self.runner.normalize(x, mask)
         tags, frames, known = (
@@ -331,7 +344,7 @@ class Trainer:
         return loss
 
     def _augmented(self, batch: Batch) -> Batch:
-        """Apply the augmentations to a batch, and return the share of this process."""
+        """Apply the augmentations to a batch, and return this process's share of the clips."""
         if self.augmentations:
             generators = [
                 np.random.default_rng((self.cfg.seed, 4, self.step, row)) for row in self.rows
@@ -350,7 +363,7 @@ class Trainer:
         )
 
     def run_batch(self, clips: Integers, staged: Staged) -> float:
-        """Make one optimiser step on a batch that `load` returned, and return its loss.
+        """Make one optimiser step on a batch that `load` returned. Return the loss of the batch.
 
         Raises
         ------
@@ -365,10 +378,11 @@ class Trainer:
             names = tables.first(self.fit.dataset.filenames[clips].tolist())
             raise InputError(
                 f"the loss is {value} at batch {self.step + 1} (clips {names}); the last "
-                "checkpoint is good; look for broken features, or lower learning_rate"
+                "checkpoint is kept; check the features of these clips, or train again with a "
+                "lower learning_rate"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        total = loss * self.group.size  # DDP averages over the processes
+        total = loss * self.group.size  # DDP averages gradients over the processes
         total.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         self.optimizer.step()
         self.runner.network.pooling.project()
@@ -376,14 +390,14 @@ class Trainer:
         return value
 
     def run_batches(self, name: str, after_batch: Callable[[], None]) -> tuple[float, float]:
-        """Train until a checkpoint is due, on batches that are loaded in the background.
+        """Train until the next checkpoint, on batches that are loaded in the background.
 
         Returns
         -------
         seconds : float
-            The time that the training took.
+            The time that the training took, in seconds.
         waited : float
-            The part of this time that was spent waiting for batches.
+            The part of this time that was spent waiting for batches, in seconds.
         """
         started, before, waited = time.monotonic(), self.seconds, 0.0
         steps = range(self.step, self.step + self.checkpoint_every - len(self.losses))
@@ -398,20 +412,21 @@ class Trainer:
         return time.monotonic() - started, waited
 
     def run_to_checkpoint(self, after_batch: Callable[[], None] = _nothing) -> None:
-        """Train until a checkpoint is due, validate, and adapt the learning rate.
+        """Train until the next checkpoint, validate, and adapt the learning rate.
 
         Parameters
         ----------
         after_batch : callable
-            Called after each batch of training and of validation. It may save `state` and raise.
-            A training run that restores this state continues from there.
+            A function that is called after each batch of training and of validation. It may save
+            `state()` and raise an exception. A training run that restores this state continues
+            after the last trained batch.
         """
         number, trained_before = len(self.history) + 1, len(self.losses)
         self.runner.network.train()
         name = f"checkpoint {number} of {self.cfg.max_checkpoints}"
         trained, waited = self.run_batches(name, after_batch)
         started = time.monotonic()
-        self.group.align(self.runner.network)  # running statistics of batch norm on CPUs
+        self.group.align(self.runner.network)  # the running statistics of batch norm
         found = validate(self.runner, self.valid, self.valid_truth, after_batch, self.group)
         rate = self.optimizer.param_groups[0]["lr"]
         loss, seconds = float(np.mean(self.losses)), self.seconds + time.monotonic() - started
@@ -426,12 +441,15 @@ class Trainer:
         self.tell(
             f"{name}: train loss {loss:.4f}, valid loss {found['loss']:.4f}, "
             f"F1 {found['f1']:.3f}, MAP {found['map']:.3f}, {seconds:.1f} s ({speed:.4g} clips/s, "
-            f"{waited / max(trained, 1e-9):.1%} of it waiting for data)"
+            f"{waited / max(trained, 1e-9):.1%} of the training time waiting for data)"
             + (", best" if is_best else "")
         )
 
     def _select(self, found: dict[str, float]) -> bool:
-        """Keep the weights if this checkpoint is the best, and return whether it is."""
+        """Keep the weights if this checkpoint is the best so far, and decide whether training ends.
+
+        Returns whether this checkpoint is the best so far.
+        """
         value = found[self.cfg.select_by]
         if self.cfg.select_by == "loss":
             value = -value

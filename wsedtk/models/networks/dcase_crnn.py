@@ -1,7 +1,7 @@
-"""The CRNN for DCASE 2017 of Wang, Li & Metze 2019, figure 2 left.
+"""The CRNN for DCASE 2017 of Wang, Li & Metze 2019, figure 2 (left).
 
-B clips, T frames, F mel bins, C channels, K classes. The network has 936,041 parameters with 64 mel
-bins and 17 classes, without attention.
+B clips, T frames, F mel bins, C channels, K classes, T' output frames, F' frequency bins after
+max-pooling. With 64 mel bins, 17 classes and linear pooling, the network has 936,041 parameters.
 """
 
 from collections.abc import Sequence
@@ -26,11 +26,13 @@ from wsedtk.models.pooling import Pooling
 
 @NETWORKS.register("dcase-crnn")
 class DcaseCrnn(Network):
-    """Three 5x5 convolutions with ReLU and max-pooling, a bidirectional GRU, one output layer.
+    """A network of three 5x5 convolutions, a bidirectional GRU and an output layer.
 
-    T feature frames become T / 4 output frames: Wang's 40 feature frames per second become 10.
-    There is no batch norm. Convolutions and output layer start with Xavier-uniform weights and zero
-    biases. `layers.init_gru` initialises the GRU.
+    Each convolution is followed by max-pooling and ReLU. T feature frames become
+    T // 4 output frames. With the 40 feature frames per second of the paper, the network has 10
+    output frames per second. It does not use batch norm. The convolutions and the output layer
+    start with Xavier-uniform weights and zero biases. `wsedtk.models.layers.init_gru` initialises
+    the GRU.
 
     Parameters
     ----------
@@ -39,16 +41,16 @@ class DcaseCrnn(Network):
     num_mels : int
         The number of mel bins F, a multiple of 8.
     channels : sequence of int
-        The channels C of the three convolutions.
+        The numbers of output channels of the three convolutions.
     num_hidden : int
-        The hidden units of the GRU in each direction.
+        The number of hidden units of the GRU in each direction.
     dropout : float
-        The dropout rate before and after the GRU, from 0 to 1. The paper has no dropout.
+        The dropout rate before and after the GRU, from 0 to 1. The paper does not use dropout.
 
     Raises
     ------
     ValueError
-        If `num_mels` or the length of `channels` is wrong.
+        If `num_mels` is not a multiple of 8, or `channels` does not contain three numbers.
     """
 
     time_reduction = 4
@@ -86,7 +88,7 @@ class DcaseCrnn(Network):
         for conv, factor in ((self.conv1, 1), (self.conv2, 2), (self.conv3, 2)):
             x = conv(zero_padding(x, mask))
             x = nn.functional.max_pool2d(x, (factor, 2))  # (B, C, T / factor, F / 2)
-            x = torch.relu(x)  # same result as ReLU before max-pooling, but cheaper
+            x = torch.relu(x)  # before max-pooling, it has the same result but takes longer
             mask = pool_mask(mask, factor)
         x = x.permute(0, 2, 1, 3).flatten(2)  # (B, T', C * F')
         return self.head(self.dropout(run_gru(self.gru, self.dropout(x), mask)), mask)

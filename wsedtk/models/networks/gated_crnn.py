@@ -1,10 +1,11 @@
 """The gated CRNN of He, Shen & Zhang 2019, figure 3.
 
-B clips, T frames, F mel bins, C channels, H hidden units, K classes. The network has 1,755,281
-parameters with 80 mel bins and 17 classes, without attention. The paper gives no widths, but says
-that the network is similar to the network of Xu, Kong, Wang & Plumbley (ICASSP 2018). The widths
-here are taken from Xu et al. The max-pooling over time follows from the frame rates in the paper.
-The dropout rate does not come from a paper.
+B clips, T frames, F mel bins, C channels, H hidden units, K classes, T' output frames, F' frequency
+bins after max-pooling. With 80 mel bins, 17 classes and linear pooling, the network has 1,755,281
+parameters. The paper does not give the sizes of the layers, but says that the network is similar to
+the network of Xu, Kong, Wang & Plumbley (ICASSP 2018). The default sizes are taken from Xu et al.
+The factors of the max-pooling over time follow from the frame rates in the paper. The default
+dropout rate is not from a paper.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,10 @@ from wsedtk.models.pooling_functions import SoftmaxOver
 
 
 class GatedConv(nn.Module):
-    """A 3x3 convolution with batch norm. Half of its channels gate the other half by a sigmoid."""
+    """A 3x3 convolution with batch norm and a gate.
+
+    The first half of its channels is multiplied by the sigmoid of the second half.
+    """
 
     def __init__(self, num_inputs: int, num_outputs: int) -> None:
         super().__init__()
@@ -38,7 +42,7 @@ class GatedConv(nn.Module):
         init_xavier(self.conv)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, T, F) to (B, C', T, F)."""
+        """Compute C' output channels (B, C', T, F) from C input channels (B, C, T, F)."""
         linear, gate = self.bn(self.conv(x)).chunk(2, dim=1)
         gated: Tensor = linear * torch.sigmoid(gate)
         return gated
@@ -46,13 +50,14 @@ class GatedConv(nn.Module):
 
 @NETWORKS.register("gated-crnn")
 class GatedCrnn(Network):
-    """Blocks of two gated convolutions, one more convolution, a bidirectional GRU, an output layer.
+    """A network of several blocks, a 3x3 convolution, a bidirectional GRU and an output layer.
 
-    A block ends with dropout and max-pooling. With the default `time_pools`, T feature frames
-    become T / 4 output frames: He's 50 feature frames per second become 12.5. Convolutions and
-    output layer start with Xavier-uniform weights and zero biases. The paper does not give the
-    initial weights of the GRU. `layers.init_gru` initialises it, as in the other networks. In
-    training, batch norm includes padded frames.
+    Each block consists of two gated convolutions, dropout and max-pooling. With the default
+    `time_pools`, T feature frames become T // 4 output frames. With the 50 feature frames per
+    second of the paper, the network then has 12.5 output frames per second. The convolutions and
+    the output layer start with Xavier-uniform weights and zero biases. The paper does not give the
+    initial weights of the GRU. `wsedtk.models.layers.init_gru` initialises the GRU, as in the other
+    networks. In training, the statistics of batch norm include padded frames.
 
     Parameters
     ----------
@@ -61,26 +66,27 @@ class GatedCrnn(Network):
     num_mels : int
         The number of mel bins F, a multiple of 2 ** len(time_pools).
     num_channels : int
-        The channels of the gated convolutions.
+        The number of output channels of each gated convolution.
     num_top_channels : int
-        The channels of the last convolution.
+        The number of output channels of the last convolution.
     num_hidden : int
-        The hidden units H of the GRU in each direction.
+        The number of outputs H of the GRU in each direction, after the gate if `gru_gate` is True.
     time_pools : sequence of int
-        The factor of the max-pooling over time in each block. Each block halves the frequency bins.
+        The factors of the max-pooling over time, one for each block. Each block also halves the
+        number of frequency bins.
     dropout : float
         The dropout rate, from 0 to 1.
     gru_gate : bool
-        Whether half of the GRU's outputs gate the other half by a sigmoid, as in Xu et al. The
-        paper does not specify this.
+        Whether one half of the GRU's outputs is multiplied by the sigmoid of the other half, as in
+        Xu et al. The paper of He et al. does not specify this.
     attention_softmax : {"time", "class"}
-        Whether the softmax of attention weights runs over the frames of a class, or over the
-        classes of a frame as in Xu et al. The paper does not specify this.
+        Whether the softmax of attention weights runs over the frames of each class, or over the
+        classes of each frame. Xu et al. use "class". The paper of He et al. does not specify this.
 
     Raises
     ------
     ValueError
-        If an option is wrong, or `num_mels` does not fit the number of blocks.
+        If an option has a wrong value, or `num_mels` is not a multiple of 2 ** len(time_pools).
     """
 
     def __init__(
@@ -139,10 +145,10 @@ class GatedCrnn(Network):
             x = nn.functional.max_pool2d(self.dropout(x), (factor, 2))  # (B, C, T / factor, F / 2)
             mask = pool_mask(mask, factor)
         x = torch.relu(self.conv(zero_padding(x, mask)))
-        x = x.permute(0, 2, 1, 3).flatten(2)  # (B, T', C * F'): channels stacked onto frequency
+        x = x.permute(0, 2, 1, 3).flatten(2)  # (B, T', C * F')
         x = run_gru(self.gru, x, mask)
         if self.gru_gate:
             stacked = x.unflatten(2, (2, 2, -1))  # type: ignore[no-untyped-call]  # no stub
-            linear, gate = stacked.unbind(3)  # (B, T', direction, H) each
+            linear, gate = stacked.unbind(3)  # each is (B, T', 2, H), for two directions
             x = (linear * torch.sigmoid(gate)).flatten(2)
         return self.head(x, mask)

@@ -1,8 +1,8 @@
-"""TALNet of Wang, Li & Metze 2019, figure 2 right.
+"""TALNet of Wang, Li & Metze 2019, figure 2 (right).
 
-B clips, T frames, F mel bins, C channels, E embedding size, K classes. The network has 9,980,527
-parameters with 64 mel bins and 527 classes, without attention. The tensors have the same names as
-in the authors' published weights.
+B clips, T frames, F mel bins, C channels, E embedding size, K classes, T' output frames. With 64
+mel bins, 527 classes and linear pooling, the network has 9,980,527 parameters. The tensors have the
+same names as in the authors' published weights.
 """
 
 import torch
@@ -25,7 +25,8 @@ from wsedtk.models.pooling import Pooling
 class ConvBlock(nn.Module):
     """A 3x3 convolution, batch norm and ReLU.
 
-    As in the published code, weights start as Xavier-uniform and biases as PyTorch's default.
+    As in the published code, the convolution starts with Xavier-uniform weights, and with the
+    default biases of PyTorch.
     """
 
     def __init__(self, num_inputs: int, num_outputs: int) -> None:
@@ -35,21 +36,23 @@ class ConvBlock(nn.Module):
         nn.init.xavier_uniform_(self.conv.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, T, F) to (B, C', T, F)."""
+        """Compute C' output channels (B, C', T, F) from C input channels (B, C, T, F)."""
         return torch.relu(self.bn(self.conv(x)))
 
 
 @NETWORKS.register("talnet")
 class TalNet(Network):
-    """Convolutions with max-pooling, a bidirectional GRU and one output layer.
+    """A network of convolutions with max-pooling, a bidirectional GRU and an output layer.
 
-    The first two max-poolings halve time and frequency. Later ones only halve frequency. T feature
-    frames become T / 4 output frames: Wang's 40 feature frames per second become 10. A layer with
-    max-pooling has E / f channels, where f is the number of frequency bins after the max-pooling. A
-    layer without max-pooling has 2 E / f channels, where f is the number of frequency bins of its
-    input. The published network has 32, 32, 64, 64, 128, 128, 256, 256, 512, 512 channels. Frame
-    probabilities are clamped to [1e-7, 1 - 1e-7]. In training, batch norm includes padded frames,
-    as in the published code.
+    The first two max-poolings halve the number of frames and the number of frequency bins. Later
+    max-poolings halve only the number of frequency bins. With two or more max-poolings, T feature
+    frames become T // 4 output frames. With the 40 feature frames per second of the paper, the
+    network then has 10 output frames per second.
+
+    A convolution with f frequency bins at its input has 2 E / f output channels. The convolutions
+    of the published network have 32, 32, 64, 64, 128, 128, 256, 256, 512 and 512 channels. Frame
+    probabilities are clamped to [1e-7, 1 - 1e-7]. In training, the statistics of batch norm include
+    padded frames, as in the published code.
 
     Parameters
     ----------
@@ -58,16 +61,18 @@ class TalNet(Network):
     num_mels : int
         The number of mel bins F, a multiple of 2 ** num_pools.
     embedding_size : int
-        The size E of the GRU's inputs and outputs: an even number, and a multiple of num_mels / 2.
+        The number E of the GRU's inputs, and of its outputs. It must be even, and a multiple of
+        num_mels / 2.
     num_convs : int
         The number of convolutions, a multiple of `num_pools`.
     num_pools : int
-        The number of max-poolings. Each one follows num_convs / num_pools convolutions.
+        The number of max-poolings. A max-pooling follows after every num_convs / num_pools
+        convolutions.
 
     Raises
     ------
     ValueError
-        If a size does not fit the others.
+        If one of these numbers does not meet its conditions.
     """
 
     def __init__(
@@ -82,23 +87,24 @@ class TalNet(Network):
         super().__init__()
         if not 1 <= num_pools <= num_convs or num_convs % num_pools:
             raise ValueError(
-                f"num_convs must be a multiple of num_pools, found {num_convs} and {num_pools}"
+                "num_pools must be at least 1, and num_convs a multiple of num_pools, found "
+                f"num_pools {num_pools} and num_convs {num_convs}"
             )
         if num_mels % 2**num_pools:
             raise ValueError(
-                f"num_mels must be a multiple of {2**num_pools} for {num_pools} poolings, found "
+                f"num_mels must be a multiple of {2**num_pools} for num_pools {num_pools}, found "
                 f"{num_mels}"
             )
         if embedding_size % 2 or 2 * embedding_size % num_mels:
             raise ValueError(
-                "embedding_size must be an even multiple of num_mels / 2, found "
-                f"{embedding_size} and {num_mels} mel bins"
+                "embedding_size must be even and a multiple of num_mels / 2, found "
+                f"embedding_size {embedding_size} and num_mels {num_mels}"
             )
         self.num_convs, self.convs_per_pool = num_convs, num_convs // num_pools
         self.time_reduction = 2 ** min(num_pools, 2)
         num_inputs, num_bins = 1, num_mels
         for number in range(1, num_convs + 1):
-            # For a layer with max-pooling, this equals E / f, because max-pooling halves num_bins.
+            # After the last max-pooling, channels times bins is E, the number of the GRU's inputs.
             num_outputs = 2 * embedding_size // num_bins
             self.add_module(f"conv{number}", ConvBlock(num_inputs, num_outputs))
             num_inputs = num_outputs
@@ -118,5 +124,5 @@ class TalNet(Network):
                 factor = 2 if number // self.convs_per_pool <= 2 else 1
                 x = nn.functional.max_pool2d(x, (factor, 2))  # (B, C, T / factor, F / 2)
                 mask = pool_mask(mask, factor)
-        x = x.permute(0, 2, 1, 3).flatten(2)  # (B, T', E): channel by frequency
+        x = x.permute(0, 2, 1, 3).flatten(2)  # (B, T', E)
         return self.head(run_gru(self.gru, x, mask), mask)
