@@ -1,4 +1,4 @@
-"""Find streams in FLAC files. The offset of a following stream is known only after decoding."""
+"""Find streams in FLAC files. Where a stream ends is known only after it has been decoded."""
 
 import re
 from typing import BinaryIO
