@@ -163,7 +163,7 @@ def test_a_track_that_begins_at_the_end(hear, tmp_path):
     num_heard = len(hear(content, "x.flv")[0])
     content += 3 * flv_tag(9, b"\x12" + bytes(50), 30_000)
     found, _, remarks = hear(content, "x.flv")
-    remark = "contains a track that begins later; this track is not decoded"
+    remark = "contains a track that appears only later in the file; this track is not decoded"
     assert (len(found), remarks) == (num_heard, [remark])
 
 
@@ -209,7 +209,7 @@ def test_missing_packets_are_silent(hear, tmp_path):
     assert len(found) == 7 * RATE and not found[2 * RATE : 5 * RATE].any()
     np.testing.assert_allclose(found[5 * RATE :], samples[2 * RATE :, 0], atol=1e-4)
     assert remarks == [
-        "lacks 3.0 s of sound, the first after 2.0 s; silence replaces the missing sound"
+        "lacks 3.0 s of sound, beginning after 2.0 s; silence replaces the missing sound"
     ]
 
 

@@ -63,7 +63,7 @@ def info(path: PathLike, count: bool = True) -> AudioInfo:
     Raises
     ------
     InputError
-        If the file is missing or is not a sound file.
+        If the file is missing or can't be read as sound.
     """
     with Sound(path) as sound:
         duration, is_sure = sound.seconds()
@@ -223,7 +223,7 @@ def write(path: PathLike, samples: Floats, sample_rate: int) -> None:
 
 
 def mp3(samples: Floats, sample_rate: int) -> bytes:
-    """Encode mono samples (S,) as MP3, and return the content of the file. All browsers play MP3.
+    """Return the content of an MP3 file with mono samples (S,). All browsers play MP3.
 
     The bit rate is constant: 32 kbit/s at a sample rate of 16 kHz.
 

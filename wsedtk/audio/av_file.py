@@ -30,11 +30,12 @@ _WITH_DURATION = {"mov", "matroska", "asf", "flv", "avi", "ape", "tta", "wv"}
 _WITH_TIMES = {"mov", "matroska", "asf", "flv", "mpegts"}
 _GAP_SECONDS = 0.5  # if a time stamp is this far ahead of the decoded samples, samples are missing
 _MOST_PLANES = 8  # if a frame has this many planes or more, PyAV reads beyond the last plane
-_FILM_SLACK = 2.0  # seconds by which the pictures may last longer than the sound
+_FILM_SLACK = 2.0  # seconds; without a remark, pictures may last this much longer than the sound
 _MOST_SILENCE = 3600.0  # maximum number of seconds of silence that replace missing samples
 _SILENCE = 1 << 16  # maximum number of samples of silence in one block
-_LOUDEST_LOSSY = 16.0  # relative to full scale; lossy codecs exceed it only in damaged packets
-_MOST_BAD_PACKETS = 1000  # maximum number of damaged packets before the first undamaged one
+# Maximum absolute sample relative to full scale. Lossy codecs exceed it only in damaged packets.
+_LOUDEST_LOSSY = 16.0
+_MOST_BAD_PACKETS = 1000  # maximum number of damaged packets before the first undamaged packet
 
 
 class _Block(NamedTuple):
@@ -45,7 +46,7 @@ class _Block(NamedTuple):
 
 
 def _refuse(url: str, *_: object) -> NoReturn:
-    raise PermissionError(f"{url}: a sound file can't open other files")
+    raise PermissionError(f"{url}: a sound file must not refer to other files")
 
 
 def _reason(error: Exception) -> str:
@@ -178,9 +179,10 @@ class AvFile:
         return self.film_seconds - (self._first_time or 0.0) - self.seconds > _FILM_SLACK
 
     def _frames(self) -> Iterator[AudioFrame]:
-        """Yield frames up to a damaged packet. Damaged packets before the first frame are skipped.
+        """Yield frames until the stream ends or a damaged packet is found.
 
-        The reason for the end is stored in `fault`.
+        Damaged packets before the first frame are skipped. The error of a later damaged packet is
+        stored in `fault`.
         """
         num_bad, has_begun = 0, False
         try:
@@ -203,12 +205,14 @@ class AvFile:
                         yield frame
         except IndexError:
             # At the end of a file, PyAV raises IndexError if FFmpeg found a track after opening it.
-            self.remarks.append("contains a track that begins later; this track is not decoded")
+            self.remarks.append(
+                "contains a track that appears only later in the file; this track is not decoded"
+            )
         except self._errors as error:
             self.fault = _reason(error)
 
     def _decode(self) -> Iterator[_Block]:
-        """Yield blocks of samples. Samples that are missing by their time stamps become silence."""
+        """Yield blocks of samples. Silence replaces samples that are missing (see `_gap`)."""
         import av
 
         for frame in self._frames():
@@ -258,7 +262,10 @@ class AvFile:
         return converted
 
     def _gap(self, frame: AudioFrame) -> float:
-        """Return the duration in seconds that, by its time stamp, is missing before a frame."""
+        """Return the seconds of sound that are missing before a frame, from its time stamp.
+
+        If the missing sound is too long to be replaced by silence, `fault` is set.
+        """
         if frame.pts is None or not frame.time_base:
             return 0.0
         time = float(frame.pts * frame.time_base)
@@ -315,7 +322,7 @@ class AvFile:
         if self._missing:
             first = f"{self._first_gap:.1f} s"
             self.remarks.append(
-                f"lacks {self._missing:.1f} s of sound, the first after {first}; "
+                f"lacks {self._missing:.1f} s of sound, beginning after {first}; "
                 "silence replaces the missing sound"
             )
             self._missing = 0.0

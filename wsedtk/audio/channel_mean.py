@@ -30,13 +30,15 @@ def mean_of_channels(samples: Floats) -> Floats:
 
 
 def _energy_of_variation(samples: Floats) -> float:
-    """Return the energy of samples (S, C) without the mean of each channel, per channel."""
+    """Return the energy of samples (S, C) without constant offsets, averaged over channels."""
     varying = samples - samples.mean(axis=0, dtype=np.float64)
     return float(np.square(varying).sum()) / samples.shape[1]
 
 
 class CancellationMeter:
-    """A detector of channels that cancel each other in their mean, for a recording in blocks.
+    """A detector of channels that cancel each other in their mean.
+
+    The recording is passed in blocks.
 
     Parameters
     ----------

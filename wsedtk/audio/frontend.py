@@ -42,8 +42,8 @@ class FrontendConfig:
     min_power : float
         Smaller values of the mel spectrum are replaced by this value.
     top_db : float or None
-        The lowest level is `top_db` dB below the highest level of the clip. Levels below it are
-        raised to it. None means that levels are not limited.
+        The maximum range of the levels of a clip in dB. Levels that are too low are raised to the
+        highest level minus `top_db`. None means that the range is not limited.
     pad_to_seconds : float or None
         Clips that are shorter than this duration in seconds are padded with zeros to this duration.
         If None, only clips that are shorter than one hop are padded, to one hop.
@@ -74,7 +74,7 @@ class FrontendConfig:
         if longest > _MOST_SAMPLES or self.num_mels > _MOST_MELS or num_weights > _MOST_WEIGHTS:
             raise ValueError(
                 f"sample_rate, window, hop and num_fft can be at most {_MOST_SAMPLES}, "
-                f"num_mels {_MOST_MELS}, num_mels * num_fft {_MOST_WEIGHTS}"
+                f"num_mels at most {_MOST_MELS}, num_mels * num_fft at most {_MOST_WEIGHTS}"
             )
         if self.num_fft < self.window:
             raise ValueError(
@@ -112,7 +112,7 @@ class FrontendConfig:
 
     @property
     def samples_before(self) -> int:
-        """The number of samples in the window of the first frame that precede the clip (zeros)."""
+        """The number of zeros that precede the clip in the window of the first frame."""
         return self.num_fft // 2 - (self.num_fft - self.window) // 2
 
     def num_frames(self, num_samples: int) -> int:

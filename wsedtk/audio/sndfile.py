@@ -19,7 +19,7 @@ ERRORS: tuple[type[Exception], ...] = (soundfile.SoundFileError, RuntimeError)
 _STEPS = (1024, 1)  # numbers of samples per call near damage
 _SKIPPED = 1 << 16  # maximum number of samples that are decoded at once to skip them
 _FLAC_LIMIT = (1 << 36) - 1  # the largest number of samples in a FLAC header; it is a placeholder
-_UNKNOWN = 1 << 60  # if libsndfile does not know the number of samples, it returns at least this
+_UNKNOWN = 1 << 60  # if libsndfile does not know the number of samples, it returns this or more
 
 
 class _InOrder(soundfile.SoundFile):  # type: ignore[misc] # soundfile ships no types
@@ -79,7 +79,7 @@ class SndFile:
         self.slack = 0.5 if self.subtype.startswith("MPEG") else 1.5 / self.samplerate
         num_samples = self.num_frames if num_samples is None else num_samples
         self.announced = num_samples / self.samplerate if num_samples < sys.maxsize else None
-        self._ahead = self._no_samples()  # decoded by `has_samples`, for `read`
+        self._ahead = self._no_samples()  # samples that `has_samples` decoded for `read`
 
     @property
     def seconds(self) -> float:
@@ -160,7 +160,7 @@ class SndFile:
             num_samples -= num_done
 
     def end(self) -> int | None:
-        """Return the decoder's position in the file after it has decoded the last sample, in bytes.
+        """Decode the last sample, and return the decoder's position in the file, in bytes.
 
         Returns None if the last sample can't be decoded, if the number of samples is unknown, or if
         the source is a Window. In a FLAC file, seeking to the last sample takes no longer than

@@ -182,8 +182,8 @@ class Sound:
     def read(self, num_frames: int) -> Floats:
         """Decode at most `num_frames` samples of the current stream. Returns (S, C) float32.
 
-        If the stream must be resampled, the number of returned samples differs. At the end of the
-        file, the array is empty.
+        If the stream is resampled, more or fewer samples are returned. At the end of the file, the
+        returned array is empty.
         """
         while not self._is_over:
             samples = self._reader.read(num_frames)
@@ -247,7 +247,7 @@ class Sound:
     def _rest_of_flac(self, reader: SndFile) -> tuple[Part, SndFile] | None:
         """Return a reader of a FLAC stream that is longer than its header announces.
 
-        The reader starts after the announced samples. Returns None if no samples follow these.
+        The reader starts after the announced samples. Returns None if no further samples exist.
         """
         start = flac.next_stream(self._file, self._part_start(), self._size)
         if reader.announced is None or start is None:

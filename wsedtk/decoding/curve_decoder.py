@@ -78,8 +78,8 @@ class CurveDecoder:
         ----------
         scores : (T, K) float32
         passes : (T, K) bool, or bool
-            Whether the frames pass the gate by tags. An event is dropped if none of its frames
-            passes this gate.
+            Whether each class passes the gate by tags in each frame. An event is dropped if its
+            class passes this gate in none of its frames.
         """
         self._scores = np.concatenate([self._scores, scores])
         self._passes = np.concatenate([self._passes, np.broadcast_to(passes, scores.shape)])

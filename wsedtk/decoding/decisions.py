@@ -35,17 +35,17 @@ class Counts(NamedTuple):
 
     @property
     def precision(self) -> float:
-        """The fraction of the positive decisions that are correct; 0 without positive decisions."""
+        """The fraction of the positive decisions that are correct; 0 if there are none."""
         return self.true_positives / max(self.predicted, 1)
 
     @property
     def recall(self) -> float:
-        """The fraction of the positives that are found; 0 without positives."""
+        """The fraction of the positives that are found; 0 if there are no positives."""
         return self.true_positives / max(self.positives, 1)
 
     @property
     def f1(self) -> float:
-        """The F1 score; 0 without positives and positive decisions."""
+        """The F1 score; 0 if there are neither positives nor positive decisions."""
         return float(thresholds.f1_score(*self))
 
 

@@ -72,7 +72,7 @@ def gap_frames(seconds: float, seconds_per_frame: float) -> int:
 def filter_frames(
     median_seconds: float, min_seconds: float, max_gap_seconds: float, seconds_per_frame: float
 ) -> Filters:
-    """Return the lengths of the filters in frames."""
+    """Convert the lengths of the filters from seconds to frames."""
     return Filters(
         median=odd_frames(median_seconds, seconds_per_frame),
         shortest=whole_frames(min_seconds, seconds_per_frame),
@@ -220,7 +220,7 @@ def decode_segments(
     durations: npt.ArrayLike,
     seconds_per_segment: float = 1.0,
 ) -> Events:
-    """Decode in segment mode: a class is active in a segment if score >= threshold of the class.
+    """Decode in segment mode: a class is active in a segment if its score reaches its threshold.
 
     Adjacent segments in which a class is active form one event.
 

@@ -126,7 +126,7 @@ def check_threshold(value: float, where: str) -> None:
     value : float
         The threshold. +inf means that no decision is positive, -inf that all are positive.
     where : str
-        The start of the message.
+        The beginning of the error message, such as the path and the key.
 
     Raises
     ------
@@ -244,7 +244,7 @@ def check(
     point : OperatingPoint
         The operating point.
     path : path-like
-        The file that it was read from.
+        The file that contains the operating point.
     labels : sequence of str
         The classes of the scores or the model.
     model : str or None

@@ -28,7 +28,7 @@ TARGETS = ("precision", "recall", "false-alarms-per-hour")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Candidates:
-    """The candidate thresholds of one class, and the numbers of decisions that they give.
+    """The candidate thresholds of one class, and the resulting numbers of decisions.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Choice(NamedTuple):
 
 
 class Nearest(NamedTuple):
-    """The numbers of decisions with the candidate that comes nearest to a target."""
+    """The numbers of true positives and of positive decisions that come nearest to a target."""
 
     true_positives: int
     predicted: int
@@ -77,9 +77,9 @@ class TargetChoice(NamedTuple):
     threshold : (K,) float64
         The chosen threshold; +inf if no candidate meets the target.
     nearest : list of Nearest or None
-        One item for each class. The item is None if a candidate meets the target. Otherwise it
-        describes the candidate that comes nearest to the target; it is (0, 0) if no candidate has a
-        true positive.
+        One item for each class. The item is None if a candidate meets the target. Otherwise the
+        item contains the numbers of the candidate that comes nearest to the target, or (0, 0) if no
+        candidate has a true positive.
     """
 
     option: npt.NDArray[np.int64]
@@ -340,8 +340,8 @@ def tune_published(scores: Floats, truth: Booleans, seed: int = 0) -> npt.NDArra
     """Return the thresholds (K,) of the published procedure of Wang, Li & Metze (2019).
 
     First, each class is tuned separately for its own F1. Then one class at a time, in random order,
-    is tuned for the micro F1 of all classes, while the thresholds of the other classes are kept.
-    This is repeated until no threshold changes.
+    is tuned for the micro F1 of all classes, while the thresholds of the other classes are fixed.
+    The second step is repeated until no threshold changes.
 
     As in the authors' code, each search for the micro F1 starts from F1 = 0, not from the F1
     without predictions of the class. Therefore a class has predictions even if the micro F1 is

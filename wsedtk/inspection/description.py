@@ -69,7 +69,7 @@ class About:
     path, kind : str
         The path and the kind of the artefact.
     complete : bool or None
-        False if the artefact is unfinished or damaged. None if this was not checked.
+        False if the artefact is unfinished or damaged. None if this has not been checked.
     faults : list of str
         Messages about damage, and about inconsistencies with other artefacts.
     made : dict
@@ -205,7 +205,7 @@ def _wrote(record: Record, target: Path, verb: str | None, shard: list[int] | No
     elif record.command != f"wsedtk {verb}":
         return False
     targets = [target]
-    if record.command.startswith("wsedtk prepare"):  # writes several sets into one folder
+    if record.command.startswith("wsedtk prepare"):  # it writes several sets into one folder
         targets.append(target.parent)
     names = list(_option_paths(record.options))
     return any(_can_mean(name, place) for name in names for place in targets)

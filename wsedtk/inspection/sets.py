@@ -50,7 +50,7 @@ def _describe_unfinished(path: Path, kind: str) -> About:
 
 
 def _count_audio(dataset: DataSet) -> str:
-    """Return how many clips have a path, and how many of the checked sound files exist."""
+    """Return a text: how many clips have a path, and how many checked sound files exist."""
     with_path = np.flatnonzero(dataset.paths != "")
     num_checked = min(_MOST_CHECKED, len(with_path))
     chosen = np.unique(np.linspace(0, max(0, len(with_path) - 1), num_checked).astype(int))
@@ -173,7 +173,8 @@ def describe_decoded(path: Path) -> About:
 def _state(before: object, now: str | None) -> State:
     """Return the state of an input.
 
-    before, now: its fingerprint when it was used, and its present fingerprint (None if missing).
+    before: the fingerprint of the input when it was used. now: its present fingerprint; None if the
+    input is missing.
     """
     if now is None:
         return "gone"
@@ -252,7 +253,7 @@ def describe_score_tables(path: Path) -> About:
 
 
 def describe_sound(path: Path) -> About:
-    """Describe a sound file. Only `wsedtk validate --audio` checks sound files for damage."""
+    """Describe a sound file, without a check for damage. `wsedtk validate --audio` checks files."""
     found = audio_files.info(path)
     about = About(str(path), "sound file", complete=None, made=when_made(path))
     about.content = {

@@ -236,7 +236,7 @@ def _waves(file: BinaryIO, size: int) -> Layout:
 
 
 def _wave(file: BinaryIO, first: int, size: int) -> _Wave | None:
-    """Return the WAV file that begins at `first`; None if it has no samples."""
+    """Return the WAV file that begins at `first`; None if no samples follow there."""
     order = ">" if read_at(file, first, 4) == b"RIFX" else "<"
     offset, block = first + 12, 1
     long_size: tuple[int, int] | None = None  # offset and value of the 64-bit size of the samples
@@ -294,7 +294,10 @@ def _wave64(file: BinaryIO, size: int) -> Layout:
 
 
 def _aiff(file: BinaryIO, size: int) -> Layout:
-    """Return the Layout of an AIFF or AIFF-C file. Its samples begin after 8 bytes of SSND."""
+    """Return the Layout of an AIFF or AIFF-C file.
+
+    In the chunk SSND, 8 bytes precede the samples.
+    """
     offset, block = 12, 1
     for _ in range(_MOST_CHUNKS):
         found = _chunk(file, offset, size, ">4sI")

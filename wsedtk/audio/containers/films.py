@@ -43,7 +43,7 @@ def find_layout(file: BinaryIO, size: int, demuxer: str) -> Layout:
 def _mov(file: BinaryIO, size: int) -> _Extent:
     """Return the extent of MP4, M4A, 3GP and MOV files, from the sizes of their boxes.
 
-    A box `ftyp` begins a file.
+    Each file begins with a box `ftyp`.
     """
     starts, offset = [0], 0
     for _ in range(_MOST_BOXES):
@@ -83,7 +83,7 @@ def _flv(file: BinaryIO, size: int) -> _Extent:
 def _avi(file: BinaryIO, size: int) -> _Extent:
     """Return the extent of AVI files, from the sizes of their RIFF chunks.
 
-    The first chunk of a file is named AVI. Its other chunks are named AVIX.
+    The first chunk of a file is named AVI. All further chunks are named AVIX.
     """
     starts, offset = [0], 0
     while offset < size:

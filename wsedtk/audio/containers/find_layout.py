@@ -67,7 +67,7 @@ def _is_adts(file: BinaryIO, size: int, offset: int) -> bool:
 
 
 def _demuxer(head: bytes) -> str:
-    """Return FFmpeg's name of the format that begins with `head`, or ""."""
+    """Return FFmpeg's name of the format of a file that begins with `head`, or ""."""
     for (offset, magic), name in _MAGIC.items():
         if head.startswith(magic, offset):
             return name
@@ -109,6 +109,6 @@ def find_layout(file: BinaryIO, size: int) -> Layout:
         return Layout((Part(demuxer="aac", by_libsndfile=False),))
     found = mpeg.find_layout(file, size, start)
     if found is None and start == 0 and mpeg.is_header(head):
-        # libsndfile would search the whole file for frames, and decode other bytes as noise.
+        # libsndfile would search the complete file for frames, and decode other bytes as noise.
         return Layout((Part(by_libsndfile=False),))
     return found or Layout()

@@ -38,7 +38,7 @@ class Part:
     patches : tuple of Patch
         Corrected header fields.
     demuxer : str
-        FFmpeg's name of the format; "" if FFmpeg must not read the stream.
+        FFmpeg's name of the format; "" if FFmpeg must not be tried.
     num_samples : int or None
         The number of samples per channel in the stream; None if it is unknown.
     by_libsndfile : bool
@@ -99,8 +99,8 @@ class _Piece(NamedTuple):
 class Window(io.RawIOBase):
     """A read-only file that consists of the bytes of a Part.
 
-    C code calls the methods. It would print an exception and continue. Therefore the methods do not
-    raise exceptions: `seek` returns -1 for an impossible position, and after a read error,
+    The methods are called by C code, which would print an exception and continue. Therefore they do
+    not raise exceptions: `seek` returns -1 for an impossible position, and after a read error,
     `readinto` returns 0, as at the end of the file.
 
     Parameters

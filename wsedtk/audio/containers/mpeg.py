@@ -2,9 +2,10 @@
 
 Each frame has a header that gives the length of the frame. The length gives the offset of the next
 frame. In this way, all frames are found, and also the offset at which a file breaks off. Tags can
-precede, separate and follow the frames, and several files can be concatenated. The first frame that
-an encoder writes may contain the number of frames instead of sound (Xing, Info, VBRI). This module
-calls it the announcement.
+precede, separate and follow the frames, and several files can be concatenated.
+
+The first frame that an encoder writes may contain the number of frames instead of sound (Xing,
+Info, VBRI). In this module, such properties of a stream are called its announcement.
 """
 
 import dataclasses
@@ -181,7 +182,7 @@ class _Stream:
 
     @property
     def announced(self) -> int:
-        """The number of frames that the first frame announces; 0 if it does not announce it."""
+        """The number of frames that the first frame announces; 0 if it announces no number."""
         return self.announcement.num_frames if self.announcement else 0
 
     def is_complete(self) -> bool:
@@ -316,7 +317,8 @@ def _is_end(reader: _Reader, offset: int) -> bool:
 def _share(streams: list[_Stream], is_whole: bool, covered: float) -> float | None:
     """Return the `share` of a Layout. covered: the fraction of the file that the streams occupy."""
     last = streams[-1]
-    if is_whole and last.num_frames >= last.announced - 1:  # some encoders count the announcement
+    # Some encoders also count the frame that contains the announcement.
+    if is_whole and last.num_frames >= last.announced - 1:
         return 1.0
     lengths = last.lengths()
     if lengths.existing < lengths.announced:
