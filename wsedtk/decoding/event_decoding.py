@@ -10,7 +10,7 @@ Frame t covers the time from t x seconds_per_frame to (t + 1) x seconds_per_fram
 The filters are flat rank filters (median, opening, closing), which commute with thresholding: a
 threshold on filtered scores gives the same active frames as filters on thresholded scores.
 Therefore decoding and tuning both use `smooth`. Decoding smooths zeros and ones. Tuning smooths
-scores, once for all thresholds.
+scores, because the smoothed scores can then be compared with many thresholds.
 """
 
 from typing import NamedTuple, TypeVar
@@ -86,7 +86,7 @@ def smooth(
     min_frames: int | Integers,
     max_gap_frames: int | Integers,
 ) -> npt.NDArray[Scalar]:
-    """Apply a median filter, drop short runs of frames, then join runs with short gaps.
+    """Apply a median filter, drop short runs of active frames, then close short gaps between runs.
 
     Frames before and after `x` count as 0. Therefore zeros after the last frame of a clip stay 0
     and do not change the result.

@@ -46,8 +46,7 @@ class OperatingPoint:
     labels : list of str
         The K classes.
     clip_thresholds : (K,) float64
-        Thresholds of clips, and of segments in segment mode. A class with the threshold +inf is
-        never detected.
+        Thresholds of clips, and of segments in segment mode. With +inf, no decision is positive.
     frame_thresholds : (K,) float64
         Thresholds of frames in frame mode.
     median_seconds : (K,) float64
@@ -95,7 +94,7 @@ def write(path: PathLike, point: OperatingPoint) -> None:
 def _per_class(
     mapping: object, labels: Sequence[str], where: str, is_seconds: bool
 ) -> npt.NDArray[np.float64]:
-    """Return the values of a mapping of label to number, in the order of the labels."""
+    """Return the values of a mapping from label to number, in the order of `labels`."""
     if not isinstance(mapping, dict) or sorted(map(normal, mapping)) != sorted(labels):
         odd = mapping
         if isinstance(mapping, dict):

@@ -1,9 +1,9 @@
 """Find the samples in WAV, RF64, W64, AIFF, AU and CAF files.
 
 Such a file consists of a header and one block of samples. The header announces the number of bytes
-of samples. Recording programs first write a placeholder into this field: 0, the size of the header,
+of samples. Recording programs first write a placeholder for this number: 0, the size of the header,
 or the largest number that fits into the field. The placeholder remains if the program crashes or
-writes to a pipe. The samples then extend to the end of the file.
+writes to a pipe. In such a file, the samples extend to the end of the file.
 """
 
 import struct
@@ -16,7 +16,7 @@ UNCLOSED = "was never closed"
 _LIMIT = 1 << 32  # 32-bit fields contain sizes modulo this number
 _NEAR = 1 << 16  # a 32-bit size that is this close to 2^31 or to 2^32 is a placeholder
 _HUGE = 1 << 50  # a 64-bit size of at least this is a placeholder
-_HEADER_BYTES = 4096  # an announced size up to this may be that of the header or of the first block
+_HEADER_BYTES = 4096  # a size up to this may be the size of the header or of the first block
 _MOST_CHUNKS = 1000  # maximum number of chunks in a header or a trailer
 _TRAILERS = set(  # chunks that programs append after the samples
     b"LIST,id3 ,ID3 ,bext,iXML,axml,fact,PEAK,cue ,JUNK,junk,PAD ,smpl,inst,DISP,afsp,cart,_PMX,"
@@ -44,7 +44,7 @@ class _Tail(NamedTuple):
 
 
 def _is_placeholder(announced: int, num_bits: int = 32) -> bool:
-    """Return whether programs write such a size before they know the true size."""
+    """Return whether an announced size is one of the very large placeholders, such as 2^32 - 1."""
     if num_bits == 64 and announced >= _HUGE:
         return True
     return any(abs(announced - mark) <= _NEAR for mark in (1 << 31, _LIMIT - 1))
@@ -210,7 +210,7 @@ def _chunk(file: BinaryIO, offset: int, size: int, form: str) -> _Chunk | None:
 
 
 class _Wave(NamedTuple):
-    """One of the WAV files that are concatenated in a file, or the only one."""
+    """One of the WAV files that are concatenated in a file, or the only WAV file in it."""
 
     part: Part
     samples: _Samples
@@ -236,7 +236,7 @@ def _waves(file: BinaryIO, size: int) -> Layout:
 
 
 def _wave(file: BinaryIO, first: int, size: int) -> _Wave | None:
-    """Return the WAV file that begins at `first`; None if no samples follow there."""
+    """Return the WAV file that begins at `first`; None if it has no samples."""
     order = ">" if read_at(file, first, 4) == b"RIFX" else "<"
     offset, block = first + 12, 1
     long_size: tuple[int, int] | None = None  # offset and value of the 64-bit size of the samples
