@@ -148,7 +148,9 @@ def test_bytes_after_the_end_are_reported_and_skipped(hear):
     whole = encode(noise())
     found, _, remarks = hear(whole + b"\xfe\x01\x80\x02" * 2000)
     np.testing.assert_array_equal(found, hear(whole)[0])
-    assert remarks == ["has 8000 bytes after the announced end, which are ignored; decoded: 1 s"]
+    assert remarks == [
+        "has 8000 bytes after the announced samples; these bytes are ignored; decoded: 1 s"
+    ]
 
 
 @pytest.mark.parametrize("format_name", ["AIFF", "AU", "CAF", "W64"])
@@ -158,7 +160,7 @@ def test_a_second_file_after_the_end_is_reported_and_skipped(hear, format_name):
     np.testing.assert_array_equal(found, hear(content)[0])
     (remark,) = remarks
     assert re.fullmatch(
-        r"has \d+ bytes after the announced end, which are ignored; decoded: 1 s", remark
+        r"has \d+ bytes after the announced samples; these bytes are ignored; decoded: 1 s", remark
     )
 
 

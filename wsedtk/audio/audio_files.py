@@ -1,7 +1,7 @@
 """Decode sound files, mix them to mono, resample and write them.
 
-All functions that read sound use `sound_file.Sound`. It recognises the format of a file by its
-content, not by its extension.
+All functions that read sound use `sound_file.Sound`. This class recognises the format of a file by
+the content of the file, not by the extension.
 
 Array dimensions: S samples.
 """
@@ -50,8 +50,8 @@ def info(path: PathLike, count: bool = True) -> AudioInfo:
     """Return the AudioInfo of a sound file.
 
     If `count` is true, the duration is that of the samples that `read` returns. For WAV and similar
-    formats, Ogg, MP3 and FLAC, it is usually found without decoding the complete file. In a FLAC
-    file, only the last frame is decoded.
+    formats, Ogg, MP3 and FLAC, the duration is usually found without decoding the complete file. In
+    a FLAC file, only the last frame is decoded.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Decode the first audio track of a file with PyAV, which contains FFmpeg's libraries.
 
 The caller passes the name of the format, so that FFmpeg does not guess it. FFmpeg reads only from a
-file that the caller has opened. It can't open other files, local or remote.
+file that the caller has opened. FFmpeg can't open other files, local or remote.
 
 Array dimensions: S samples, C channels.
 """
@@ -30,10 +30,11 @@ _WITH_DURATION = {"mov", "matroska", "asf", "flv", "avi", "ape", "tta", "wv"}
 _WITH_TIMES = {"mov", "matroska", "asf", "flv", "mpegts"}
 _GAP_SECONDS = 0.5  # if a time stamp is this far ahead of the decoded samples, samples are missing
 _MOST_PLANES = 8  # if a frame has this many planes or more, PyAV reads beyond the last plane
-_FILM_SLACK = 2.0  # seconds; without a remark, pictures may last this much longer than the sound
+# If the pictures last longer than the sound by more seconds than this, sound may be missing.
+_FILM_SLACK = 2.0
 _MOST_SILENCE = 3600.0  # maximum number of seconds of silence that replace missing samples
 _SILENCE = 1 << 16  # maximum number of samples of silence in one block
-# Maximum absolute sample relative to full scale. Lossy codecs exceed it only in damaged packets.
+# Maximum absolute sample, relative to full scale. Only damaged packets of lossy codecs exceed it.
 _LOUDEST_LOSSY = 16.0
 _MOST_BAD_PACKETS = 1000  # maximum number of damaged packets before the first undamaged packet
 
@@ -262,7 +263,7 @@ class AvFile:
         return converted
 
     def _gap(self, frame: AudioFrame) -> float:
-        """Return the seconds of sound that are missing before a frame, from its time stamp.
+        """Return the seconds of sound that are missing before a frame, according to its time stamp.
 
         If the missing sound is too long to be replaced by silence, `fault` is set.
         """

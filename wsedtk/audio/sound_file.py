@@ -1,7 +1,7 @@
 """Open any sound file: with libsndfile, or with PyAV if libsndfile cannot read the complete file.
 
 All sound is read through the class Sound. Sound also reads files that were never closed, that
-consist of several concatenated files, or that break off. It returns all samples that exist, and
+consist of several concatenated files, or that break off. It returns all existing samples, and
 `Sound.remarks` describes the fault.
 
 Array dimensions: S samples, C channels.

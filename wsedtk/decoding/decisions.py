@@ -35,7 +35,7 @@ class Counts(NamedTuple):
 
     @property
     def precision(self) -> float:
-        """The fraction of the positive decisions that are correct; 0 if there are none."""
+        """The fraction of the positive decisions that are correct; 0 if no decision is positive."""
         return self.true_positives / max(self.predicted, 1)
 
     @property

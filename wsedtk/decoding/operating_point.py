@@ -60,7 +60,8 @@ class OperatingPoint:
     tuned_on : str
         A text with the fingerprint of the scores and the criterion that were used for tuning.
     model : str or None
-        The fingerprint of the model whose scores were used. None means any model.
+        The fingerprint of the model whose scores were used for tuning. With None, the operating
+        point can be used for any model.
     tuned : dict or None
         The settings of `wsedtk tune`, for information only. None if `wsedtk tune` did not write the
         file.

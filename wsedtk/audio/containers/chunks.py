@@ -142,7 +142,7 @@ class _Samples:
         elif self.announced <= _HEADER_BYTES and rest > self.announced:
             self._extend_to_end()
         elif rest > _HEADER_BYTES:
-            self.remark = f"has {rest} bytes after the announced end, which are ignored"
+            self.remark = f"has {rest} bytes after the announced samples; these bytes are ignored"
 
     def _judge_missing(self) -> None:
         """Decide whether samples are missing, or the announced size is a placeholder."""

@@ -99,9 +99,9 @@ class _Piece(NamedTuple):
 class Window(io.RawIOBase):
     """A read-only file that consists of the bytes of a Part.
 
-    The methods are called by C code, which would print an exception and continue. Therefore they do
-    not raise exceptions: `seek` returns -1 for an impossible position, and after a read error,
-    `readinto` returns 0, as at the end of the file.
+    The methods are called by C code, which would print an exception and continue. Therefore the
+    methods do not raise exceptions: `seek` returns -1 for an impossible position, and after a read
+    error, `readinto` returns 0, as at the end of the file.
 
     Parameters
     ----------
