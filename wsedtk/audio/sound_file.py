@@ -230,7 +230,7 @@ class Sound:
         return True
 
     def _next_flac(self, reader: SndFile) -> tuple[Part, SndFile | AvFile] | None:
-        """Return the next FLAC stream, or the rest of the current stream, with its reader.
+        """Return the next FLAC stream, or the rest of the current stream, and its reader.
 
         Returns None if there is neither.
         """
@@ -245,7 +245,7 @@ class Sound:
         return None if is_at_end or reader.fault else self._rest_of_flac(reader)
 
     def _rest_of_flac(self, reader: SndFile) -> tuple[Part, SndFile] | None:
-        """Return a reader of a FLAC stream that is longer than its header announces.
+        """Return the part and the reader of a FLAC stream that is longer than its header announces.
 
         The reader starts after the announced samples. Returns None if no further samples exist.
         """
@@ -333,7 +333,7 @@ class Sound:
             self._remarks.append(remark)
 
     def _flush(self) -> Floats:
-        """End the resampler, and return its last samples (S, C)."""
+        """Finish the resampling, and return the last samples (S, C)."""
         resampler, self._resampler = self._resampler, None
         if resampler is None:
             return self._no_samples()

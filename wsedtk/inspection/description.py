@@ -62,7 +62,7 @@ class Record:
 class About:
     """The description of one artefact.
 
-    All values are bool, numbers, texts, None, or lists and mappings of such values.
+    All values are bools, numbers, strings or None, or lists or mappings of such values.
 
     Attributes
     ----------
