@@ -68,7 +68,7 @@ class CurveDecoder:
         self._passes: Booleans = np.zeros((0, num_classes), bool)
         self._first = 0
         self._settled = 0  # the number of frames whose smoothed decisions are final
-        self._open: dict[int, _Open] = {}  # by class
+        self._open: dict[int, _Open] = {}  # the open event of each class
         self._closed: list[_Closed] = []
 
     def push(self, scores: npt.NDArray[np.float32], passes: Booleans | bool = True) -> None:

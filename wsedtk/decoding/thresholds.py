@@ -4,8 +4,8 @@ Array dimensions: N clips (or segments), C candidates, K classes. A decision is 
 threshold. The candidates of a class are -inf, +inf, and the float64 midpoints between adjacent
 distinct scores. Among equally good candidates, the highest is chosen.
 
-Micro F1 is 2 TP / (predicted + positives). TP is the number of true positives, `predicted` that of
-positive decisions, and `positives` that of positives in the reference, each summed over classes.
+Micro F1 is 2 TP / (predicted + positives), with three sums over all classes: the number of true
+positives (TP), of positive decisions (predicted), and of positives in the reference (positives).
 
 `tune` finds the global optimum of micro F1 (Dinkelbach 1967). It starts with L = 0. For a given L,
 each class is treated separately: its threshold maximises 2 TP - L * predicted. Then L is set to the

@@ -118,7 +118,7 @@ def _check_point(about: About, path: Path, labels: list[str], fingerprint: str |
 
 
 def _to_share(path: Path, fingerprint: str | None) -> list[str]:
-    """Return messages about what a model directory lacks before it can be shared."""
+    """Return a message for each item that is missing before a model directory can be shared."""
     from wsedtk.report import model_card
 
     missing = [f"{name} is missing" for name in _TO_SHARE if not (path / name).is_file()]
