@@ -139,9 +139,9 @@ def put(folder, kind):
         ("empty", "an empty file"),
         ("text", "can't be read as sound"),
         ("head", "can't be read as sound"),
-        ("no samples", "holds no samples"),
-        ("nan", "holds samples that are not finite"),
-        ("infinite", "holds samples that are not finite"),
+        ("no samples", "contains no samples"),
+        ("nan", "contains samples that are not finite"),
+        ("infinite", "contains samples that are not finite"),
     ],
 )
 def test_faults(tmp_path, kind, message):
@@ -214,7 +214,7 @@ def test_samples_that_are_not_finite(tmp_path, value, message):
     if message is None:
         assert audio_files.read(tmp_path / "a.wav")[0].tolist() == [value] * 4
     else:
-        with pytest.raises(InputError, match=f"a.wav: holds samples .*{message}"):
+        with pytest.raises(InputError, match=f"a.wav: contains samples .*{message}"):
             audio_files.read(tmp_path / "a.wav")
 
 

@@ -140,7 +140,7 @@ def test_an_empty_wav_with_chunks_behind_is_empty(hear):
         chunk(b"LIST", bytes(500)) + chunk(b"bext", bytes(602)),
         b"\0" * 7,
     ):
-        with pytest.raises(InputError, match="x.wav: holds no samples"):
+        with pytest.raises(InputError, match="x.wav: contains no samples"):
             hear(empty + tail)
 
 
@@ -148,7 +148,9 @@ def test_bytes_after_the_end_are_reported_and_skipped(hear):
     whole = encode(noise())
     found, _, remarks = hear(whole + b"\xfe\x01\x80\x02" * 2000)
     np.testing.assert_array_equal(found, hear(whole)[0])
-    assert remarks == ["has 8000 bytes after the announced end, which are ignored; decoded: 1 s"]
+    assert remarks == [
+        "has 8000 bytes after the announced samples; these bytes are ignored; decoded: 1 s"
+    ]
 
 
 @pytest.mark.parametrize("format_name", ["AIFF", "AU", "CAF", "W64"])
@@ -158,7 +160,7 @@ def test_a_second_file_after_the_end_is_reported_and_skipped(hear, format_name):
     np.testing.assert_array_equal(found, hear(content)[0])
     (remark,) = remarks
     assert re.fullmatch(
-        r"has \d+ bytes after the announced end, which are ignored; decoded: 1 s", remark
+        r"has \d+ bytes after the announced samples; these bytes are ignored; decoded: 1 s", remark
     )
 
 
@@ -231,7 +233,7 @@ def test_a_damaged_flac_is_read_up_to_the_damage(hear):
 @pytest.mark.parametrize("num_bytes", [4, 30, 41, 42, 100])
 def test_a_flac_without_a_frame_is_no_sound(hear, num_bytes):
     with pytest.raises(
-        InputError, match="x.flac: (can't be read as sound|broken sound file|holds no samples)"
+        InputError, match="x.flac: (can't be read as sound|broken sound file|contains no samples)"
     ):
         hear(encode(noise(), "FLAC")[:num_bytes], "x.flac")
 
@@ -298,13 +300,13 @@ def test_joined_wavs(hear):
         np.testing.assert_array_equal(
             found, np.concatenate([hear(encode(first))[0], hear(encode(second))[0]])
         )
-        assert remarks == ["holds 2 files, one after the other; decoded: 3 s"]
+        assert remarks == ["is a concatenation of 2 files; decoded: 3 s"]
     found, _, remarks = hear(encode(noise(0)) + encode(first))
     assert len(found) == RATE
     found, _, remarks = hear(encode(first) + encode(second)[:-RATE])
     assert remarks == [
         "breaks off after 2.5 of 3 s",
-        "holds 2 files, one after the other; decoded: 2.5 s",
+        "is a concatenation of 2 files; decoded: 2.5 s",
     ]
 
 
@@ -327,8 +329,7 @@ def test_joined_flacs(hear, tmp_path, unknown, num_samples):
     found, _ = audio_files.read(tmp_path / "joined.flac", remarks=remarks)
     np.testing.assert_array_equal(found, expected)
     assert remarks == [
-        "holds 3 files, one after the other; decoded: "
-        f"{sound_file.shown_seconds(len(found) / RATE)} s"
+        f"is a concatenation of 3 files; decoded: {sound_file.shown_seconds(len(found) / RATE)} s"
     ]
 
 

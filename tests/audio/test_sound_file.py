@@ -86,7 +86,7 @@ def test_a_film_that_is_longer_than_its_sound(hear, tmp_path):
     """FFmpeg continues after damaged sound as if nothing were missing."""
     made = by_pyav_file(tmp_path, noise(3 * RATE), RATE, "avi", "pcm_s16le", video_codec="mpeg4")
     found, _, remarks = hear(made)
-    assert (len(found), remarks) == (3 * RATE, ["holds 3 s of sound and lasts 6 s"])
+    assert (len(found), remarks) == (3 * RATE, ["contains 3 s of sound, but lasts 6 s"])
 
 
 def test_a_fragmented_mp4_that_is_damaged(hear, tmp_path):
@@ -119,7 +119,7 @@ def test_joined_films(hear, tmp_path, format_name, codec):
     found, _, remarks = hear(one + other)
     np.testing.assert_array_equal(found, expected)
     assert remarks == [
-        f"holds 2 files, one after the other; decoded: {sound_file.shown_seconds(len(found) / RATE)} s"
+        f"is a concatenation of 2 files; decoded: {sound_file.shown_seconds(len(found) / RATE)} s"
     ]
 
 
@@ -163,7 +163,7 @@ def test_a_track_that_begins_at_the_end(hear, tmp_path):
     num_heard = len(hear(content, "x.flv")[0])
     content += 3 * flv_tag(9, b"\x12" + bytes(50), 30_000)
     found, _, remarks = hear(content, "x.flv")
-    remark = "holds a track that begins later, which is not decoded"
+    remark = "contains a track that appears only later in the file; this track is not decoded"
     assert (len(found), remarks) == (num_heard, [remark])
 
 
@@ -208,14 +208,16 @@ def test_missing_packets_are_silent(hear, tmp_path):
     found, _, remarks = hear(content)
     assert len(found) == 7 * RATE and not found[2 * RATE : 5 * RATE].any()
     np.testing.assert_allclose(found[5 * RATE :], samples[2 * RATE :, 0], atol=1e-4)
-    assert remarks == ["lacks 3.0 s, the first after 2.0 s; silence replaces them"]
+    assert remarks == [
+        "lacks 3.0 s of sound, beginning after 2.0 s; silence replaces the missing sound"
+    ]
 
 
 def test_the_first_of_several_tracks_is_read(hear, tmp_path):
     content = by_pyav_file(tmp_path, noise(RATE), RATE, "matroska", "pcm_s16le", tracks=2)
     found, _, remarks = hear(content)
     np.testing.assert_allclose(found, noise(RATE)[:, 0], atol=1e-4)
-    assert remarks == ["holds 2 audio tracks; only the first is decoded"]
+    assert remarks == ["contains 2 audio tracks; only the first is decoded"]
 
 
 def test_a_picture_beside_the_sound(hear, tmp_path):

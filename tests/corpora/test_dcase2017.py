@@ -817,7 +817,7 @@ def test_a_file_without_samples_is_unreadable(meta, place):
     soundfile.write(place / "audio" / "--cdefghijk_0_10.wav", np.zeros(0), 8000)
     prepare(meta, place / "audio", place / "data")
     assert remarks(place)["--cdefghijk_0.000_10.000.wav"].endswith(
-        "--cdefghijk_0_10.wav: holds no samples"
+        "--cdefghijk_0_10.wav: contains no samples"
     )
 
 

@@ -88,13 +88,13 @@ def _number(key, value):
         (_with("labels", ["a", 1]), "labels: expected a list of class names"),
         (
             _with("clip_thresholds", 0.5),
-            "clip_thresholds: expected one number for each of the 5 labels; look at 0.5",
+            "clip_thresholds: expected one number for each of the 5 labels; check 0.5",
         ),
         (
             _with("clip_thresholds", {"no": 1}),
-            "clip_thresholds: expected one number for each of the 5 labels; look at .*truck horn",
+            "clip_thresholds: expected one number for each of the 5 labels; check .*truck horn",
         ),
-        (lambda content: content["min_seconds"].pop("no"), r"min_seconds: .*look at \['no'\]"),
+        (lambda content: content["min_seconds"].pop("no"), r"min_seconds: .*check \['no'\]"),
         (
             _number("frame_thresholds", "high"),
             "frame_thresholds: no: expected a number, found 'high'",
@@ -107,9 +107,12 @@ def _number(key, value):
         (
             _number("frame_thresholds", 50),
             "frame_thresholds: no: expected a number from 0 to 1, or inf "
-            r"for never, found 50; did you mean 0.5\?",
+            r"to never detect the class, found 50; did you mean 0.5\?",
         ),
-        (_number("clip_thresholds", -0.5), "no: expected .* inf for never, found -0.5$"),
+        (
+            _number("clip_thresholds", -0.5),
+            "no: expected .* inf to never detect the class, found -0.5$",
+        ),
         (_number("median_seconds", None), "median_seconds: no: expected a number, found None"),
         (
             _number("median_seconds", float("inf")),

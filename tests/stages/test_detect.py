@@ -592,13 +592,13 @@ def test_the_gate_by_tags(model, run, sounds, tmp_path):
         (["--threshold", "nan"], "expected a number"),
         (
             ["--threshold", "50"],
-            "--threshold '50': expected a number from 0 to 1, or inf for never, "
+            "--threshold '50': expected a number from 0 to 1, or inf to never detect the class, "
             "found 50; did you mean 0.5?",
         ),
         (["--threshold", "high, very=12.5"], "found 12.5; did you mean 0.125?"),
         (["--threshold", "50%"], "expected a number, or CLASS=NUMBER; did you mean 0.5?"),
         (["--threshold", "-1"], "found -1"),
-        (["--threshold", "101"], "or inf for never, found 101"),
+        (["--threshold", "101"], "or inf to never detect the class, found 101"),
         (["--classes", "lwo"], "neither a class of"),
         (["--classes", "low", "--classes", "low"], "'low' is chosen twice"),
         (["--format", "audacity"], "name a folder with --output-dir DIR"),

@@ -181,7 +181,7 @@ def test_a_model_without_an_operating_point(model, tmp_path, run):
         ),
         (
             {"labels": LABELS[::-1]},
-            "operating_point.yaml: its classes are not those of .* in another order",
+            "operating_point.yaml: its classes are not those of .* in the same order",
         ),
         (
             {"labels": ["low", "x"]},

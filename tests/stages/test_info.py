@@ -227,7 +227,7 @@ def test_output_of_each_kind(made):
         "linear",
         "linear/valid/scores.h5",
         "linear/valid/frame",
-    ] and all("whole" in line for line in parts.values())
+    ] and all("complete" in line for line in parts.values())
 
 
 def test_json_is_the_same_as_python_has_it(made, run):
@@ -298,9 +298,9 @@ def test_unfinished_artefacts_are_no_error(exp, run):
     assert result.stdout.split("\n\n")[-1].split()[:5] == [
         str(exp / "feats/.new.h5.parts"),
         "kind:",
+        "unfinished",
         "features",
-        "in",
-        "the",
+        "complete:",
     ]
     assert all(
         "no" in part.split("complete:")[1].split()[:1] for part in result.stdout.split("\n\n")
@@ -316,7 +316,7 @@ def test_an_extraction_that_was_stopped(small_set, tmp_path, monkeypatch):
         command(tmp_path, "extract", "extract", small_set, tmp_path / "f.h5")
     about = told(tmp_path / "f.h5")[0]
     assert (
-        about.kind == "features in the making"
+        about.kind == "unfinished features"
         and about.content["clips_done"] == about.content["clips_in_all"] == 12
     )
 
@@ -416,7 +416,7 @@ def test_paths_that_are_nothing_or_mistyped(made, tmp_path, run):
         with (
             in_time(),
             pytest.raises(
-                InputError, match="not an artefact that is known here; known are: data directory; "
+                InputError, match="not a known kind of artefact; known kinds: data directory; "
             ),
         ):
             artefacts.describe(tmp_path / name)
@@ -667,4 +667,4 @@ def test_a_report_page(run, tmp_path):
     result = run("info", path)
     assert result.exit_code == 1 and "its end is missing" in result.stdout
     path.write_text("<html><title>another page</title></html>")
-    assert "not an artefact that is known here" in run("info", path).stderr
+    assert "not a known kind of artefact" in run("info", path).stderr

@@ -94,18 +94,18 @@ def tone(seconds=1.0, peak=0.5, rate=16000):
             lambda path: path.symlink_to(path),
             "can't be read as sound (Too many levels of symbolic links)",
         ),
-        (lambda path: write_floats(path, np.zeros(0)), "holds no samples"),
+        (lambda path: write_floats(path, np.zeros(0)), "contains no samples"),
         (
             lambda path: write_floats(path, [0.1, float("nan")]),
-            "holds samples that are not finite (NaN or infinity)",
+            "contains samples that are not finite (NaN or infinity)",
         ),
         (
             lambda path: write_floats(path, [0.1, float("-inf")]),
-            "holds samples that are not finite (NaN or infinity)",
+            "contains samples that are not finite (NaN or infinity)",
         ),
         (
             lambda path: write_floats(path, [0.1, 1e38]),
-            "holds samples beyond 4.29497e+09, which can't be sound",
+            "contains samples beyond 4.29497e+09, which can't be sound",
         ),
         (
             lambda path: write_floats(path, [0.1, 0.2], rate=99),

@@ -1,4 +1,4 @@
-"""Decode, resample and write sound files of all formats, and compute log-mel features.
+"""Decode sound files, resample and write sound, and compute log-mel features.
 
-It may import `core`.
+This folder may import `core`.
 """

@@ -1,7 +1,9 @@
 """Decode sound files, mix them to mono, resample and write them.
 
-All functions read sound through `sound_file.Sound`. The format is recognised by the content, not by
-the extension. S samples.
+All functions that read sound use `sound_file.Sound`. This class recognises the format of a file by
+the content of the file, not by the extension.
+
+Array dimensions: S samples.
 """
 
 import dataclasses
@@ -47,21 +49,21 @@ class AudioInfo:
 def info(path: PathLike, count: bool = True) -> AudioInfo:
     """Return the AudioInfo of a sound file.
 
-    Its duration equals the duration of the samples that `read` returns. For WAV and similar
-    formats, Ogg, MP3 and FLAC, the duration is found without decoding the whole file. Of a FLAC
-    file, only the last frame is decoded.
+    If `count` is true, the duration is that of the samples that `read` returns. For WAV and similar
+    formats, Ogg, MP3 and FLAC, the duration is usually found without decoding the complete file. In
+    a FLAC file, only the last frame is decoded.
 
     Parameters
     ----------
     path : path-like
     count : bool
-        Whether to decode the file if its duration can't be found otherwise. If false, the duration
-        is read from the header, or is None.
+        Whether to decode the file if its duration can't be found without decoding. If false, the
+        duration in the header is used, or None if the header does not contain it.
 
     Raises
     ------
     InputError
-        If the file is missing or is not a sound file.
+        If the file is missing or can't be read as sound.
     """
     with Sound(path) as sound:
         duration, is_sure = sound.seconds()
@@ -73,7 +75,7 @@ def info(path: PathLike, count: bool = True) -> AudioInfo:
 def resampled_length(num_samples: int, source_rate: float, target_rate: float) -> int:
     """Return the number of samples after resampling, by librosa's rule.
 
-    The number of samples that soxr returns can differ by one.
+    soxr can return one sample more or less.
     """
     return int(np.ceil(num_samples * target_rate / source_rate))
 
@@ -97,17 +99,21 @@ def read(
     max_seconds: float | None = None,
     remarks: list[str] | None = None,
 ) -> tuple[Floats, int]:
-    """Read a sound file as mono float32, full scale 1. Mono is the mean of the channels.
+    """Read a sound file as mono float32 samples with full scale 1.
+
+    The mono samples are the mean of the channels.
 
     Parameters
     ----------
     path : path-like
     sample_rate : int, optional
-        Rate to resample to, in Hz. By default, the file is not resampled.
+        The sample rate in Hz to which the samples are converted. By default, they are not
+        resampled.
     max_seconds : float, optional
         Decode only this duration from the beginning, in seconds.
     remarks : list of str, optional
-        Faults of a file that can still be used are appended to this list.
+        Descriptions of faults are appended to this list. A file with these faults can still be
+        used.
 
     Returns
     -------
@@ -118,8 +124,8 @@ def read(
     Raises
     ------
     InputError
-        If the file is missing or cannot be decoded, if it holds no samples, or if samples are not
-        finite.
+        If the file is missing or cannot be decoded, if it contains no samples, or if samples are
+        not finite or are too large.
     """
     with Sound(path) as sound:
         rate = sound.samplerate
@@ -137,7 +143,7 @@ def read(
 
 @dataclasses.dataclass(frozen=True)
 class Examination:
-    """The properties of a sound file that was decoded.
+    """The properties of a decoded sound file, or the reason why it cannot be decoded.
 
     Attributes
     ----------
@@ -148,18 +154,19 @@ class Examination:
     is_silent : bool
         Whether all mono samples (the mean of the channels) are equal.
     peak : float
-        The highest absolute sample of any channel; full scale is 1.
+        The highest absolute value of a sample in any channel; full scale is 1.
     full_scale : float
-        The fraction of the samples at full scale or beyond.
+        The fraction of the samples of all channels whose absolute value is at least `FULL_SCALE`.
     content : str
-        A fingerprint of the sample rate and the mono samples. Files with equal mono samples have
-        equal fingerprints.
+        A fingerprint of the sample rate and the mono samples. Files with the same sample rate and
+        the same mono samples have the same fingerprint.
     remarks : tuple of str
-        Faults of a file that can still be used.
+        Descriptions of faults. A file with these faults can still be used.
     remark_on_mean : str
-        A remark if the channels cancel each other, else "".
+        A remark if the channels cancel each other, otherwise "".
     fault : str or None
-        The reason why the file cannot be decoded. The other attributes then have no meaning.
+        The reason why the file cannot be decoded; None if it can be decoded. If there is a reason,
+        the other attributes have no meaning.
     """
 
     duration: float = 0.0
@@ -216,7 +223,7 @@ def write(path: PathLike, samples: Floats, sample_rate: int) -> None:
 
 
 def mp3(samples: Floats, sample_rate: int) -> bytes:
-    """Encode mono samples (S,) as an MP3 file, because all browsers play MP3.
+    """Return the content of an MP3 file with mono samples (S,). All browsers play MP3.
 
     The bit rate is constant: 32 kbit/s at a sample rate of 16 kHz.
 

@@ -1,7 +1,9 @@
-"""Decode the first audio track of a file by PyAV, which contains FFmpeg's libraries.
+"""Decode the first audio track of a file with PyAV, which contains FFmpeg's libraries.
 
-The caller gives the format, so that FFmpeg does not guess it. FFmpeg reads from an open file. It
-can't open other files, local or remote. S samples, C channels.
+The caller passes the name of the format, so that FFmpeg does not guess it. FFmpeg reads only from a
+file that the caller has opened. FFmpeg can't open other files, local or remote.
+
+Array dimensions: S samples, C channels.
 """
 
 from __future__ import annotations
@@ -22,17 +24,19 @@ if TYPE_CHECKING:
     from av.audio.resampler import AudioResampler
 
 _FULL_SCALES = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "flt": 1.0, "dbl": 1.0}
-# Formats whose headers hold the duration. For other formats, FFmpeg estimates it.
+# Formats whose headers contain the duration. For other formats, FFmpeg estimates the duration.
 _WITH_DURATION = {"mov", "matroska", "asf", "flv", "avi", "ape", "tta", "wv"}
 # Formats whose time stamps are reliable.
 _WITH_TIMES = {"mov", "matroska", "asf", "flv", "mpegts"}
-_GAP_SECONDS = 0.5  # if time stamps are this far ahead of the samples, samples are missing
-_MOST_PLANES = 8  # with this many channels or more, PyAV reads beyond the last plane
-_FILM_SLACK = 2.0  # seconds by which the pictures may last longer than the sound
-_MOST_SILENCE = 3600.0  # maximum seconds of silence that replace missing samples in a file
-_SILENCE = 1 << 16  # samples of silence in one block
-_LOUDEST_LOSSY = 16.0  # times full scale; lossy codecs exceed it only in damaged packets
-_MOST_BAD_PACKETS = 1000  # maximum number of damaged packets before the first undamaged one
+_GAP_SECONDS = 0.5  # if a time stamp is this far ahead of the decoded samples, samples are missing
+_MOST_PLANES = 8  # if a frame has this many planes or more, PyAV reads beyond the last plane
+# If the pictures last longer than the sound by more seconds than this, sound may be missing.
+_FILM_SLACK = 2.0
+_MOST_SILENCE = 3600.0  # maximum number of seconds of silence that replace missing samples
+_SILENCE = 1 << 16  # maximum number of samples of silence in one block
+# Maximum absolute sample, relative to full scale. Only damaged packets of lossy codecs exceed it.
+_LOUDEST_LOSSY = 16.0
+_MOST_BAD_PACKETS = 1000  # maximum number of damaged packets before the first undamaged packet
 
 
 class _Block(NamedTuple):
@@ -43,7 +47,7 @@ class _Block(NamedTuple):
 
 
 def _refuse(url: str, *_: object) -> NoReturn:
-    raise PermissionError(f"{url}: a sound file can't open other files")
+    raise PermissionError(f"{url}: a sound file must not refer to other files")
 
 
 def _reason(error: Exception) -> str:
@@ -51,14 +55,14 @@ def _reason(error: Exception) -> str:
 
 
 class AvFile:
-    """The first audio track of a file, which PyAV decodes from the beginning to the end.
+    """The first audio track of a file. PyAV decodes the track from the beginning to the end.
 
     Parameters
     ----------
     path : path-like
-        The path for messages.
+        The path of the file, for messages.
     file : Window
-        The open file.
+        The stream to decode, as an open file.
     demuxer : str
         FFmpeg's name of the format.
 
@@ -67,18 +71,18 @@ class AvFile:
     samplerate, channels : int
         The sample rate in Hz and the number of channels of the samples that were read last.
     announced : float or None
-        The duration in seconds according to the header; None if the header holds none.
+        The duration of the track in seconds according to the header; None if it is unknown.
     seconds : float
-        The duration in seconds that has been decoded.
+        The duration in seconds of the samples that have been decoded.
     slack : float
         The number of seconds by which an undamaged stream may be shorter than announced.
     fault : str or None
-        The reason why the stream breaks off; None until then.
+        The reason why the stream breaks off; None if no such fault has been found.
     remarks : list of str
-        Other faults.
+        Faults that do not end the stream.
     film_seconds : float or None
         The duration in seconds of sound and pictures according to the header; None if the header
-        holds none.
+        does not contain it.
 
     Raises
     ------
@@ -98,11 +102,12 @@ class AvFile:
         self.announced: float | None = None
         self.film_seconds: float | None = None
         self.seconds = 0.0
-        self._first_time: float | None = None  # the first time stamp, in seconds
+        self._first_time: float | None = None  # the time stamp of the first sample, in seconds
         self._missing = 0.0  # seconds of silence that replaced missing samples
         self._first_gap = 0.0  # seconds before the first missing samples
         self._packer: AudioResampler | None = None
-        self._packed_kind: tuple[str, str, int] | None = None  # of the frames that _packer converts
+        # The format, channels and sample rate of the frames that `_packer` converts.
+        self._packed_kind: tuple[str, str, int] | None = None
         self._errors = (av.FFmpegError, OSError, ValueError, RuntimeError)
         alone = {"protocol_whitelist": "none", "format_whitelist": demuxer}
         try:
@@ -117,7 +122,7 @@ class AvFile:
         except (*self._errors, MemoryError) as error:
             reason = _reason(error)
             if demuxer == "mov" and isinstance(error, av.InvalidDataError):
-                # The index of an MP4 is often written last.
+                # The index of an MP4 file is often written last, so a truncated file has no index.
                 reason = "no index; the file breaks off, was never closed or is damaged"
             raise self._no_sound(reason) from None
         try:
@@ -130,14 +135,17 @@ class AvFile:
         return InputError(f"{self._path}: can't be read as sound ({reason})")
 
     def _start(self) -> None:
-        """Decode the first samples, because the header can name another rate or other channels."""
+        """Decode the first samples to find their sample rate and number of channels.
+
+        These can differ from those in the header.
+        """
         import av
 
         tracks = self._container.streams.audio
         if not tracks:
             raise self._no_sound("no audio track")
         if len(tracks) > 1:
-            self.remarks.append(f"holds {len(tracks)} audio tracks; only the first is decoded")
+            self.remarks.append(f"contains {len(tracks)} audio tracks; only the first is decoded")
         self._track, codec = tracks[0], tracks[0].codec_context
         if codec is None:
             raise self._no_sound("unknown codec")
@@ -156,7 +164,7 @@ class AvFile:
         self.format = f"{self._demuxer.upper()} {codec.name.upper()}"
 
     def _duration(self) -> float | None:
-        """Return the duration in seconds of the track according to the header, if it is known."""
+        """Return the track's duration in seconds according to the header; None if it is unknown."""
         start = self._first_time or 0.0
         if self._track.duration and self._track.time_base:
             duration = float(self._track.duration * self._track.time_base)
@@ -166,13 +174,17 @@ class AvFile:
         return None
 
     def lacks_sound(self) -> bool:
-        """Return whether the pictures last longer than the sound, so that sound may be missing."""
+        """Return whether sound may be missing, because the pictures last longer than the sound."""
         if self.film_seconds is None:
             return False
         return self.film_seconds - (self._first_time or 0.0) - self.seconds > _FILM_SLACK
 
     def _frames(self) -> Iterator[AudioFrame]:
-        """Skip damaged packets at the beginning, and yield frames up to the next damaged packet."""
+        """Yield frames until the stream ends or a damaged packet is found.
+
+        Damaged packets before the first frame are skipped. The error of a later damaged packet is
+        stored in `fault`.
+        """
         num_bad, has_begun = 0, False
         try:
             for packet in self._container.demux(self._track):
@@ -193,13 +205,15 @@ class AvFile:
                         has_begun = True
                         yield frame
         except IndexError:
-            # PyAV raises IndexError at the end of a file if FFmpeg found another track meanwhile.
-            self.remarks.append("holds a track that begins later, which is not decoded")
+            # At the end of a file, PyAV raises IndexError if FFmpeg found a track after opening it.
+            self.remarks.append(
+                "contains a track that appears only later in the file; this track is not decoded"
+            )
         except self._errors as error:
             self.fault = _reason(error)
 
     def _decode(self) -> Iterator[_Block]:
-        """Yield samples. Where time stamps show that samples are missing, yield silence."""
+        """Yield blocks of samples. Silence replaces samples that are missing (see `_gap`)."""
         import av
 
         for frame in self._frames():
@@ -238,7 +252,7 @@ class AvFile:
         return ((samples.astype(np.float64) - zero) / _FULL_SCALES[name]).astype(np.float32)
 
     def _packed(self, frame: AudioFrame) -> AudioFrame:
-        """Return a frame with its samples in one plane."""
+        """Convert a planar frame to a frame that has the samples of all channels in one plane."""
         import av
 
         kind = frame.format.name, frame.layout.name, frame.sample_rate
@@ -249,7 +263,10 @@ class AvFile:
         return converted
 
     def _gap(self, frame: AudioFrame) -> float:
-        """Return how many seconds of samples are missing before a frame, by its time stamp."""
+        """Return the seconds of sound that are missing before a frame, according to its time stamp.
+
+        If the missing sound is too long to be replaced by silence, `fault` is set.
+        """
         if frame.pts is None or not frame.time_base:
             return 0.0
         time = float(frame.pts * frame.time_base)
@@ -266,7 +283,7 @@ class AvFile:
         if self.announced is not None:
             longest = min(longest, self.announced - self.seconds)
         if gap > longest:
-            self.fault = "its time stamps jump"
+            self.fault = "a time stamp is too far ahead of the samples"
             return 0.0
         if not self._missing:
             self._first_gap = self.seconds
@@ -274,9 +291,9 @@ class AvFile:
         return gap
 
     def read(self, num_frames: int) -> Floats:
-        """Decode at most `num_frames` samples (S, C). Returns no samples at the end.
+        """Decode at most `num_frames` samples (S, C). Returns an empty array at the end.
 
-        It returns fewer if the sample rate or the number of channels changes.
+        Fewer samples are returned before a change of the sample rate or of the number of channels.
         """
         parts: list[Floats] = []
         count = 0
@@ -301,12 +318,13 @@ class AvFile:
         return np.concatenate(parts)
 
     def _end(self) -> None:
-        """Complete `fault` and `remarks`."""
+        """Add a read error to `fault`, and a remark on missing samples to `remarks`."""
         self.fault = self.fault or self._file.error
         if self._missing:
             first = f"{self._first_gap:.1f} s"
             self.remarks.append(
-                f"lacks {self._missing:.1f} s, the first after {first}; silence replaces them"
+                f"lacks {self._missing:.1f} s of sound, beginning after {first}; "
+                "silence replaces the missing sound"
             )
             self._missing = 0.0
 

@@ -1,6 +1,6 @@
 """Compute the mean of the channels of a recording, and find channels that cancel each other.
 
-S samples, C channels.
+Array dimensions: S samples, C channels.
 """
 
 import numpy as np
@@ -8,14 +8,18 @@ import numpy as np
 from wsedtk.core.types import Floats
 
 # Channels cancel each other if their mean has less than this fraction of the power that the mean of
-# uncorrelated channels would have. For two channels, the correlation is then below -0.9.
+# uncorrelated channels would have. Two equally loud channels cancel each other if their correlation
+# is below -0.9.
 _CANCELLED = 0.1
-_SILENT = 1e-10  # -100 dB relative to the channels: the mean then holds only rounding errors
-_AUDIBLE = 1e-8  # -80 dB relative to full scale: channels with less power are silent
+_SILENT = 1e-10  # -100 dB relative to the channels; a weaker mean contains only rounding errors
+_AUDIBLE = 1e-8  # -80 dB relative to full scale; channels with less power are regarded as silent
 
 
 def mean_of_channels(samples: Floats) -> Floats:
-    """Return the mean (S,) of channels (S, C). For few channels, it is faster than numpy.mean."""
+    """Return the mean (S,) of channels (S, C).
+
+    A single channel is returned as a view. For few channels, the loop is faster than numpy.mean.
+    """
     mono = samples[:, 0]
     if samples.shape[1] > 1:
         mono = mono.copy()
@@ -32,7 +36,9 @@ def _energy_of_variation(samples: Floats) -> float:
 
 
 class CancellationMeter:
-    """A meter for channels of a recording that cancel each other in their mean.
+    """A detector of channels that cancel each other in their mean.
+
+    The recording is passed in blocks.
 
     Parameters
     ----------
@@ -43,14 +49,14 @@ class CancellationMeter:
         self._num_channels = num_channels
         self._num_samples = 0
         self._of_mean = 0.0  # energy of the mean
-        self._of_channels = 0.0  # energy, averaged over the channels
+        self._of_channels = 0.0  # energy of the channels, averaged over the channels
 
     def add(self, samples: Floats, mono: Floats) -> None:
         """Add a block of samples (S, C) and their mean (S,)."""
         self._num_samples += len(mono)
         if self._num_channels == 1:
             return
-        offset = float(mono[::64].mean())  # an estimate; its error is small if the mean is weak
+        offset = float(mono[::64].mean())  # an estimate, with a small error if the mean is weak
         of_mean = float(np.vdot(mono, mono)) - len(mono) * offset**2
         of_channels = float(np.vdot(samples, samples)) / self._num_channels
         if of_mean * self._num_channels < _CANCELLED * of_channels:
@@ -61,7 +67,7 @@ class CancellationMeter:
         self._of_channels += of_channels
 
     def remark(self) -> str:
-        """Return a remark if the channels cancel each other, else ""."""
+        """Return a remark if the channels cancel each other, otherwise ""."""
         is_audible = self._of_channels > _AUDIBLE * self._num_samples
         is_weak = self._of_mean * self._num_channels < _CANCELLED * self._of_channels
         if not (is_audible and is_weak):
@@ -71,5 +77,5 @@ class CancellationMeter:
             weaker = f"{10 * np.log10(self._of_channels / self._of_mean):.0f} dB weaker"
         return (
             f"has channels that cancel each other: their mean is {weaker}; "
-            "use one of them, or detect --channels each"
+            "use a single channel, or wsedtk detect --channels each"
         )

@@ -1,6 +1,6 @@
 """Compute log-mel features of samples, as librosa does.
 
-S samples, T frames, F mel bins, B clips, D bins of the FFT (num_fft / 2 + 1).
+Array dimensions: S samples, T frames, F mel bins, D bins of the FFT (num_fft / 2 + 1).
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import torch
 from wsedtk.core.types import Floats
 
 _BLOCK_FRAMES = 64  # frames that are transformed at once; their spectra fit into the CPU's cache
-_BAND = 16  # neighbouring mel filters that are multiplied with the same bins of the spectrum
+_BAND = 16  # number of neighbouring mel filters that are applied to the same range of FFT bins
 _MOST_SAMPLES = 1 << 20  # maximum of sample_rate, window, hop and num_fft
 _MOST_MELS = 1 << 12
 _MOST_WEIGHTS = 1 << 27  # maximum of num_mels * num_fft, to bound the memory
@@ -30,7 +30,7 @@ class FrontendConfig:
     Attributes
     ----------
     sample_rate : int
-        In Hz.
+        The sample rate in Hz.
     window, hop, num_fft : int
         Length of the window, hop from frame to frame and length of the FFT, in samples.
     num_mels : int
@@ -42,10 +42,11 @@ class FrontendConfig:
     min_power : float
         Smaller values of the mel spectrum are replaced by this value.
     top_db : float or None
-        Levels that are more than this many dB below the maximum of the clip are raised to this
-        limit. None means no limit.
+        The maximum range of the levels of a clip in dB. Levels that are too low are raised to the
+        highest level minus `top_db`. None means that the range is not limited.
     pad_to_seconds : float or None
-        Shorter clips are padded with zeros to this duration in seconds. None means no padding.
+        Clips that are shorter than this duration in seconds are padded with zeros to this duration.
+        If None, only clips that are shorter than one hop are padded, to one hop.
 
     Raises
     ------
@@ -73,7 +74,7 @@ class FrontendConfig:
         if longest > _MOST_SAMPLES or self.num_mels > _MOST_MELS or num_weights > _MOST_WEIGHTS:
             raise ValueError(
                 f"sample_rate, window, hop and num_fft can be at most {_MOST_SAMPLES}, "
-                f"num_mels {_MOST_MELS}, num_mels * num_fft {_MOST_WEIGHTS}"
+                f"num_mels at most {_MOST_MELS}, num_mels * num_fft at most {_MOST_WEIGHTS}"
             )
         if self.num_fft < self.window:
             raise ValueError(
@@ -103,12 +104,15 @@ class FrontendConfig:
 
     @property
     def min_samples(self) -> int:
-        """The number of samples to which shorter clips are padded: a hop, or `pad_to_seconds`."""
+        """The number of samples to which shorter clips are padded.
+
+        It is the larger of one hop and `pad_to_seconds`.
+        """
         return max(self.hop, round((self.pad_to_seconds or 0) * self.sample_rate))
 
     @property
     def samples_before(self) -> int:
-        """The number of zeros before the clip in the window of the first frame."""
+        """The number of zeros that precede the clip in the window of the first frame."""
         return self.num_fft // 2 - (self.num_fft - self.window) // 2
 
     def num_frames(self, num_samples: int) -> int:
@@ -134,7 +138,7 @@ def _mel_edges(config: FrontendConfig) -> Floats:
         return corner + float(np.log(hz / corner_hz)) / log_step
 
     mels = np.linspace(to_mel(config.min_hz), to_mel(config.max_hz), config.num_mels + 2)
-    with np.errstate(over="ignore"):  # values below the corner are not used
+    with np.errstate(over="ignore"):  # np.where discards the values below the corner
         above = corner_hz * np.exp(log_step * (mels - corner))
     edges: Floats = np.where(mels < corner, hz_per_mel * mels, above)
     return edges
@@ -143,13 +147,14 @@ def _mel_edges(config: FrontendConfig) -> Floats:
 def mel_filters(config: FrontendConfig) -> Floats:
     """Return the mel filters (F, D) of a front end, float64. Each is a triangle of area 1.
 
-    They are equal to `librosa.filters.mel`. librosa is not used because numba compiles other code
-    when its filters are imported. This takes a second, and fails without a writable cache folder.
+    The filters are equal to those of `librosa.filters.mel`. librosa itself is not used, because its
+    import makes numba compile functions that are not needed here. The compilation takes a second,
+    and fails without a writable cache folder.
 
     Warns
     -----
     UserWarning
-        If filters contain no FFT bin.
+        If some filters contain no FFT bin.
     """
     edges = _mel_edges(config)[:, None]
     lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
@@ -160,7 +165,7 @@ def mel_filters(config: FrontendConfig) -> Floats:
     if num_empty:
         warnings.warn(
             f"{num_empty} of {config.num_mels} mel filters contain no FFT bin and are 0; "
-            "use fewer num_mels or a larger num_fft",
+            "use a smaller num_mels or a larger num_fft",
             stacklevel=2,
         )
     return filters
@@ -229,7 +234,7 @@ class LogMel:
     ----------
     config : FrontendConfig
     device : str or torch.device
-        The device on which it computes.
+        The device on which the features are computed.
 
     Examples
     --------
@@ -255,14 +260,15 @@ class LogMel:
     def __call__(self, samples: Floats) -> Floats:
         """Return the log-mel levels of samples.
 
-        Frame t is centred on sample t * hop. The clip is padded with zeros on both sides. The first
-        `config.num_frames(S)` frames are returned: max(1, S // hop) without `pad_to_seconds`. If
-        the window is shorter than `num_fft`, each windowed frame is padded with zeros at its end.
+        Frame t is centred on sample t * hop. The clip is padded with zeros on both sides. The
+        number of frames T is `config.num_frames(S)`, which is max(1, S // hop) if `pad_to_seconds`
+        is None. If the window is shorter than `num_fft`, each windowed frame is padded with zeros
+        at its end.
 
-        In float64, the levels differ from those of librosa by at most 1e-6 dB. In float32, they
-        differ by at most 0.005 dB for levels down to 50 dB below the clip's maximum (magnitude
-        spectrum) or 100 dB (power spectrum). Lower levels, for example in bins above the bandwidth
-        of the source, differ by 1 to 2 dB, because librosa computes the FFT in float64.
+        In float64, the levels differ from those of librosa by at most 1e-6 dB. In float32, levels
+        that are at most 50 dB (magnitude spectrum) or 100 dB (power spectrum) below the clip's
+        maximum differ by at most 0.005 dB. Lower levels, for example in bins above the bandwidth of
+        the source, differ by 1 to 2 dB, because librosa computes the FFT in float64.
 
         Parameters
         ----------
@@ -272,7 +278,7 @@ class LogMel:
         Returns
         -------
         (..., T, F) float
-            In dB. float64 if the samples are float64, else float32.
+            The levels in dB. The dtype is float64 if the samples are float64, otherwise float32.
         """
         with _one_thread(self.device), torch.inference_mode():
             if samples.ndim == 1:
@@ -294,7 +300,7 @@ class LogMel:
         frames = on_device.unfold(0, config.window, config.hop)  # (T, window)
         window, bands = self._constants(frames.dtype)
         mel = frames.new_empty(num_frames, config.num_mels)
-        # The frames of a block; the zeros after each frame are never overwritten.
+        # The windowed frames of a block. The zeros after each frame are never overwritten.
         rows = frames.new_zeros(min(num_frames, _BLOCK_FRAMES), config.num_fft)
         blocks = torch.split(frames, _BLOCK_FRAMES), torch.split(mel, _BLOCK_FRAMES)
         for block, out in zip(*blocks):

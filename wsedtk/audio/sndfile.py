@@ -1,4 +1,7 @@
-"""Decode sound files by libsndfile, from the beginning to the end. S samples, C channels."""
+"""Decode sound files with libsndfile, from the beginning to the end.
+
+Array dimensions: S samples, C channels.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,18 @@ from wsedtk.audio.containers.layout import Window
 from wsedtk.core.types import Floats
 
 ERRORS: tuple[type[Exception], ...] = (soundfile.SoundFileError, RuntimeError)
-_STEPS = (1024, 1)  # samples per call near damage
-_SKIPPED = 1 << 16  # samples that are decoded at once when samples are skipped
-_FLAC_LIMIT = (1 << 36) - 1  # placeholder: the largest number of samples that FLAC can announce
-_UNKNOWN = 1 << 60  # if libsndfile does not know the number of samples, it returns at least this
+_STEPS = (1024, 1)  # numbers of samples per call near damage
+_SKIPPED = 1 << 16  # maximum number of samples that are decoded at once to skip them
+# The largest number of samples that a FLAC header can announce. It means an unknown number.
+_FLAC_LIMIT = (1 << 36) - 1
+_UNKNOWN = 1 << 60  # if libsndfile does not know the number of samples, it returns this or more
 
 
 class _InOrder(soundfile.SoundFile):  # type: ignore[misc] # soundfile ships no types
-    """A sound file without seeks, because some decoders fail if soundfile seeks after a block."""
+    """A sound file that reports that it can't seek.
+
+    Otherwise soundfile seeks after each block that it reads, and some decoders then fail.
+    """
 
     def seekable(self) -> bool:
         return False
@@ -34,11 +41,12 @@ class SndFile:
     source : int or Window
         A Window, or a file descriptor. The file descriptor is not closed.
     num_samples : int, optional
-        The number of samples that the stream holds, if known.
+        The number of samples per channel in the stream, if it is known.
 
     Attributes
     ----------
     samplerate, channels : int
+        The sample rate in Hz and the number of channels.
     num_frames : int
         The number of samples per channel according to the header; sys.maxsize if it is unknown.
     announced : float or None
@@ -46,12 +54,12 @@ class SndFile:
     slack : float
         The number of seconds by which an undamaged stream may be shorter than announced.
     fault : str or None
-        The reason why the stream breaks off; None until then.
+        The reason why the stream breaks off; None if no such fault has been found.
 
     Raises
     ------
     soundfile.SoundFileError
-        If libsndfile does not read the format.
+        If libsndfile can't read the format.
     """
 
     remarks: tuple[str, ...] = ()
@@ -68,15 +76,15 @@ class SndFile:
         frames: int = self._file.frames
         is_known = frames < _UNKNOWN and not (self._file.format == "FLAC" and frames == _FLAC_LIMIT)
         self.num_frames = frames if is_known else sys.maxsize
-        # MP3 decoders drop the encoder's padding.
+        # Decoded MP3 can be shorter than announced, because decoders drop the encoder's padding.
         self.slack = 0.5 if self.subtype.startswith("MPEG") else 1.5 / self.samplerate
         num_samples = self.num_frames if num_samples is None else num_samples
         self.announced = num_samples / self.samplerate if num_samples < sys.maxsize else None
-        self._ahead = self._no_samples()  # decoded by `has_samples`
+        self._ahead = self._no_samples()  # samples that `has_samples` decoded for `read`
 
     @property
     def seconds(self) -> float:
-        """The duration in seconds that has been read."""
+        """The duration in seconds of the samples that have been read."""
         return self._num_read / self.samplerate
 
     def _no_samples(self) -> Floats:
@@ -100,7 +108,7 @@ class SndFile:
         return samples
 
     def read(self, num_frames: int) -> Floats:
-        """Decode at most `num_frames` samples (S, C). Returns no samples at the end."""
+        """Decode at most `num_frames` samples (S, C). Returns an empty array at the end."""
         if len(self._ahead):
             samples, self._ahead = self._ahead, self._no_samples()
             return samples
@@ -118,7 +126,10 @@ class SndFile:
         return samples
 
     def _up_to_damage(self, num_frames: int) -> Floats:
-        """Decode the samples before damage in small steps, because an error discards a block."""
+        """Decode the samples before damage in small steps.
+
+        If an error occurs in a block, libsndfile discards the samples of this block.
+        """
         found = [self._no_samples()]
         for step in _STEPS:
             self.close()
@@ -140,7 +151,7 @@ class SndFile:
         self._num_read = num_samples
 
     def has_samples(self) -> bool:
-        """Return whether samples follow."""
+        """Return whether more samples can be decoded."""
         if not len(self._ahead):
             self._ahead = self.read(1)
         return len(self._ahead) > 0
@@ -150,10 +161,11 @@ class SndFile:
             num_samples -= num_done
 
     def end(self) -> int | None:
-        """Decode the last sample. Returns the position in the file; None if this fails.
+        """Decode the last sample, and return the decoder's position in the file, in bytes.
 
-        It also returns None if the source is a Window. For FLAC, the seek is as fast as opening the
-        file.
+        Returns None if the last sample can't be decoded, if the number of samples is unknown, or if
+        the source is a Window. In a FLAC file, seeking to the last sample takes no longer than
+        opening the file.
         """
         if self.announced is None or not isinstance(self._source, int):
             return None

@@ -1,9 +1,10 @@
-"""Open any sound file: by libsndfile, or by PyAV if libsndfile cannot read all of it.
+"""Open any sound file: with libsndfile, or with PyAV if libsndfile cannot read the complete file.
 
-All sound is read through the class Sound. If a file was never closed, was joined from several files
-or breaks off, Sound returns all samples that exist, and `Sound.remarks` describes the fault.
+All sound is read through the class Sound. Sound also reads files that were never closed, that
+consist of several concatenated files, or that break off. It returns all existing samples, and
+`Sound.remarks` describes the fault.
 
-S samples, C channels.
+Array dimensions: S samples, C channels.
 """
 
 from __future__ import annotations
@@ -31,16 +32,20 @@ from wsedtk.core.types import Floats
 if TYPE_CHECKING:
     from soxr import ResampleStream
 
-_BLOCK = 1 << 22  # samples of all channels that are decoded at once, to bound the memory
-RATES = (100, 1_000_000)  # Hz; a damaged header can hold any rate up to 2^31
-LOUDEST = 2.0**32  # some files hold 32-bit integers as floats; larger ones overflow a front end
+_BLOCK = 1 << 22  # number of samples (all channels) that are decoded at once, to bound the memory
+RATES = (100, 1_000_000)  # range in Hz; a damaged header can contain any rate up to 2^31
+# Some files contain 32-bit integers as floats. Larger samples cause an overflow in a front end.
+LOUDEST = 2.0**32
 _READ_AHEAD = 1 << 14  # bytes that a FLAC decoder may have read beyond the end of a stream
 _FAR = 1 << 20  # bytes that a FLAC decoder may have read in search of the next frame
 _NOT_OPENED: tuple[type[Exception], ...] = (*ERRORS, TypeError, ValueError)
 
 
 def _open(path: PathLike) -> BinaryIO:
-    """Open a file for reading. Raises InputError if it is missing, empty or cannot be opened."""
+    """Open a file for reading.
+
+    Raises InputError if the path is missing, is not a regular file, is empty or can't be opened.
+    """
     path = Path(path)
     try:
         status = path.stat()
@@ -65,16 +70,16 @@ def shown_seconds(seconds: float, digits: int = 1) -> str:
 
 
 def _shown_part(decoded: float, announced: float) -> str:
-    """Format two durations as `14.8 of 20`, with enough digits to tell them apart."""
+    """Format two durations as `14.8 of 20`, with enough digits to show that they differ."""
     digits = next((n for n in (1, 3) if round(decoded, n) < round(announced, n)), 6)
     return f"{shown_seconds(decoded, digits)} of {shown_seconds(announced, digits)}"
 
 
 class Duration(NamedTuple):
-    """The duration of a file that was not decoded."""
+    """The duration of a file, found without decoding the complete file."""
 
     seconds: float | None  # None if it is unknown
-    is_certain: bool
+    is_certain: bool  # whether the decoded samples certainly have this duration
 
 
 class Block(NamedTuple):
@@ -85,7 +90,7 @@ class Block(NamedTuple):
 
 
 class Sound:
-    """An open sound file. The samples of its streams are read one after the other.
+    """An open sound file. Its streams are read one after the other.
 
     All samples are converted to the sample rate and the number of channels of the first stream.
 
@@ -96,13 +101,14 @@ class Sound:
     Attributes
     ----------
     samplerate, channels : int
+        The sample rate in Hz and the number of channels of the first stream.
     format : str
         The container and codec of the first stream, for example "WAV PCM_16".
 
     Raises
     ------
     InputError
-        If the file is missing or is not a sound file.
+        If the file is missing, or can't be read as sound.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -112,8 +118,8 @@ class Sound:
         self._is_bounded = True  # whether all samples so far were 16-bit integers
         self._num_read = 0  # samples that have been read
         self._num_before = 0  # samples of earlier streams that have been read
-        self._num_flac = 1  # FLAC streams
-        self._announced: float | None = None  # announced seconds of a file that breaks off
+        self._num_flac = 1  # number of streams of a FLAC file that have been found
+        self._announced: float | None = None  # announced seconds, if the file breaks off
         self._breaks_off = False
         self._remarks: list[str] = []
         try:
@@ -130,7 +136,7 @@ class Sound:
             raise
         self.samplerate, self.channels = self._reader.samplerate, self._reader.channels
         self.format = self._reader.format
-        self._rate = self.samplerate  # of the current stream
+        self._rate = self.samplerate  # sample rate of the current stream
         self._cancellation = CancellationMeter(self.channels)
 
     def __enter__(self) -> Sound:
@@ -145,7 +151,10 @@ class Sound:
         self._file.close()
 
     def _open_reader(self, part: Part) -> SndFile | AvFile:
-        """Open a stream, by libsndfile if it can read all of it. Raises InputError."""
+        """Open a stream with libsndfile, or with PyAV if libsndfile can't read the complete stream.
+
+        Raises InputError if neither can read it, or if its sample rate is outside of `RATES`.
+        """
         reader = self._by_libsndfile_or_pyav(part)
         rate = reader.samplerate
         if not RATES[0] <= rate <= RATES[1]:
@@ -171,7 +180,11 @@ class Sound:
         return AvFile(self._path, window, part.demuxer)
 
     def read(self, num_frames: int) -> Floats:
-        """Decode about `num_frames` samples or fewer, (S, C) float32. Returns none at the end."""
+        """Decode at most `num_frames` samples of the current stream. Returns (S, C) float32.
+
+        If the stream is resampled, more or fewer samples are returned. At the end of the file, the
+        returned array is empty.
+        """
         while not self._is_over:
             samples = self._reader.read(num_frames)
             self._is_bounded = self._is_bounded and self._reader.subtype == "PCM_16"
@@ -188,13 +201,16 @@ class Sound:
         return np.zeros((0, self.channels), np.float32)
 
     def _end_of_part(self) -> Floats:
-        """Begin the next stream. If there is none, return the resampler's last samples (S, C)."""
+        """Begin the next stream, and return no samples.
+
+        If there is no next stream, return the resampler's last samples (S, C).
+        """
         self._note_end()
         self._is_over = self._breaks_off or not self._begin_next()
         return self._flush() if self._is_over else self._no_samples()
 
     def _begin_next(self) -> bool:
-        """Begin the next stream. Returns false if there is none, or if it can't be opened."""
+        """Begin the next stream. Returns False if no stream follows, or if it can't be opened."""
         try:
             if self._parts:
                 part = self._parts.pop(0)
@@ -214,7 +230,10 @@ class Sound:
         return True
 
     def _next_flac(self, reader: SndFile) -> tuple[Part, SndFile | AvFile] | None:
-        """Return the FLAC stream after the current one, or the rest of the current one."""
+        """Return the next FLAC stream, or the rest of the current stream, and its reader.
+
+        Returns None if there is neither.
+        """
         # The search for the next stream changes the reader's position in the file.
         is_at_end = self._size - reader.file_offset() <= _READ_AHEAD
         ahead = _READ_AHEAD if reader.fault is None else _FAR
@@ -226,9 +245,9 @@ class Sound:
         return None if is_at_end or reader.fault else self._rest_of_flac(reader)
 
     def _rest_of_flac(self, reader: SndFile) -> tuple[Part, SndFile] | None:
-        """Return a reader of the rest of a FLAC stream that is longer than its header announces.
+        """Return the part and the reader of a FLAC stream that is longer than its header announces.
 
-        The reader starts after the announced samples. Returns None if there are no more samples.
+        The reader starts after the announced samples. Returns None if no further samples exist.
         """
         start = flac.next_stream(self._file, self._part_start(), self._size)
         if reader.announced is None or start is None:
@@ -249,7 +268,7 @@ class Sound:
         return self._part.ranges[0].start if self._part.ranges else 0
 
     def _flac_start(self, reader: SndFile, ahead: int, limit: int) -> int | None:
-        """Return the offset of the next FLAC stream before `limit`; None if there is none.
+        """Return the offset of the next FLAC stream; None if no stream begins before `limit`.
 
         ahead: number of bytes that the decoder may have read beyond the end of the current stream.
         """
@@ -257,7 +276,7 @@ class Sound:
         return flac.next_stream(self._file, start, limit)
 
     def _note_end(self) -> None:
-        """Note whether the current stream is shorter than announced, and the reader's remarks."""
+        """Add the reader's remarks, and determine whether the current stream breaks off."""
         reader = self._reader
         self._remarks += [remark for remark in reader.remarks if remark not in self._remarks]
         if reader.announced is None:
@@ -266,7 +285,7 @@ class Sound:
             return
         missing = reader.announced - reader.seconds
         is_short = missing > reader.slack
-        # For a fragmented file, FFmpeg announces only the fragments that it has found.
+        # Of a fragmented file, FFmpeg announces only the duration of the fragments that it found.
         is_faulty = isinstance(reader, AvFile) and reader.fault is not None
         self._breaks_off = is_short or is_faulty
         self._announced = self._num_read / self.samplerate + missing if is_short else None
@@ -284,14 +303,14 @@ class Sound:
         if rate != self._rate:
             held = self._flush()
             self._remark_change(
-                f"changes from {self._rate} to {rate} Hz after {before} s; the rest is resampled"
+                f"changes from {self._rate} to {rate} Hz after {before} s; later sound is resampled"
             )
             self._rate = rate
         if samples.shape[1] != self.channels:
             found = samples.shape[1]
             self._remark_change(
                 f"changes from {self.channels} to {found} channels after {before} s; "
-                "the rest is decoded as the mean of its channels"
+                "later sound is the mean of its channels"
             )
             samples = np.repeat(mean_of_channels(samples)[:, None], self.channels, axis=1)
         if rate != self.samplerate:
@@ -309,12 +328,12 @@ class Sound:
         return samples.reshape(-1, self.channels)
 
     def _remark_change(self, remark: str) -> None:
-        """Note the first change of the rate or of the channels."""
+        """Add a remark on a change of the rate or of the channels, if it is the first change."""
         if not any(other.startswith("changes ") for other in self._remarks):
             self._remarks.append(remark)
 
     def _flush(self) -> Floats:
-        """Return the samples that the resampler still holds (S, C)."""
+        """Finish the resampling, and return the last samples (S, C)."""
         resampler, self._resampler = self._resampler, None
         if resampler is None:
             return self._no_samples()
@@ -322,7 +341,7 @@ class Sound:
         return rest.reshape(-1, self.channels)
 
     def blocks(self, num_frames: int = sys.maxsize) -> Generator[Block, None, None]:
-        """Decode the first `num_frames` samples, block by block.
+        """Decode the first `num_frames` samples block by block; by default, all samples.
 
         Yields
         ------
@@ -344,18 +363,18 @@ class Sound:
                 fault = "that are not finite (NaN or infinity)"
                 if np.isfinite(samples).all():
                     fault = f"beyond {LOUDEST:g}, which can't be sound"
-                raise InputError(f"{self._path}: holds samples {fault}")
+                raise InputError(f"{self._path}: contains samples {fault}")
             self._cancellation.add(samples, mono)
             yield Block(samples, mono)
             left -= len(samples)
         if left == num_frames:
-            reason = "holds no samples"
+            reason = "contains no samples"
             if self._reader.fault:
                 reason = f"broken sound file ({self._reader.fault})"
             raise InputError(f"{self._path}: {reason}")
 
     def remark_on_mean(self) -> str:
-        """Return a remark if the channels cancel each other in their mean, else ""."""
+        """Return a remark if the channels cancel each other in their mean, otherwise ""."""
         return self._cancellation.remark()
 
     def remarks(self) -> list[str]:
@@ -372,10 +391,10 @@ class Sound:
         elif isinstance(self._reader, AvFile) and self._reader.film_seconds is not None:
             if self._reader.lacks_sound():
                 film = shown_seconds(self._reader.film_seconds)
-                found.append(f"holds {shown_seconds(decoded)} s of sound and lasts {film} s")
+                found.append(f"contains {shown_seconds(decoded)} s of sound, but lasts {film} s")
         faults = [self._layout.remark]
         if self._num_flac > 1:
-            faults.append(f"holds {self._num_flac} files, one after the other")
+            faults.append(f"is a concatenation of {self._num_flac} files")
         return found + [
             f"{fault}; decoded: {shown_seconds(decoded)} s" for fault in faults if fault
         ]
@@ -390,7 +409,7 @@ class Sound:
         return before + (decoded - before) / self._layout.share
 
     def seconds(self) -> Duration:
-        """Return the duration without decoding the file."""
+        """Return the duration without decoding the complete file."""
         if isinstance(self._reader, AvFile):
             return Duration(self._reader.announced, False)
         if self._layout.is_flac and not self._is_one_flac(self._reader):
@@ -406,7 +425,7 @@ class Sound:
         return Duration(total, total is not None)
 
     def _is_one_flac(self, reader: SndFile) -> bool:
-        """Return whether a FLAC file holds only one stream, and its length is as announced."""
+        """Return whether a FLAC file contains only one stream, which has the announced length."""
         end = reader.end()
         if end is None or self._size - end > _READ_AHEAD:
             return False

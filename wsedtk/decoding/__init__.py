@@ -1,4 +1,4 @@
-"""Thresholds and operating points, which turn scores into tags and events.
+"""Turn scores into tags and events, and choose thresholds and filters (operating points).
 
-It may import `audio`, `data` and `core`, but not torch.
+This folder may import `audio`, `data` and `core`, but not torch.
 """

@@ -1,4 +1,7 @@
-"""Decode a score curve into events, piece by piece. T frames, K classes."""
+"""Decode a score curve into events, piece by piece.
+
+Array dimensions: T frames, K classes.
+"""
 
 from typing import NamedTuple
 
@@ -10,7 +13,7 @@ from wsedtk.decoding.event_decoding import NO_FILTERS, Filters, smooth
 
 
 class CurveEvent(NamedTuple):
-    """An event of a score curve: onset and offset in seconds, class, and highest frame score."""
+    """An event: onset and offset in seconds, index of the class, and highest frame score."""
 
     onset: float
     offset: float
@@ -19,18 +22,18 @@ class CurveEvent(NamedTuple):
 
 
 class _Open(NamedTuple):
-    """An event whose end is not known yet, with its first frame and its state so far."""
+    """An event whose end is not known yet."""
 
-    first: int
-    peak: float
-    passes: bool  # whether any of its frames passes the gate
+    first: int  # its first frame
+    peak: float  # the highest score of its frames so far
+    passes: bool  # whether at least one of its frames passes the gate
 
 
 class _Closed(NamedTuple):
-    """A complete event, from its first frame to the frame after its last frame."""
+    """A complete event."""
 
-    first: int
-    end: int
+    first: int  # its first frame
+    end: int  # the frame after its last frame
     label: int
     peak: float
 
@@ -38,13 +41,14 @@ class _Closed(NamedTuple):
 class CurveDecoder:
     """A decoder in frame mode for a score curve of any length that is passed in pieces.
 
-    It finds the same events as `decode_frames` finds in the whole curve. The filters use only a few
-    frames before and after each frame. The decoder keeps these frames. Therefore the events do not
-    depend on the lengths of the pieces.
+    The decoder finds the same events as `decode_frames` finds in the complete curve. The lengths of
+    the pieces do not change the events, because the decoder keeps all frames that the filters need:
+    a limited number of frames before and after each frame.
 
     Parameters
     ----------
     thresholds : (K,) float64
+        The frame threshold of each class.
     seconds_per_frame : float
     filters : Filters
     """
@@ -58,12 +62,13 @@ class CurveDecoder:
         median, shortest, gap = (np.broadcast_to(lengths, num_classes) for lengths in filters)
         self._filters = (median, shortest, gap)
         self._reach = int((median // 2 + np.maximum(shortest - 1, 0) + gap).max())
-        # Scores and gate of the frames that are still needed; the first is frame `_first`.
+        # The scores of the frames that are still needed, and whether these frames pass the gate.
+        # `_first` is the number of the first of these frames in the curve.
         self._scores: npt.NDArray[np.float32] = np.zeros((0, num_classes), np.float32)
         self._passes: Booleans = np.zeros((0, num_classes), bool)
         self._first = 0
-        self._settled = 0  # the number of frames that are completely smoothed
-        self._open: dict[int, _Open] = {}  # by class
+        self._settled = 0  # the number of frames whose smoothed decisions are final
+        self._open: dict[int, _Open] = {}  # the open event of each class
         self._closed: list[_Closed] = []
 
     def push(self, scores: npt.NDArray[np.float32], passes: Booleans | bool = True) -> None:
@@ -73,8 +78,8 @@ class CurveDecoder:
         ----------
         scores : (T, K) float32
         passes : (T, K) bool, or bool
-            Whether the frames pass the gate by tags. An event is dropped if none of its frames
-            passes.
+            Whether each class passes the gate by tags in each frame. An event is dropped if its
+            class passes this gate in none of its frames.
         """
         self._scores = np.concatenate([self._scores, scores])
         self._passes = np.concatenate([self._passes, np.broadcast_to(passes, scores.shape)])
@@ -106,7 +111,7 @@ class CurveDecoder:
         return [event for event in found if event.offset > event.onset]
 
     def _settle(self, end: int) -> None:
-        """Smooth the frames before `end`, and find the events in them."""
+        """Smooth the decisions of the frames before `end`, and find the events in these frames."""
         if end <= self._settled:
             return
         active = self._scores >= self._thresholds

@@ -1,6 +1,6 @@
-"""Thresholds of several classes, and the resulting decisions.
+"""Choose thresholds for several classes, and count the resulting decisions.
 
-N clips (or segments), K classes.
+Array dimensions: N clips (or segments), K classes.
 """
 
 import dataclasses
@@ -16,9 +16,9 @@ from wsedtk.decoding.thresholds import Candidates
 
 
 class Target(NamedTuple):
-    """A quantity and the value that the decisions of each class must reach.
+    """A target for the decisions of each class: a quantity of `thresholds.TARGETS` and its value.
 
-    `hours` is the duration of the audio, which is needed for rates.
+    `hours` is the duration of the audio in hours. Rates per hour are computed from it.
     """
 
     quantity: str
@@ -27,7 +27,7 @@ class Target(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """The numbers of true positives, of positive decisions, and of positives in the truth."""
+    """The numbers of true positives, of positive decisions, and of positives in the reference."""
 
     true_positives: int
     predicted: int
@@ -35,37 +35,41 @@ class Counts(NamedTuple):
 
     @property
     def precision(self) -> float:
-        """The share of the positive decisions that are true. 0 if there are none."""
+        """The fraction of the positive decisions that are correct; 0 if no decision is positive."""
         return self.true_positives / max(self.predicted, 1)
 
     @property
     def recall(self) -> float:
-        """The share of the positives that are found. 0 if there are none."""
+        """The fraction of the positives that are found; 0 if there are no positives."""
         return self.true_positives / max(self.positives, 1)
 
     @property
     def f1(self) -> float:
-        """The F1 score. 0 if there are neither positives nor positive decisions."""
+        """The F1 score; 0 if there are neither positives nor positive decisions."""
         return float(thresholds.f1_score(*self))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Decisions:
-    """Thresholds, and the resulting decisions. K is 1 for common thresholds.
+    """Thresholds, and the resulting decisions.
+
+    K is 1 if all classes have one common threshold.
 
     Attributes
     ----------
     unit : str
         The unit of the decisions, such as "clips" or "1 s segments".
     setting : (K,) int64
-        The filters of each class, as an index into the settings to choose from.
+        For each class, the index of the chosen filters in the filters that were tried.
     threshold : (K,) float64
+        The chosen threshold of each class.
     true_positives, predicted, positives : (K,) int64
-        The numbers of true positives, of positive decisions, and of positives in the truth.
+        The numbers of true positives, of positive decisions, and of positives in the reference.
     nearest : tuple of (int, int) or None, optional
-        None if there is no target. Otherwise, one item for each class: None if the class reaches
-        the target. If not, the true positives and positive decisions of the threshold that comes
-        nearest, or (0, 0) if no threshold has a true positive.
+        None if there is no target. Otherwise, the tuple has one item for each class. The item is
+        None if the class reaches the target. If the class does not reach it, the item contains the
+        numbers of true positives and of positive decisions at the threshold that comes nearest to
+        the target, or (0, 0) if no threshold gives a true positive.
     """
 
     unit: str
@@ -91,19 +95,20 @@ def choose(
     target: Target | None = None,
     published: npt.NDArray[np.float64] | None = None,
 ) -> Decisions:
-    """Choose a setting and a threshold for each class, for the best micro F1 or for a target.
+    """Choose filters and a threshold for each class, for the best micro F1 or for a target.
 
     Parameters
     ----------
     candidates : K sequences of Candidates
-        For each class, the candidate thresholds with each setting.
+        For each class, the candidate thresholds with each of the filters to choose from.
     truth : (N, K) bool
+        Whether each class occurs in each clip or segment.
     unit : str
         The unit of the decisions; see `Decisions`.
     target : Target, optional
         The target that each class must reach.
     published : (K,), optional
-        Thresholds to use instead of a search.
+        Thresholds to use, with the first of the filters, instead of a search.
 
     Returns
     -------

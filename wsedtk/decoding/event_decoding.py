@@ -1,13 +1,16 @@
-"""Decode scores into events with thresholds, median filters, shortest events and longest gaps.
+"""Decode scores into events with thresholds and filters.
 
-B clips, T frames, S segments, K classes, P pairs of a clip and a class. Many clips are decoded at
-once, as (B, T, K), with zeros after the last frame of shorter clips. Frame t covers the seconds
-from t x seconds_per_frame to (t + 1) x seconds_per_frame.
+The filters are a median filter, a minimum duration of events, and a maximum gap between two events
+that are joined.
+
+Array dimensions: B clips, T frames, S segments, K classes, P pairs of a clip and a class. Many
+clips are decoded at once, as an array (B, T, K), with zeros after the last frame of shorter clips.
+Frame t covers the time from t x seconds_per_frame to (t + 1) x seconds_per_frame.
 
 The filters are flat rank filters (median, opening, closing), which commute with thresholding: a
-threshold on filtered scores gives the same frames as filters on thresholded scores. Therefore
-decoding and tuning both use `smooth`. Decoding smooths zeros and ones. Tuning smooths scores, once
-for all thresholds.
+threshold on filtered scores gives the same active frames as filters on thresholded scores.
+Therefore decoding and tuning both use `smooth`. Decoding smooths zeros and ones. Tuning smooths
+scores, because the smoothed scores can then be compared with many thresholds.
 """
 
 from typing import NamedTuple, TypeVar
@@ -18,20 +21,20 @@ import numpy.typing as npt
 from wsedtk.core.types import Booleans, Floats, Integers
 from wsedtk.data.events import Events
 
-Scalar = TypeVar("Scalar", bound=np.generic)  # of decisions (bool) or of scores (float)
+Scalar = TypeVar("Scalar", bound=np.generic)  # decisions (bool) or scores (float)
 
 
 class Filters(NamedTuple):
-    """The lengths of the filters in frames: one number, or (K,) for each class.
+    """The lengths of the filters in frames: one number for all classes, or one for each class.
 
     Attributes
     ----------
     median : int or (K,) int
         The length of the median filter, an odd number. 1 means no filter.
     shortest : int or (K,) int
-        The shortest event. 0 and 1 keep all events.
+        The minimum length of an event. 0 and 1 mean that all events are kept.
     gap : int or (K,) int
-        The longest gap between two events that are joined. 0 means that no events are joined.
+        The maximum gap between two events that are joined. 0 means that no events are joined.
     """
 
     median: int | Integers = 1
@@ -69,7 +72,7 @@ def gap_frames(seconds: float, seconds_per_frame: float) -> int:
 def filter_frames(
     median_seconds: float, min_seconds: float, max_gap_seconds: float, seconds_per_frame: float
 ) -> Filters:
-    """Return the lengths of the filters in frames."""
+    """Convert the lengths of the filters from seconds to frames."""
     return Filters(
         median=odd_frames(median_seconds, seconds_per_frame),
         shortest=whole_frames(min_seconds, seconds_per_frame),
@@ -83,7 +86,7 @@ def smooth(
     min_frames: int | Integers,
     max_gap_frames: int | Integers,
 ) -> npt.NDArray[Scalar]:
-    """Apply a median filter, drop short runs of frames, then join runs with short gaps.
+    """Apply a median filter, drop short runs of active frames, then close short gaps between runs.
 
     Frames before and after `x` count as 0. Therefore zeros after the last frame of a clip stay 0
     and do not change the result.
@@ -108,7 +111,7 @@ def smooth(
         np.stack(np.broadcast_arrays(median_frames, min_frames, max_gap_frames), -1),
         (num_classes, 3),
     )
-    # Longer filters give the same result, but need more memory.
+    # Filters that are longer than these limits give the same result, but need more memory.
     longest = np.array([2 * num_frames + 1, num_frames + 1, num_frames])
     dtype = np.uint8 if x.dtype == bool else x.dtype
     out: npt.NDArray[np.generic] = np.array(x, dtype)
@@ -121,7 +124,7 @@ def smooth(
         if shortest > 1:  # grey opening: the minimum over each window, then the maximum
             y = _extremes(_padded(y, shortest - 1), shortest, np.minimum)
             y = _extremes(y, shortest, np.maximum)
-        if gap > 0:  # grey closing, with a window that is one frame longer than the gap
+        if gap > 0:  # grey closing: the maximum over each window, then the minimum
             y = _extremes(_padded(y, gap), gap + 1, np.maximum)
             y = _extremes(y, gap + 1, np.minimum)
         out[..., columns] = y
@@ -129,7 +132,7 @@ def smooth(
 
 
 def _median(y: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.generic]:
-    """Return the median over `size` frames of (..., T, K), with zeros beyond both ends."""
+    """Return the median of each window of `size` frames of (..., T, K), with zeros at both ends."""
     import scipy.ndimage  # slow to import
 
     window = (*[1] * (y.ndim - 2), size, 1)
@@ -147,8 +150,8 @@ def _padded(y: npt.NDArray[np.generic], count: int) -> npt.NDArray[np.generic]:
 def _extremes(y: npt.NDArray[np.generic], size: int, extreme: np.ufunc) -> npt.NDArray[np.generic]:
     """Return the minimum or maximum of each window of frames.
 
-    A window of 2, 4, 8, ... frames is combined from two windows of half its length. The last window
-    is combined from two windows that overlap.
+    Windows of 2, 4, 8, ... frames are combined from two windows of half their length. In the last
+    step, the windows of `size` frames may be combined from two windows that overlap.
 
     Parameters
     ----------
@@ -173,17 +176,18 @@ def _extremes(y: npt.NDArray[np.generic], size: int, extreme: np.ufunc) -> npt.N
 def runs(active: Booleans, seconds_per_step: float, durations: npt.ArrayLike) -> Events:
     """Return the runs of True in each class of each clip as events.
 
-    A run ends at the end of its last step, but not after the end of its clip. Times are rounded to
-    the microsecond, so that 3 x 0.1 s is 0.3 s.
+    An event ends at the end of the last step of its run, but not after the end of its clip. Times
+    are rounded to the microsecond, so that 3 x 0.1 s is 0.3 s.
 
     Parameters
     ----------
     active : (B, T, K) bool
+        Whether each class is active in each step (frame or segment).
     seconds_per_step : float
     durations : (B,) float, or float
         The durations of the clips in seconds.
     """
-    clip, label = np.nonzero(active.any(axis=1))  # of many classes, few are active
+    clip, label = np.nonzero(active.any(axis=1))  # usually, few classes are active in a clip
     return _runs_of_pairs(active[clip, :, label].T, clip, label, seconds_per_step, durations)
 
 
@@ -194,10 +198,13 @@ def _runs_of_pairs(
     seconds_per_step: float,
     durations: npt.ArrayLike,
 ) -> Events:
-    """Return the runs of True in columns (T, P) as events. clip and label: (P,)."""
+    """Return the runs of True in columns (T, P) as events.
+
+    clip, label: (P,), the clip and the class of each column.
+    """
     edges = np.diff(np.pad(columns.T.astype(np.int8), ((0, 0), (1, 1))), axis=1)  # (P, T + 1)
     pair, first = np.nonzero(edges == 1)
-    _, end = np.nonzero(edges == -1)  # in the order of `first`
+    _, end = np.nonzero(edges == -1)  # in the same order as `first`
     last = np.asarray(durations)
     if last.ndim:
         last = last[clip[pair]]
@@ -213,9 +220,9 @@ def decode_segments(
     durations: npt.ArrayLike,
     seconds_per_segment: float = 1.0,
 ) -> Events:
-    """Decode in segment mode: a segment is active if its score reaches the threshold of its class.
+    """Decode in segment mode: a class is active in a segment if its score reaches its threshold.
 
-    Adjacent active segments of a class are one event.
+    Adjacent segments in which a class is active form one event.
 
     Parameters
     ----------
@@ -241,7 +248,9 @@ def decode_frames(
     *,
     num_frames: npt.ArrayLike | None = None,
 ) -> Events:
-    """Decode in frame mode: threshold the frames, smooth them (see `smooth`) and join the runs.
+    """Decode in frame mode: apply the thresholds, smooth the decisions, and return the runs.
+
+    The decisions are smoothed by `smooth`. A run of active frames of a class is one event.
 
     Parameters
     ----------
@@ -261,7 +270,7 @@ def decode_frames(
     active = frame_scores >= thresholds
     if num_frames is not None:
         active &= (np.arange(active.shape[1]) < np.asarray(num_frames)[:, None])[..., None]
-    clip, label = np.nonzero(active.any(axis=1))  # smoothing never activates other classes
+    clip, label = np.nonzero(active.any(axis=1))  # smoothing activates no further classes
     settings = (np.broadcast_to(lengths, active.shape[2])[label] for lengths in filters)
     smoothed = smooth(active[clip, :, label].T, *settings)
     return _runs_of_pairs(smoothed, clip, label, seconds_per_frame, durations)

@@ -1,6 +1,6 @@
-"""operating_point.yaml: the thresholds and filters that turn scores into tags and events.
+"""Read, write and check operating_point.yaml: thresholds and filters for tags and events.
 
-T frames, K classes.
+Array dimensions: K classes.
 """
 
 import dataclasses
@@ -46,23 +46,25 @@ class OperatingPoint:
     labels : list of str
         The K classes.
     clip_thresholds : (K,) float64
-        Thresholds of clips, and of segments in segment mode. +inf means never.
+        Thresholds of clips, and of segments in segment mode. With +inf, no decision is positive.
     frame_thresholds : (K,) float64
         Thresholds of frames in frame mode.
     median_seconds : (K,) float64
         Length of the median filter in seconds. 0 means no filter.
     min_seconds : (K,) float64
-        Shortest event in seconds.
+        Minimum duration of an event in seconds.
     max_gap_seconds : (K,) float64
-        Longest gap in seconds between two events of a class that are joined.
+        Maximum gap in seconds between two events of a class that are joined.
     gate_by_tags : bool
         Whether events are dropped if their class is not a tag of the clip.
     tuned_on : str
-        The fingerprint of the scores and the criterion of the tuning, as text.
+        A text with the fingerprint of the scores and the criterion that were used for tuning.
     model : str or None
-        The fingerprint of the model whose scores were used. None means any model.
+        The fingerprint of the model whose scores were used for tuning. With None, the operating
+        point can be used for any model.
     tuned : dict or None
-        The settings of `wsedtk tune`, for information. None if the file was written by hand.
+        The settings of `wsedtk tune`, for information only. None if `wsedtk tune` did not write the
+        file.
     """
 
     mode: Literal["segment", "frame"]
@@ -93,13 +95,13 @@ def write(path: PathLike, point: OperatingPoint) -> None:
 def _per_class(
     mapping: object, labels: Sequence[str], where: str, is_seconds: bool
 ) -> npt.NDArray[np.float64]:
-    """Return the values of a mapping of label to number, in the order of the labels."""
+    """Return the values of a mapping from label to number, in the order of `labels`."""
     if not isinstance(mapping, dict) or sorted(map(normal, mapping)) != sorted(labels):
         odd = mapping
         if isinstance(mapping, dict):
             odd = sorted(set(map(str, mapping)) ^ set(labels))
         raise InputError(
-            f"{where}: expected one number for each of the {len(labels)} labels; look at "
+            f"{where}: expected one number for each of the {len(labels)} labels; check "
             f"{config.shown(odd)}"
         )
     values = {normal(label): value for label, value in mapping.items()}
@@ -122,9 +124,9 @@ def check_threshold(value: float, where: str) -> None:
     Parameters
     ----------
     value : float
-        The threshold. +inf means never, -inf always.
+        The threshold. +inf means that no decision is positive, -inf that all are positive.
     where : str
-        The start of the message.
+        The beginning of the error message, such as the path and the key.
 
     Raises
     ------
@@ -133,7 +135,7 @@ def check_threshold(value: float, where: str) -> None:
     """
     if not (0 <= value <= 1 or np.isinf(value)):
         raise InputError(
-            f"{where}: expected a number from 0 to 1, or inf for never, found "
+            f"{where}: expected a number from 0 to 1, or inf to never detect the class, found "
             f"{value:g}{config.suggest_fraction(value)}"
         )
 
@@ -144,7 +146,7 @@ def read(path: PathLike) -> OperatingPoint:
     Raises
     ------
     InputError
-        If the file is missing, or a key is missing, unknown, or has a wrong value.
+        If the file is missing, or if a key is missing, is unknown or has a wrong value.
     """
     mapping = config.read_yaml(path)
     names = [f.name for f in dataclasses.fields(OperatingPoint)]
@@ -168,17 +170,17 @@ def read(path: PathLike) -> OperatingPoint:
 
 
 def _read_labels(value: object, path: PathLike) -> list[str]:
-    """Return the labels of an operating point. Raises InputError."""
+    """Return the labels of an operating point. Raises InputError if they are not valid."""
     labels = []
     if isinstance(value, list) and all(isinstance(label, str) for label in value):
         labels = [normal(label) for label in value]
     if not labels or len(set(labels)) < len(labels):
-        raise InputError(f"{path}: labels: expected a list of class names, each once")
+        raise InputError(f"{path}: labels: expected a list of class names without repetition")
     return labels
 
 
 def _check_values(mapping: dict[str, Any], path: PathLike) -> None:
-    """Check the values of an operating point that are common to all classes."""
+    """Check the values of an operating point that are common to all classes. Raises InputError."""
 
     def refuse(name: str, expected: str) -> InputError:
         return InputError(
@@ -199,12 +201,14 @@ def _check_values(mapping: dict[str, Any], path: PathLike) -> None:
 def untuned(labels: Sequence[str], threshold: float) -> OperatingPoint:
     """Return an operating point for frame mode without tuning.
 
+    The filters are the defaults of `wsedtk tune`.
+
     Parameters
     ----------
     labels : sequence of str
         The K classes.
     threshold : float
-        The threshold of all classes. The filters are the defaults of `wsedtk tune`.
+        The threshold of all classes, for clips and for frames.
     """
 
     def repeated(value: float) -> npt.NDArray[np.float64]:
@@ -232,18 +236,19 @@ def check(
 ) -> None:
     """Check that an operating point fits scores or a model.
 
-    Log a warning if the model of the scores is not known.
+    If the operating point was tuned on a known model, but the model of the scores is not known, a
+    warning is logged.
 
     Parameters
     ----------
     point : OperatingPoint
         The operating point.
     path : path-like
-        The file that it was read from.
+        The file that contains the operating point.
     labels : sequence of str
         The classes of the scores or the model.
     model : str or None
-        The fingerprint of the model. None if it is not known.
+        The fingerprint of the model; None if it is not known.
     other : path-like
         The file or folder of the scores or the model.
 
@@ -254,7 +259,7 @@ def check(
     """
     if list(point.labels) != list(labels):
         odd = sorted(set(labels) ^ set(point.labels))
-        difference = f": {first(odd)}" if odd else ", or in another order"
+        difference = f": {first(odd)}" if odd else " in the same order"
         raise InputError(f"{path}: its classes are not those of {other}{difference}")
     if point.model is None or point.model == UNKNOWN_MODEL:
         return
@@ -266,8 +271,8 @@ def check(
     elif point.model != model:
         raise InputError(
             f"{path}: was tuned on the scores of another model ({point.model}) than {other} "
-            f"({model}); tune on this model's, or remove `model:` from the file to use it "
-            "anyway"
+            f"({model}); tune on the scores of this model, or remove `model:` from the file to use "
+            "it anyway"
         )
 
 

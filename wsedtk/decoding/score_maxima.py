@@ -1,7 +1,9 @@
-"""The highest frame scores of clips and segments.
+"""Compute the highest frame scores of clips and segments.
 
-A clip or segment has an event only if its highest frame score is at least the threshold. B clips, T
-frames, S segments, K classes.
+A clip or segment contains an event of a class only if its highest frame score of this class is at
+least the threshold of the class.
+
+Array dimensions: B clips, T frames, S segments, K classes, N clips or segments.
 """
 
 import numpy as np
@@ -31,7 +33,7 @@ def clip_maxima(frames: Floats, seconds_per_frame: float, durations: Floats) -> 
 def segment_maxima(
     frames: Floats, seconds_per_frame: float, ends: Floats, num_segments: Integers
 ) -> Floats:
-    """Return the highest score of the frames that touch each 1 s segment.
+    """Return the highest score of the frames that overlap each 1 s segment.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ def segment_maxima(
         Frame scores.
     seconds_per_frame : float
     ends : (B,)
-        The end of each clip in seconds. Later frames are ignored.
+        The end of each clip in seconds. Frames are cut at this time.
     num_segments : (B,)
         The number of segments of each clip.
 
@@ -66,14 +68,15 @@ def segment_maxima(
 def candidates(maxima: Floats, truth: Booleans) -> Candidates:
     """Return the candidate thresholds of one class.
 
-    A maximum of 0 means that no frame remains after filtering. No threshold makes such a decision
-    positive. Therefore -inf is then not a candidate.
+    A maximum of 0 means that filtering removes all frames of the clip or segment. No threshold can
+    make its decision positive. Therefore -inf is a candidate only if all maxima are above 0.
 
     Parameters
     ----------
     maxima : (N,)
         The highest filtered frame score of each clip or segment.
     truth : (N,) bool
+        Whether the class occurs in each clip or segment.
     """
     found: Candidates = thresholds.candidates(maxima, truth)
     if len(maxima) and maxima.min() > 0:

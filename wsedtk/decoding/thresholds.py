@@ -1,14 +1,17 @@
-"""Class-wise thresholds for the best micro-averaged F1, or for a target value in each class.
+"""Find class-wise thresholds for the best micro-averaged F1, or for a target value in each class.
 
-N clips (or segments), C candidates, K classes. A decision is positive if score >= threshold. The
-candidates of a class are -inf, +inf, and the float64 midpoints between adjacent distinct scores.
-Among equally good candidates, the highest is chosen.
+Array dimensions: N clips (or segments), C candidates, K classes. A decision is positive if score >=
+threshold. The candidates of a class are -inf, +inf, and the float64 midpoints between adjacent
+distinct scores. Among equally good candidates, the highest is chosen.
 
-Micro F1 is 2 TP / (number predicted + number true), summed over classes. `tune` finds its global
-optimum (Dinkelbach 1967). For a value L, each class is treated separately: its threshold maximises
-2 TP - L * predicted. Then L is set to the resulting F1. This is repeated until L stops rising. All
-comparisons use integers, so rounding does not affect ties. `tune_published` is the procedure of
-Wang, Li & Metze (2019). `search_target` treats each class separately.
+Micro F1 is 2 TP / (predicted + positives), with three sums over all classes: the number of true
+positives (TP), of positive decisions (predicted), and of positives in the reference (positives).
+
+`tune` finds the global optimum of micro F1 (Dinkelbach 1967). It starts with L = 0. For a given L,
+each class is treated separately: its threshold maximises 2 TP - L * predicted. Then L is set to the
+resulting micro F1. Both steps are repeated until L stops rising. All comparisons use integers, so
+rounding does not affect ties. `tune_published` is the procedure of Wang, Li & Metze (2019).
+`search_target` finds the threshold of each class separately, for a target value.
 """
 
 import dataclasses
@@ -25,16 +28,16 @@ TARGETS = ("precision", "recall", "false-alarms-per-hour")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Candidates:
-    """The candidate thresholds of one class, and the decisions that they give.
+    """The candidate thresholds of one class, and the resulting numbers of decisions.
 
     Attributes
     ----------
     thresholds : (C,) float64
         The thresholds, from +inf down to -inf.
     true_positives : (C,) int64
-        The number of true positives.
+        The number of true positives with each threshold.
     predicted : (C,) int64
-        The number of positive decisions.
+        The number of positive decisions with each threshold.
     """
 
     thresholds: npt.NDArray[np.float64]
@@ -43,14 +46,14 @@ class Candidates:
 
 
 class Choice(NamedTuple):
-    """One candidate for each class.
+    """The chosen candidate of each class.
 
     Attributes
     ----------
     option : (K,) int64
         The index of the chosen `Candidates` in the options of the class.
     threshold : (K,) float64
-        The threshold.
+        The chosen threshold.
     """
 
     option: npt.NDArray[np.int64]
@@ -58,24 +61,25 @@ class Choice(NamedTuple):
 
 
 class Nearest(NamedTuple):
-    """The decisions of the candidate that comes nearest to a target."""
+    """The numbers of true positives and of positive decisions that come nearest to a target."""
 
     true_positives: int
     predicted: int
 
 
 class TargetChoice(NamedTuple):
-    """One candidate for each class, for a target.
+    """The chosen candidate of each class, for a target.
 
     Attributes
     ----------
     option : (K,) int64
         The index of the chosen `Candidates` in the options of the class.
     threshold : (K,) float64
-        The threshold; +inf if no candidate meets the target.
+        The chosen threshold; +inf if no candidate meets the target.
     nearest : list of Nearest or None
-        One item for each class: None if a candidate meets the target, otherwise the decisions of
-        the candidate that comes nearest. They are (0, 0) if no candidate has a true positive.
+        One item for each class. The item is None if a candidate meets the target. Otherwise the
+        item contains the numbers of the candidate that comes nearest to the target, or (0, 0) if no
+        candidate has a true positive.
     """
 
     option: npt.NDArray[np.int64]
@@ -91,7 +95,7 @@ def candidates(scores: Floats, truth: Booleans) -> Candidates:
     scores : (N,) float
         Finite scores.
     truth : (N,) bool
-        Whether the class occurs.
+        Whether the class occurs in each clip or segment.
 
     Returns
     -------
@@ -112,7 +116,8 @@ def candidates(scores: Floats, truth: Booleans) -> Candidates:
     last_of_equals = np.flatnonzero(is_last_of_equals)
     upper, lower = ranked[last_of_equals[:-1]], ranked[last_of_equals[:-1] + 1]
     middle = (upper + lower) / 2
-    # Adjacent float64 numbers have no number between them. Then the upper number separates them.
+    # There is no number between two adjacent float64 numbers. In this case, the upper score is the
+    # threshold between both scores.
     middle = np.where(middle > lower, middle, upper)
     hits = np.cumsum(np.asarray(truth, np.int64)[order])[last_of_equals]
     return Candidates(
@@ -129,14 +134,14 @@ def f1_score(true_positives: Integers, predicted: Integers, positives: int) -> F
 def f1_score(
     true_positives: int | Integers, predicted: int | Integers, positives: int
 ) -> float | Floats:
-    """Return F1 = 2 TP / (predicted + positives), or 0 if both are 0.
+    """Return F1 = 2 TP / (predicted + positives), or 0 if `predicted` and `positives` are 0.
 
     Parameters
     ----------
     true_positives, predicted : int, or array of int
         The number of true positives and of positive decisions.
     positives : int
-        The number of positives in the truth.
+        The number of positives in the reference.
     """
     total = np.asarray(predicted + positives)
     score: float | Floats = 2 * true_positives / np.where(total == 0, 1, total)
@@ -149,14 +154,15 @@ def search(options: Sequence[Sequence[Candidates]], num_positives: int) -> Choic
     Parameters
     ----------
     options : sequence of sequence of Candidates
-        For each class, the candidates with each setting for its scores, such as filter lengths.
+        For each class, one item for each setting to choose from, such as filter lengths. The item
+        contains the candidates with this setting.
     num_positives : int
-        The number of positives in the truth, over all classes.
+        The number of positives in the reference, over all classes.
 
     Returns
     -------
     Choice
-        Among equally good candidates, the first option is chosen, then the highest threshold.
+        If candidates are equally good, the first option is chosen, and in it the highest threshold.
     """
     numerator, denominator = 0, 1  # L as a fraction
     while True:
@@ -182,9 +188,12 @@ class _Selected(NamedTuple):
 
 
 def _best_gain(alternatives: Sequence[Candidates], numerator: int, denominator: int) -> _Selected:
-    """Return the candidate of a class that maximises 2 TP - L * predicted."""
+    """Return the candidate of a class that maximises 2 TP - L * predicted.
+
+    L is `numerator` / `denominator`.
+    """
     gains = [2 * c.true_positives * denominator - numerator * c.predicted for c in alternatives]
-    tops = [int(np.argmax(gain)) for gain in gains]  # the first maximum: the highest threshold
+    tops = [int(np.argmax(gain)) for gain in gains]  # the first maximum, so the highest threshold
     option = max(range(len(gains)), key=lambda number: gains[number][tops[number]])
     return _Selected(option, tops[option])
 
@@ -207,14 +216,14 @@ def reached(
     true_positives, predicted : int, or array of int
         The number of true positives and of positive decisions.
     positives : int
-        The number of positives in the truth.
+        The number of positives in the reference.
     hours : float
         The duration of the audio in hours.
 
     Returns
     -------
     dict
-        Each quantity by name. Precision and recall are 0 if their denominators are 0.
+        The value of each quantity, by name. Precision and recall are 0 if their denominator is 0.
     """
     return {
         "precision": true_positives / np.maximum(predicted, 1),
@@ -240,19 +249,19 @@ def search_target(
     quantity: str,
     value: float,
 ) -> TargetChoice:
-    """Choose one candidate for each class for a target.
+    """Choose one candidate for each class, so that the class meets a target.
 
     For a target precision or a limit of false alarms, the recall is maximised. For a target recall,
-    the precision is maximised. Candidates without true positives are not considered. Among equally
-    good candidates, the one that exceeds the target most is chosen, then the first option, then the
-    highest threshold.
+    the precision is maximised. Candidates without true positives are not considered. If several
+    candidates are equally good, those that exceed the target most are kept, and of these the first
+    option with its highest threshold is chosen.
 
     Parameters
     ----------
     options : sequence of sequence of Candidates
         See `search`.
     positives : iterable of int
-        The number of positives in the truth of each class.
+        The number of positives of each class in the reference.
     hours : float
         The duration of the audio in hours.
     quantity : str
@@ -321,7 +330,7 @@ def tune(scores: Floats, truth: Booleans) -> npt.NDArray[np.float64]:
     scores : (N, K) float
         Finite scores.
     truth : (N, K) bool
-        Which classes occur.
+        Which classes occur in each clip or segment.
     """
     options = [[candidates(scores[:, k], truth[:, k])] for k in range(truth.shape[1])]
     return search(options, int(np.count_nonzero(truth))).threshold
@@ -330,20 +339,22 @@ def tune(scores: Floats, truth: Booleans) -> npt.NDArray[np.float64]:
 def tune_published(scores: Floats, truth: Booleans, seed: int = 0) -> npt.NDArray[np.float64]:
     """Return the thresholds (K,) of the published procedure of Wang, Li & Metze (2019).
 
-    The initial values are the same as in their code. First, each class is tuned separately for its
-    own F1. Then one class at a time, in random order, is tuned for the micro F1 with the counts of
-    the other classes, until no threshold changes. Each of these later searches starts from F1 = 0,
-    not from the F1 without predictions of the class. Therefore a class always has predictions, and
-    the result can be below the optimum of `tune`.
+    First, each class is tuned separately for its own F1. Then one class at a time, in random order,
+    is tuned for the micro F1 of all classes, while the thresholds of the other classes are fixed.
+    The second step is repeated until no threshold changes.
+
+    As in the authors' code, each search for the micro F1 starts from F1 = 0, not from the F1
+    without predictions of the class. Therefore a class has predictions even if the micro F1 is
+    higher without them, and the result can be below the optimum of `tune`.
 
     Parameters
     ----------
     scores : (N, K) float
         Finite scores.
     truth : (N, K) bool
-        Which classes occur.
+        Which classes occur in each clip or segment.
     seed : int
-        The seed of the order.
+        The seed of the random order.
     """
     truth, generator = np.asarray(truth, bool), np.random.default_rng(seed)
     num_classes, positives = truth.shape[1], truth.sum(axis=0).tolist()

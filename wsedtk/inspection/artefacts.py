@@ -1,7 +1,7 @@
 """Describe an artefact: its kind, command, time and inputs, and whether it is complete.
 
 Where possible, only headers and attributes are read, so that large files take no longer than small
-ones. Code in an artefact is never run. If an artefact is damaged, no error is raised: its
+files. Code in an artefact is never run. If an artefact is damaged, no error is raised. Instead, its
 description lists the damage as a fault.
 """
 
@@ -25,7 +25,7 @@ _LOG = logging.getLogger(__name__)
 
 _EXPERIMENT = "experiment directory"
 
-# For these files, the folder that contains them is described.
+# If the path is one of these files, the folder that contains the file is described.
 _OF_A_FOLDER = {
     *COLUMNS,
     "labels.txt",
@@ -40,7 +40,7 @@ _OF_A_FOLDER = {
     "train.log",
     "README.md",
 }
-# The items of `About.content` that the description of an experiment shows for each part.
+# The items of `About.content` that the description of an experiment directory shows for each part.
 _SUMMARY = (
     "network",
     "pooling",
@@ -65,10 +65,11 @@ class Kind:
     ----------
     name : str
     matches : function
-        Returns whether a path is an artefact of this kind. It reads only names and headers.
+        Returns whether a path is an artefact of this kind. The function reads only names and
+        headers.
     describe : function
-        Describes an artefact. It returns None if the content belongs to another kind. It raises
-        InputError if the artefact is damaged.
+        Returns the description of an artefact, or None if its content is of no known kind. The
+        function raises InputError if the artefact is damaged.
     """
 
     name: str
@@ -77,7 +78,10 @@ class Kind:
 
 
 def _features_in(folder: Path, closed: list[str]) -> list[Path]:
-    """Return the feature files in a folder, and the folders of unfinished extractions."""
+    """Return the feature files in a folder, and the folders of unfinished extractions, sorted.
+
+    Shards are returned as the path of the complete feature file.
+    """
     files = {
         hdf5_files.shard_of(folder / name).path
         for name in folders.look(folder)[1]
@@ -90,7 +94,7 @@ def _features_in(folder: Path, closed: list[str]) -> list[Path]:
 
 
 def _results_in(system: Path, closed: list[str]) -> list[Path]:
-    """Return the score files and decoded folders of a system, in the order of its sets."""
+    """Return the score files and decoded folders of a system, sorted by the names of the sets."""
     found: list[Path] = []
     for folder in folders.open_folders(system, closed):
         if (folder / "scores.h5").is_file():
@@ -127,11 +131,11 @@ def _is_experiment(path: Path) -> bool:
 def _state(part: About) -> str:
     if part.faults:
         return "damaged or inconsistent"
-    return "whole" if part.complete else "in the making"
+    return "complete" if part.complete else "unfinished"
 
 
 def _experiment(path: Path) -> About:
-    """Describe an experiment directory by one line for each of its parts."""
+    """Describe an experiment directory with one line for each of its parts."""
     about, lines = About(str(path), _EXPERIMENT, made=when_made(path)), {}
     closed: list[str] = []
     parts = _parts_of(path, closed)
@@ -163,10 +167,10 @@ def _is_sound(path: Path) -> bool:
     return True
 
 
-# An artefact has the first kind that matches.
+# The kind of an artefact is the first kind in this list that matches.
 KINDS = (
     Kind("data directory", sets.is_data_directory, sets.describe_data_directory),
-    Kind("features in the making", hdf5_files.is_parts, hdf5_files.describe_parts),
+    Kind("unfinished features", hdf5_files.is_parts, hdf5_files.describe_parts),
     Kind("feature or score file", hdf5_files.is_hdf5, hdf5_files.describe_hdf5),
     Kind("model directory", models.is_model_directory, models.describe_model_directory),
     Kind("decoded folder", sets.is_decoded, sets.describe_decoded),
@@ -212,7 +216,7 @@ def describe(path: PathLike) -> About:
         folders.look(path)  # raises InputError if the folder can't be entered
     try:
         about = _describe_by_kind(path)
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+    except (OSError, ValueError) as error:  # ValueError: an impossible file name
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: can't be read: {reason}") from None
     if about is not None:
@@ -220,7 +224,7 @@ def describe(path: PathLike) -> About:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     known = "; ".join(kind.name for kind in KINDS)
-    raise InputError(f"{path}: not an artefact that is known here; known are: {known}")
+    raise InputError(f"{path}: not a known kind of artefact; known kinds: {known}")
 
 
 def _describe_by_kind(path: Path) -> About | None:

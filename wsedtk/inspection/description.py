@@ -1,4 +1,4 @@
-"""The description of an artefact, and functions that several kinds of artefacts need."""
+"""Define the description of an artefact, and functions for all kinds of artefacts."""
 
 import dataclasses
 import datetime
@@ -12,14 +12,14 @@ from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 
-_HIGHEST = 4  # the number of folders above an artefact in which a folder log/ is searched
+_HIGHEST = 4  # number of folders above an artefact in which a folder log/ is searched
 _MOST_RECORDS = 1000
 
 State = Literal["there", "changed", "gone"]
 
 
 class Input(TypedDict):
-    """An input from which an artefact was made."""
+    """An input from which an artefact was made. `what` names its role, such as "model"."""
 
     what: str
     path: str | None
@@ -38,15 +38,15 @@ class Record:
     arguments : list of str
         The arguments of the command line.
     options : dict
-        The value of each option, by name.
+        The value of each option, by the name of the option.
     inputs : dict
-        The fingerprint of each input file, by path.
+        The fingerprint of each input file, by the path of the file.
     started : str
         The time at which the command started.
     about_machine : dict
-        "host", and "python" for the version of Python.
+        The name of the machine as "host", and the version of Python as "python".
     made_by : dict
-        The version "wsedtk" and the "commit", if they are known.
+        The version of wsedtk as "wsedtk", and its commit as "commit", if they are known.
     """
 
     command: str
@@ -60,21 +60,25 @@ class Record:
 
 @dataclasses.dataclass
 class About:
-    """The description of one artefact. All values are plain: numbers, texts, lists and mappings.
+    """The description of one artefact.
+
+    All values are bools, numbers, strings or None, or lists or mappings of such values.
 
     Attributes
     ----------
     path, kind : str
+        The path and the kind of the artefact.
     complete : bool or None
-        False if the artefact is unfinished or damaged. None if this was not checked.
+        False if the artefact is unfinished or damaged. None if this has not been checked.
     faults : list of str
-        Damage, and inconsistencies with other artefacts.
+        Messages about damage, and about inconsistencies with other artefacts.
     made : dict
-        How it was made, as far as this is known: "wsedtk", "commit", "command", "when" and others.
+        How the artefact was made, as far as this is known: "wsedtk", "commit", "command", "when"
+        and others.
     inputs : list of Input
-        The inputs from which it was made.
+        The inputs from which the artefact was made.
     content : dict
-        Its content. The keys depend on the kind.
+        Properties of the content of the artefact. The keys depend on the kind.
     """
 
     path: str
@@ -105,7 +109,7 @@ class About:
         )
 
     def add_files(self, record: Record | None) -> None:
-        """Add the input files of a record, and whether they have changed since then."""
+        """Add the input files of a record, and whether they changed after the command started."""
         if record is None:
             return
         for name, fingerprint in record.inputs.items():
@@ -113,19 +117,22 @@ class About:
 
 
 def made_by(mapping: Mapping[str, Any]) -> dict[str, str]:
-    """Return "wsedtk" and "commit" from the attributes or the YAML of an artefact, if present."""
+    """Return "wsedtk" and "commit" from the attributes of an artefact, if they exist.
+
+    mapping: attributes of an HDF5 file, metadata, or the content of a YAML file.
+    """
     return {name: str(mapping[name]) for name in ("wsedtk", "commit") if mapping.get(name)}
 
 
 def text_time(seconds: float) -> str:
-    """Format a time in seconds since 1970, with its time zone."""
+    """Format a time in seconds since 1970 as date and time, with the time zone."""
     return datetime.datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
 
 
 def when_made(path: PathLike, record: Record | None = None) -> dict[str, Any]:
     """Return "command", "when" and "recorded" of an artefact.
 
-    Without a record, "when" is the time of the file's last change, and the command is unknown.
+    Without a record, "when" is the time of the last change of the file, and "command" is missing.
     """
     if record is None:
         return {"when": text_time(os.stat(path).st_mtime), "recorded": False}
@@ -140,7 +147,7 @@ def when_made(path: PathLike, record: Record | None = None) -> dict[str, Any]:
 
 
 def read_record(path: PathLike) -> Record | None:
-    """Read a record. Returns None if the file is another YAML file.
+    """Read a record. Returns None if the file is a YAML file, but not a record.
 
     Raises
     ------
@@ -169,7 +176,7 @@ def as_record(found: object) -> Record | None:
 
 
 def _option_paths(options: Mapping[str, Any]) -> Iterator[Path]:
-    """Yield all values of options that can be paths."""
+    """Yield each value of the options that can be a path."""
     for value in options.values():
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, str) and "\0" not in item:
@@ -177,10 +184,10 @@ def _option_paths(options: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def _can_mean(name: Path, target: Path) -> bool:
-    """Return whether a path in a record can refer to an absolute path.
+    """Return whether the path `name` in a record can refer to the absolute path `target`.
 
-    The folder in which the command ran is unknown. Therefore a relative path of at least two names
-    can refer to every path that ends with it.
+    The folder in which the command ran is unknown. Therefore a relative path of at least two parts
+    can refer to each absolute path that ends with these parts.
     """
     if name == target:
         return True
@@ -198,7 +205,7 @@ def _wrote(record: Record, target: Path, verb: str | None, shard: list[int] | No
     elif record.command != f"wsedtk {verb}":
         return False
     targets = [target]
-    if record.command.startswith("wsedtk prepare"):  # writes several sets into one folder
+    if record.command.startswith("wsedtk prepare"):  # it writes several sets into one folder
         targets.append(target.parent)
     names = list(_option_paths(record.options))
     return any(_can_mean(name, place) for name in names for place in targets)
@@ -224,14 +231,15 @@ def record_of(
 ) -> Record | None:
     """Return the record of the last command that wrote a path; None if no record is found.
 
-    Records are searched in the folder log/ of each of the four folders above the path. If several
-    of these folders have a matching record, the nearest folder is used.
+    Records are searched in log/ in each of the four folders above the path. If several of these
+    folders contain a matching record, the folder nearest to the path is used.
 
     Parameters
     ----------
     path : path-like
     verb : str, optional
-        The subcommand that writes the path. It is necessary if this subcommand also reads the path.
+        The subcommand that writes the path, for example "decode". By default, any subcommand that
+        names the path in its options and does not read files from it.
     shard : [k, n], optional
         The shard that the command wrote: number k of n shards.
     """
@@ -244,7 +252,11 @@ def record_of(
 
 
 def file_state(path: PathLike, fingerprint: str) -> State:
-    """Return whether a file exists, and whether its fingerprint is still `fingerprint`."""
+    """Compare a file with an earlier fingerprint.
+
+    Returns "there" if the file still has this fingerprint, "changed" if it has a different one, and
+    "gone" if it is missing or can't be read.
+    """
     try:
         path = Path(path)
         if not path.is_file():
@@ -255,12 +267,12 @@ def file_state(path: PathLike, fingerprint: str) -> State:
 
 
 def hours(seconds: float) -> float:
-    """Convert seconds to hours, rounded to a thousandth."""
+    """Convert seconds to hours, rounded to 0.001 h."""
     return round(float(seconds) / 3600, 3)
 
 
 def listed(items: Iterable[str], most: int = 40) -> list[str]:
-    """Return a list of at most `most` items, followed by the number of omitted items."""
+    """Return the first `most` items. If there are more, a text with their number is appended."""
     items = list(items)
     if len(items) <= most:
         return items

@@ -26,10 +26,10 @@ _NUMBERS = r"\.(\d{1,6})-of-(\d{1,6})"  # in a file name: number of a shard, num
 
 
 class ShardOf(NamedTuple):
-    """The path of a feature file, and which shard of it a file holds."""
+    """The path of a feature file, and the number of one of its shards."""
 
     path: Path
-    shard: list[int] | None  # [k, n] for shard k of n; None if the file is not a shard
+    shard: list[int] | None  # [k, n] for shard k of n; None for a file that is not a shard
 
 
 class _Count(NamedTuple):
@@ -41,7 +41,7 @@ class _Count(NamedTuple):
 
 
 def is_hdf5(path: Path) -> bool:
-    """Return whether a path is an HDF5 file, or an .h5 file of which shards or parts exist."""
+    """Return whether a path is an HDF5 file, or a missing .h5 file whose shards or parts exist."""
     if path.is_file():
         with open(path, "rb") as file:
             return path.suffix == ".h5" or file.read(len(_HDF5)) == _HDF5
@@ -64,7 +64,10 @@ def _shards(path: Path) -> dict[int, dict[int, Path]]:
 
 
 def shard_of(path: Path) -> ShardOf:
-    """Return the path of the feature file to which a shard belongs, or the path of another file."""
+    """Return the path of the feature file to which a shard belongs, and the number of the shard.
+
+    For a file that is not a shard, return the path of the file itself.
+    """
     match = re.fullmatch(rf"(.+){_NUMBERS}\.h5", path.name)
     if match is None:
         return ShardOf(path, None)
@@ -86,7 +89,7 @@ def describe_hdf5(path: Path) -> About:
 
 
 def _parts_folder(path: Path) -> Path:
-    """Return the hidden folder for the finished parts of an extraction to a path."""
+    """Return the hidden folder with the finished parts of the extraction that writes `path`."""
     return atomic.hidden(path, "parts")
 
 
@@ -94,8 +97,10 @@ def _describe_shards(path: Path, shards: dict[int, dict[int, Path]]) -> About:
     """Describe the shards of a feature file."""
     about = About(str(path), "feature file in shards")
     if len(shards) > 1:
-        counts = " and of ".join(map(str, sorted(shards)))
-        about.faults.append(f"{path}: there are shards of {counts}; remove the old ones")
+        counts = " and ".join(map(str, sorted(shards)))
+        about.faults.append(
+            f"{path}: found shards of extractions with {counts} shards; remove the old shards"
+        )
     count, existing = max(shards.items(), key=lambda item: len(item[1]))
     missing = [
         store.shard_path(path, k, count).name for k in range(1, count + 1) if k not in existing
@@ -112,7 +117,7 @@ def _describe_shards(path: Path, shards: dict[int, dict[int, Path]]) -> About:
         about.content["missing"] = listed(missing)
     for key, what in (
         ("fingerprint", "front ends"),
-        ("audio_fingerprint", "versions of the set's audio"),
+        ("audio_fingerprint", "versions of the audio files"),
     ):
         if len({look["attributes"].get(key) for look in found}) > 1:
             about.faults.append(
@@ -130,7 +135,7 @@ def _extraction_record(path: Path) -> Record | None:
 
 
 def _add_features(about: About, path: Path, found: Sequence[Mapping[str, Any]]) -> None:
-    """Add the known properties of a feature file, or of its shards.
+    """Add the properties of a feature file, or of all its shards, to its description.
 
     found: the result of `store.look` for each file.
     """
@@ -159,7 +164,7 @@ def _add_features(about: About, path: Path, found: Sequence[Mapping[str, Any]]) 
 
 
 def is_parts(path: Path) -> bool:
-    """Return whether a path is a hidden folder for the finished parts of an extraction."""
+    """Return whether a path is a hidden folder with the finished parts of an extraction."""
     return path.is_dir() and path.name.startswith(".") and path.name.endswith(".h5.parts")
 
 
@@ -180,7 +185,7 @@ def describe_parts(path: Path) -> About:
     """Describe an unfinished extraction."""
     output = path.parent / path.name.removeprefix(".").removesuffix(".parts")
     record = _extraction_record(output)
-    about = About(str(path), "features in the making", complete=False, made=when_made(path, record))
+    about = About(str(path), "unfinished features", complete=False, made=when_made(path, record))
     about.add_files(record)
     clips, failed, damaged = _count(path)
     last = max((part.stat().st_mtime for part in path.glob("*.h5")), default=path.stat().st_mtime)
@@ -193,12 +198,12 @@ def describe_parts(path: Path) -> About:
     }
     if damaged:
         names = ", ".join(damaged[:3])
-        about.content["damaged_parts"] = f"{names}: written again when the command is run again"
+        about.content["damaged_parts"] = f"{names}; run wsedtk extract again to write them again"
     return about
 
 
 def _num_requested(record: Record | None, output: Path) -> int | None:
-    """Return how many clips a feature file or shard will hold; None if it is unknown."""
+    """Return how many clips a complete feature file or shard contains; None if it is unknown."""
     if record is None or "data_set" not in record.options:
         return None
     k, n = shard_of(output).shard or (1, 1)
@@ -241,7 +246,7 @@ def _describe_scores(path: Path, found: Mapping[str, Any]) -> About:
 
 
 def _add_model(about: About, path: Path, attributes: Mapping[str, Any]) -> None:
-    """Add the model of a score file, and whether the model directory above still holds it."""
+    """Add the model of a score file, and whether the model directory still contains this model."""
     folder, model = path.absolute().parent.parent, attributes["model"]
     known = provenance.known_model(attributes)
     found = None if known is None else provenance.fingerprint_model_directory(folder)
@@ -251,13 +256,13 @@ def _add_model(about: About, path: Path, attributes: Mapping[str, Any]) -> None:
     about.add_input("model", folder, model, "there" if found == known else "changed")
     if found != known:
         about.faults.append(
-            f"{path}: was predicted by another model ({model}) than {folder} ({found}); "
-            "predict again"
+            f"{path}: was predicted by another model ({model}) than the model in {folder} "
+            f"({found}); predict again"
         )
 
 
 def _state_of_features(path: str, attributes: Mapping[str, Any]) -> State:
-    """Return whether features still have the front end and the audio recorded in a score file."""
+    """Compare the front end and the audio of features with those recorded in a score file."""
     try:
         now = store.look(store.find_shards(path)[0])["attributes"]
     except (InputError, OSError, ValueError):

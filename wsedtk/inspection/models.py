@@ -16,7 +16,7 @@ from wsedtk.inspection.description import About, State, listed, made_by, record_
 if TYPE_CHECKING:
     import onnx
 
-# The metadata that `wsedtk export` writes into every file.
+# The keys of the metadata that `wsedtk export` writes into each file.
 _EXPORTED = (
     "labels",
     "sample_rate",
@@ -31,14 +31,14 @@ _CHECKPOINT_KEYS = {"step", "network", "optimizer", "history", "finished"}
 
 
 def is_model_directory(path: Path) -> bool:
-    """Return whether a folder holds a model, or a training run that is not finished."""
+    """Return whether a folder contains a model or an unfinished training run."""
     if (path / "model.yaml").is_file():
         return True
     return (path / "config.yaml").is_file() and (path / "checkpoints").is_dir()
 
 
 def describe_model_directory(path: Path) -> About:
-    """Describe a model directory, and list what must be added before it can be shared."""
+    """Describe a model directory. The description lists what is missing for sharing the model."""
     if not (path / "model.yaml").is_file():
         return _describe_training(path)
     from wsedtk.models import checkpoint  # imports torch, which is slow and rarely needed here
@@ -63,7 +63,8 @@ def describe_model_directory(path: Path) -> About:
             about.complete = False
     else:
         about.content["not_looked_at"] = (
-            f"the model names code from outside wsedtk; {checkpoint.TRUSTED} names what is trusted"
+            "the model names code from outside wsedtk, which is not run; to trust this code, add "
+            f"its package to the environment variable {checkpoint.TRUSTED}"
         )
     if network is not None:
         about.content.update(spec.size(network))
@@ -91,7 +92,10 @@ def describe_model_directory(path: Path) -> About:
 
 
 def _check_point(about: About, path: Path, labels: list[str], fingerprint: str | None) -> None:
-    """Check whether the operating point of a model directory belongs to its model."""
+    """Check whether the operating point of a model directory fits the model.
+
+    The result is added to `about`, as content or as a fault.
+    """
     if not path.is_file():
         about.content["operating_point"] = "none; wsedtk tune writes one"
         return
@@ -104,8 +108,8 @@ def _check_point(about: About, path: Path, labels: list[str], fingerprint: str |
         about.faults.append(f"{path}: its classes differ from those of the model; tune again")
     elif point.model not in (None, provenance.UNKNOWN_MODEL, fingerprint):
         about.faults.append(
-            f"{path}: was tuned on the scores of another model ({point.model}) than this "
-            f"({fingerprint}); tune again"
+            f"{path}: was tuned on the scores of another model ({point.model}) than the model of "
+            f"this directory ({fingerprint}); tune again"
         )
     else:
         about.content["operating_point"] = (
@@ -114,7 +118,7 @@ def _check_point(about: About, path: Path, labels: list[str], fingerprint: str |
 
 
 def _to_share(path: Path, fingerprint: str | None) -> list[str]:
-    """Return what must be added to a model directory before it can be shared."""
+    """Return a message for each item that is missing before a model directory can be shared."""
     from wsedtk.report import model_card
 
     missing = [f"{name} is missing" for name in _TO_SHARE if not (path / name).is_file()]
@@ -124,7 +128,7 @@ def _to_share(path: Path, fingerprint: str | None) -> list[str]:
 def _add_sources(about: About, mapping: Mapping[str, Any]) -> None:
     """Add the sets and the front end of a training run as inputs.
 
-    mapping: the values of model.yaml or config.yaml, which contain their fingerprints.
+    mapping: the values of model.yaml or config.yaml, with the fingerprints of these inputs.
     """
     for key, what in (
         ("fit", "training set"),
@@ -149,12 +153,12 @@ def _last_validation(path: Path) -> dict[str, float] | None:
 
 
 def _batch_of(checkpoint: str) -> int:
-    """Return the number of the batch in the name of a checkpoint, such as step00000015."""
+    """Return the number of the batch in the name of a checkpoint: 15 for step00000015."""
     return int(re.sub(r"[^0-9]", "", checkpoint)[:18] or -1)
 
 
 def _describe_training(path: Path) -> About:
-    """Describe a model directory in which the training run is not finished."""
+    """Describe a model directory whose training run is not finished."""
     record = record_of(path)
     about = About(
         str(path), "model directory", complete=False, made=when_made(path / "config.yaml", record)
@@ -196,8 +200,8 @@ def describe_checkpoint(path: Path) -> About:
         tensors = found if isinstance(found, dict) else {}
         about.content = {
             "tensors": sum(hasattr(value, "shape") for value in tensors.values()),
-            "hint": "no checkpoint of wsedtk train; "
-            "published weights become a model directory with wsedtk import",
+            "hint": "not a checkpoint of wsedtk train; "
+            "wsedtk import converts published weights to a model directory",
         }
         return about
     try:
@@ -220,7 +224,7 @@ def describe_checkpoint(path: Path) -> About:
 def is_onnx(path: Path) -> bool:
     """Return whether a file has the extension .onnx.
 
-    Raises InputError if it has, and the package onnx is not installed.
+    Raises InputError if the file has this extension, but the package onnx is not installed.
     """
     if not path.is_file() or path.suffix != ".onnx":
         return False
@@ -232,7 +236,10 @@ def is_onnx(path: Path) -> bool:
 
 
 def _read_onnx(path: Path) -> "onnx.ModelProto":
-    """Read an ONNX model without external data files. Raises InputError."""
+    """Read an ONNX model without its external data files.
+
+    Raises InputError if the file is too large or is not a valid ONNX file.
+    """
     import onnx
 
     num_bytes = path.stat().st_size
@@ -246,7 +253,7 @@ def _read_onnx(path: Path) -> "onnx.ModelProto":
 
 
 def describe_onnx(path: Path) -> About:
-    """Describe an ONNX file, by its metadata if `wsedtk export` wrote it."""
+    """Describe an ONNX file. If `wsedtk export` wrote it, its metadata are described, too."""
     model = _read_onnx(path)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     about = About(
@@ -260,7 +267,7 @@ def describe_onnx(path: Path) -> About:
         raise InputError(f"{path}: not an ONNX file, or a damaged one (it has no outputs)")
     if not set(_EXPORTED) <= set(metadata):
         about.kind = "ONNX file"
-        about.content["hint"] = "not of wsedtk export, or without its metadata"
+        about.content["hint"] = "the metadata of wsedtk export are missing"
         return about
     try:
         read = {
@@ -287,7 +294,7 @@ def describe_onnx(path: Path) -> About:
 
 
 def describe_operating_point(path: Path) -> About:
-    """Describe an operating point."""
+    """Describe a file with an operating point."""
     found = operating_point.read(path)
     tuned = found.tuned or {}
     about = About(
@@ -312,8 +319,8 @@ def describe_operating_point(path: Path) -> About:
     about.add_input("model", folder if beside else None, found.model, state)
     if state == "changed":
         about.faults.append(
-            f"{path}: was tuned on the scores of another model ({found.model}) than the one "
-            f"beside it ({beside}); tune again"
+            f"{path}: was tuned on the scores of another model ({found.model}) than the model in "
+            f"the same folder ({beside}); tune again"
         )
     about.add_input("scores", fingerprint=tuned.get("scores"))
     about.add_input("data set", fingerprint=tuned.get("set_fingerprint"))

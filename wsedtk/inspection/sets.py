@@ -26,12 +26,16 @@ from wsedtk.inspection.description import (
     when_made,
 )
 
-_MOST_CHECKED = 100  # maximum number of sound files that are searched, evenly over the clips
+# Maximum number of sound files whose existence is checked. They are spread evenly over the clips.
+_MOST_CHECKED = 100
 _DECODED_COLUMNS = {**COLUMNS, "clips.tsv": ("filename", "duration")}
 
 
 def is_data_directory(path: Path) -> bool:
-    """Return whether a folder holds labels.txt and a table. Only data directories hold both."""
+    """Return whether a folder contains labels.txt and a table of a set.
+
+    Only data directories contain both.
+    """
     return (path / "labels.txt").is_file() and any((path / name).is_file() for name in COLUMNS)
 
 
@@ -46,7 +50,7 @@ def _describe_unfinished(path: Path, kind: str) -> About:
 
 
 def _count_audio(dataset: DataSet) -> str:
-    """Return how many clips have a path, and how many of the checked sound files exist."""
+    """Return a text: how many clips have a path, and how many checked sound files exist."""
     with_path = np.flatnonzero(dataset.paths != "")
     num_checked = min(_MOST_CHECKED, len(with_path))
     chosen = np.unique(np.linspace(0, max(0, len(with_path) - 1), num_checked).astype(int))
@@ -95,13 +99,13 @@ def describe_data_directory(path: Path) -> About:
         about.content["clips_per_class"] = dict(
             zip(dataset.labels, dataset.clips_per_class().tolist())
         )
-    about.add_input("set that it is part of", fingerprint=info.get("source_fingerprint"))
+    about.add_input("source set", fingerprint=info.get("source_fingerprint"))
     about.add_files(record)
     return about
 
 
 def is_decoded(path: Path) -> bool:
-    """Return whether a folder holds a table of a decoded folder."""
+    """Return whether a folder contains a table with the columns of a table in a decoded folder."""
     return any(_has_header(path / name, columns) for name, columns in _DECODED_COLUMNS.items())
 
 
@@ -125,7 +129,7 @@ def _labels_of(folder: Path) -> list[str]:
 
 
 def describe_decoded(path: Path) -> About:
-    """Describe a decoded folder, <system>/<set>/<mode>/, or the folder reference/ in it."""
+    """Describe a decoded folder <system>/<set>/<mode>/, or the folder reference/ in it."""
     if not (path / "clips.tsv").is_file():
         return _describe_unfinished(path, "decoded folder")
     is_reference = path.name == "reference" and is_decoded(path.parent)
@@ -167,7 +171,11 @@ def describe_decoded(path: Path) -> About:
 
 
 def _state(before: object, now: str | None) -> State:
-    """Compare the fingerprint of an input when it was used with its fingerprint now."""
+    """Return the state of an input.
+
+    before: the fingerprint of the input when it was used. now: its present fingerprint; None if the
+    input is missing.
+    """
     if now is None:
         return "gone"
     return "there" if now == before else "changed"
@@ -190,7 +198,7 @@ def is_report(path: Path) -> bool:
 
 
 def describe_report(path: Path) -> About:
-    """Describe a report.json."""
+    """Describe a file report.json."""
     found = report_data.read_report(path)
     made_from, clips = found.get("made_from", {}), found["clips"]
     about = About(
@@ -217,7 +225,7 @@ def describe_report(path: Path) -> About:
 
 
 def is_score_tables(path: Path) -> bool:
-    """Return whether a path is a folder with tables of frame scores."""
+    """Return whether a path is a folder whose first .tsv file is a table of frame scores."""
     if not path.is_dir():
         return False
     names = [n for n in folders.look(path)[1] if n.endswith(".tsv") and not n.startswith("._")]
@@ -225,7 +233,10 @@ def is_score_tables(path: Path) -> bool:
 
 
 def describe_score_tables(path: Path) -> About:
-    """Describe a folder with tables of frame scores, by the first table and all headers."""
+    """Describe a folder with tables of frame scores.
+
+    Only the first table and the headers of the other tables are read.
+    """
     found = score_folders.look(path)
     about = About(str(path), "folder of score tables", made=when_made(path, record_of(path)))
     about.content = {
@@ -235,14 +246,14 @@ def describe_score_tables(path: Path) -> About:
         "seconds_per_frame": found["seconds_per_frame"],
     }
     about.faults = [
-        f"{path / name}: is not a table of scores, or its columns differ from the first table"
+        f"{path / name}: is not a table of scores, or its columns differ from those of the first"
         for name in found["odd"][:5]
     ]
     return about
 
 
 def describe_sound(path: Path) -> About:
-    """Describe a sound file. It is not checked for damage; `wsedtk validate --audio` does this."""
+    """Describe a sound file, without a check for damage. `wsedtk validate --audio` checks files."""
     found = audio_files.info(path)
     about = About(str(path), "sound file", complete=None, made=when_made(path))
     about.content = {

@@ -20,7 +20,7 @@ from wsedtk.inspection.description import (
 )
 from wsedtk.training.train_config import TrainConfig
 
-_ENDS = 4096  # number of bytes that are read at the beginning and at the end of a page or log
+_ENDS = 4096  # number of bytes that are read at the beginning and at the end of a file
 _GENERATOR = re.compile(r'<meta name="generator" content="wsedtk ([^",<]+), commit ([^",<]+)">')
 _LOG_START = re.compile(r"# host (.*), started (.*)")
 _LOG_END = re.compile(r"# ended (\S+ \S+ \S+) after (\d+) s.*, exit status (\d+)$")
@@ -68,7 +68,10 @@ def _describe_record(path: Path, record: Record) -> About:
 
 
 def _describe_configuration(path: Path, found: Mapping[str, Any]) -> About | None:
-    """Describe the configuration of a system or a front end. Returns None if it is neither."""
+    """Describe the configuration of a system or of a front end.
+
+    Returns None if `found` contains no setting of either.
+    """
     num_known = {}
     for name, kind in _CONFIGURATIONS.items():
         fields = {field.name for field in dataclasses.fields(kind)}
@@ -86,7 +89,7 @@ def _describe_configuration(path: Path, found: Mapping[str, Any]) -> About | Non
 
 
 def _ends(path: Path) -> _Ends:
-    """Read the beginning and the end of a file."""
+    """Read the lines at the beginning and at the end of a file."""
     with open(path, "rb") as file:
         head = file.read(_ENDS)
         file.seek(max(0, path.stat().st_size - _ENDS))
@@ -105,7 +108,7 @@ def _generator(path: Path) -> dict[str, str] | None:
 
 
 def is_page(path: Path) -> bool:
-    """Return whether `wsedtk report` wrote a file."""
+    """Return whether a file is a page that `wsedtk report` wrote."""
     return _generator(path) is not None
 
 
@@ -117,12 +120,15 @@ def describe_page(path: Path) -> About:
     about.add_files(record)
     if "</html>" not in "".join(_ends(path).tail):
         about.complete = False
-        about.faults.append(f"{path}: its end is missing; write the report again")
+        about.faults.append(f"{path}: its end is missing; run wsedtk report again")
     return about
 
 
 def _find_start(head: list[str]) -> int | None:
-    """Return the number of the line that names the host, after the line of the command."""
+    """Return the index of the line of a log that names the host; None if there is no such line.
+
+    The line before it contains the command.
+    """
     for number, line in enumerate(head[:20]):
         if number > 0 and _LOG_START.match(line):
             return number
@@ -158,6 +164,6 @@ def describe_log(path: Path) -> About | None:
         )
     else:
         about.complete = False
-        about.content["ended"] = "no: it runs, or was killed"
+        about.content["ended"] = "no: the job is running, or was killed"
         about.content["last_line"] = tail[-1][:200]
     return about

@@ -1,4 +1,4 @@
 """Find the streams of sound in container files, without decoding.
 
-It may import `core`.
+This folder may import `core`.
 """

@@ -1,8 +1,9 @@
-"""Find the samples in WAV, RF64, W64, AIFF, AU and CAF: a header and one block of samples.
+"""Find the samples in WAV, RF64, W64, AIFF, AU and CAF files.
 
-The header announces the number of bytes of samples. Recording programs first write a placeholder:
-0, the size of the header, or the largest number that fits into the field. After a crash or in a
-pipe, the placeholder remains. The samples then extend to the end of the file.
+Such a file consists of a header and one block of samples. The header announces the number of bytes
+of samples. Recording programs first write a placeholder for this number: 0, the size of the header,
+or the largest number that fits into the field. The placeholder remains if the program crashes or
+writes to a pipe. In such a file, the samples extend to the end of the file.
 """
 
 import struct
@@ -12,16 +13,16 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 from wsedtk.audio.containers.layout import Layout, Part, Patch, Range, read_at
 
 UNCLOSED = "was never closed"
-_LIMIT = 1 << 32  # 32-bit fields hold sizes modulo this
+_LIMIT = 1 << 32  # 32-bit fields contain sizes modulo this number
 _NEAR = 1 << 16  # a 32-bit size that is this close to 2^31 or to 2^32 is a placeholder
 _HUGE = 1 << 50  # a 64-bit size of at least this is a placeholder
-_HEADER_BYTES = 4096  # a size up to this may belong to the header or to the first block
+_HEADER_BYTES = 4096  # a size up to this may be the size of the header or of the first block
 _MOST_CHUNKS = 1000  # maximum number of chunks in a header or a trailer
 _TRAILERS = set(  # chunks that programs append after the samples
     b"LIST,id3 ,ID3 ,bext,iXML,axml,fact,PEAK,cue ,JUNK,junk,PAD ,smpl,inst,DISP,afsp,cart,_PMX,"
     b"guan,wamd,ANNO,NAME,AUTH,APPL".split(b",")
 )
-_AU_BYTES = {3: 2, 4: 3, 5: 4, 6: 4, 7: 8}  # encoding -> bytes per sample; 1 for all others
+_AU_BYTES = {3: 2, 4: 3, 5: 4, 6: 4, 7: 8}  # encoding -> bytes per sample; 1 for other encodings
 _W64 = {  # identifiers of chunks
     "riff": bytes.fromhex("726966662e91cf11a5d628db04c10000"),
     "fmt ": bytes.fromhex("666d7420f3acd3118cd100c04f8edb8a"),
@@ -29,8 +30,9 @@ _W64 = {  # identifiers of chunks
 }
 
 
-# The kind of the bytes after the samples: none (or an incomplete chunk), complete chunks, another
-# WAV file, or bytes without a known structure.
+# The kind of the bytes after the samples. "end": no bytes, or chunks up to the end of the file. The
+# last of these chunks may be incomplete. "chunks": at least _MOST_CHUNKS chunks. "file": another
+# WAV file, possibly after chunks. "bytes": other bytes.
 _TailKind = Literal["end", "chunks", "file", "bytes"]
 
 
@@ -42,7 +44,7 @@ class _Tail(NamedTuple):
 
 
 def _is_placeholder(announced: int, num_bits: int = 32) -> bool:
-    """Return whether programs write this size before they know the true size."""
+    """Return whether an announced size is one of the very large placeholders, such as 2^32 - 1."""
     if num_bits == 64 and announced >= _HUGE:
         return True
     return any(abs(announced - mark) <= _NEAR for mark in (1 << 31, _LIMIT - 1))
@@ -68,22 +70,26 @@ def _tail_at(file: BinaryIO, offset: int, size: int, order: str) -> _Tail:
 
 
 def _tail_after(file: BinaryIO, end: int, size: int, order: str) -> _Tail:
-    """Classify the bytes after samples that end at `end`, and after a byte of padding if any."""
+    """Classify the bytes after samples that end at `end`.
+
+    After an odd number of bytes, a byte of padding may precede the next chunk.
+    """
     found = _tail_at(file, end + (end & 1), size, order)
     return _tail_at(file, end, size, order) if found.kind == "bytes" and end & 1 else found
 
 
 def _simple_tail(file: BinaryIO, end: int, announced: int, magic: bytes) -> _TailKind:
-    """Classify the bytes after samples without a check of the chunks there.
+    """Classify the bytes after samples that end at `end`, without reading chunks.
 
-    magic: the first bytes of a file of this format.
+    Returns "bytes" if `announced` is not above 0 or if another file of the same format begins at
+    `end`, otherwise "end". magic: the first bytes of a file of this format.
     """
     is_file = read_at(file, end, len(magic)) == magic
     return "bytes" if announced <= 0 or is_file else "end"
 
 
 class _Samples:
-    """A block of samples. Its header may announce a wrong size.
+    """The block of samples of a file. The header may announce a wrong size of the block.
 
     Parameters
     ----------
@@ -94,17 +100,17 @@ class _Samples:
     announced : int
         Size of the block in bytes, according to the header.
     block_bytes : int
-        Number of bytes of one sample of all channels.
+        Number of bytes of one sample of all channels together.
     num_bits : int
         Number of bits of the field that announces the size.
 
     Attributes
     ----------
     end, share, remark
-        `end` is the offset after the last sample. `share` and `remark` are as in Layout. `judge`
-        sets all three.
+        `end` is the offset after the last sample. `share` and `remark` are as in Layout. The method
+        `judge` sets these attributes.
     must_correct : bool
-        Whether the header must be corrected. `judge` sets it.
+        Whether the header must be corrected. The method `judge` sets this attribute.
     """
 
     def __init__(
@@ -136,7 +142,7 @@ class _Samples:
         elif self.announced <= _HEADER_BYTES and rest > self.announced:
             self._extend_to_end()
         elif rest > _HEADER_BYTES:
-            self.remark = f"has {rest} bytes after the announced end, which are ignored"
+            self.remark = f"has {rest} bytes after the announced samples; these bytes are ignored"
 
     def _judge_missing(self) -> None:
         """Decide whether samples are missing, or the announced size is a placeholder."""
@@ -144,7 +150,7 @@ class _Samples:
             self._extend_to_end()
             return
         size, self.must_correct = self.start + self._existing, True
-        if self.announced in (size, size - 8):  # some programs write the size of the whole file
+        if self.announced in (size, size - 8):  # some programs write the size of the file
             return
         missing = self.announced // self._block - self._existing // self._block
         if missing > 1:
@@ -172,7 +178,7 @@ def find_layout(file: BinaryIO, size: int, head: bytes) -> Layout | None:
 
 
 def _layout(samples: _Samples, patch: Patch, demuxer: str) -> Layout:
-    """Return a Layout of one part. The patch corrects its header if necessary."""
+    """Return a Layout of one part, with the patch if the header must be corrected."""
     part = Part(demuxer=demuxer)
     if samples.must_correct:
         part = Part((Range(0, samples.end),), (patch,), demuxer)
@@ -193,7 +199,10 @@ class _Chunk(NamedTuple):
 
 
 def _chunk(file: BinaryIO, offset: int, size: int, form: str) -> _Chunk | None:
-    """Unpack a header with the struct format `form`; None beyond the end of the file."""
+    """Unpack the chunk header at an offset with the struct format `form`.
+
+    Returns None if the file ends before the end of the header.
+    """
     head = read_at(file, offset, struct.calcsize(form)) if offset < size else b""
     if len(head) < struct.calcsize(form):
         return None
@@ -201,14 +210,14 @@ def _chunk(file: BinaryIO, offset: int, size: int, form: str) -> _Chunk | None:
 
 
 class _Wave(NamedTuple):
-    """One WAV file in a file."""
+    """One of the WAV files that are concatenated in a file, or the only WAV file in it."""
 
     part: Part
     samples: _Samples
 
 
 def _waves(file: BinaryIO, size: int) -> Layout:
-    """Return the Layout of a WAV file, or of several WAV files that were joined into one file."""
+    """Return the Layout of a WAV file, or of a concatenation of several WAV files."""
     found: list[_Wave] = []
     start = 0
     while (wave := _wave(file, start, size)) is not None:
@@ -216,11 +225,11 @@ def _waves(file: BinaryIO, size: int) -> Layout:
         kind, start = _tail_after(file, wave.samples.end, size, "<")
         if kind != "file":
             break
-    if not found:  # libsndfile reports the fault
+    if not found:  # libsndfile will report the fault
         return Layout((Part(demuxer="wav"),))
     last = found[-1].samples
     if len(found) > 1:
-        remark = f"holds {len(found)} files, one after the other"
+        remark = f"is a concatenation of {len(found)} files"
         return Layout(tuple(wave.part for wave in found), last.share, remark)
     part = found[0].part if last.must_correct else Part(demuxer="wav")
     return Layout((part,), last.share, last.remark)
@@ -253,7 +262,7 @@ def _wave(file: BinaryIO, first: int, size: int) -> _Wave | None:
                 num_bytes = struct.pack("<q", samples.end - start)
                 patches = Patch(long_size[0], num_bytes), Patch(data_size, b"\xff" * 4)
             elif samples.must_correct:
-                # libsndfile then reads the samples to the end of the file.
+                # With these sizes, libsndfile reads the samples up to the end of the file.
                 patches = Patch(first + 4, struct.pack(f"{order}I", 8)), Patch(data_size, bytes(4))
             return _Wave(Part((Range(first, samples.end),), patches, "wav"), samples)
         offset += 8 + length + (length & 1)
@@ -261,7 +270,7 @@ def _wave(file: BinaryIO, first: int, size: int) -> _Wave | None:
 
 
 def _wave64(file: BinaryIO, size: int) -> Layout:
-    """Return the Layout of a Sony W64 file. Sizes include the chunk's header of 24 bytes."""
+    """Return the Layout of a Sony W64 file. The size of a chunk includes its header of 24 bytes."""
     offset, block = 40, 1
     for _ in range(_MOST_CHUNKS):
         found = _chunk(file, offset, size, "<16sq")
@@ -274,7 +283,7 @@ def _wave64(file: BinaryIO, size: int) -> Layout:
             announced = length - 24
             samples = _Samples(offset + 24, size, announced, block, num_bits=64)
             samples.judge(lambda end: _simple_tail(file, end, announced, _W64["riff"]))
-            if samples.end < size:  # libsndfile would read to the end of the file
+            if samples.end < size:  # otherwise libsndfile would read up to the end of the file
                 samples.must_correct = True
             num_bytes = struct.pack("<q", samples.end - offset)
             return _layout(samples, Patch(offset + 16, num_bytes), "w64")
@@ -285,7 +294,10 @@ def _wave64(file: BinaryIO, size: int) -> Layout:
 
 
 def _aiff(file: BinaryIO, size: int) -> Layout:
-    """Return the Layout of an AIFF or AIFF-C file. 8 bytes precede the samples in SSND."""
+    """Return the Layout of an AIFF or AIFF-C file.
+
+    In the chunk SSND, 8 bytes precede the samples.
+    """
     offset, block = 12, 1
     for _ in range(_MOST_CHUNKS):
         found = _chunk(file, offset, size, ">4sI")
@@ -298,14 +310,14 @@ def _aiff(file: BinaryIO, size: int) -> Layout:
         elif name == b"SSND":
             samples = _Samples(offset + 16, size, length - 8, block)
             samples.judge(lambda end: _tail_after(file, end, size, ">").kind)
-            # With a size of 0, libsndfile reads the samples to the end of the file.
+            # With a size of 0, libsndfile reads the samples up to the end of the file.
             return _layout(samples, Patch(offset + 4, bytes(4)), "aiff")
         offset += 8 + length + (length & 1)
     return Layout((Part(demuxer="aiff"),))
 
 
 def _au(head: bytes, size: int) -> Layout:
-    """Return the Layout of a Sun AU file. A length of -1 is valid: the length is unknown."""
+    """Return the Layout of a Sun AU file. A length of -1 is valid; it means an unknown length."""
     order = ">" if head[:4] == b".snd" else "<"
     if len(head) < 24:
         return Layout((Part(demuxer="au"),))
@@ -317,9 +329,9 @@ def _au(head: bytes, size: int) -> Layout:
 
 
 def _caf(file: BinaryIO, size: int) -> Layout:
-    """Return the Layout of an Apple CAF file. 4 bytes precede the samples in the data chunk.
+    """Return the Layout of an Apple CAF file. In the data chunk, 4 bytes precede the samples.
 
-    A length of -1 is valid: the length is unknown.
+    A length of -1 is valid; it means an unknown length.
     """
     offset, block = 8, 1
     for _ in range(_MOST_CHUNKS):

@@ -1,6 +1,6 @@
-"""Find the streams in containers that FFmpeg reads and that can hold both pictures and sound.
+"""Find the streams in files that FFmpeg reads, such as containers of pictures and sound.
 
-If a file breaks off, FFmpeg often does not report it, and returns a wrong duration. Therefore, the
+FFmpeg often does not report that a file breaks off, and returns a wrong duration. Therefore, the
 number of bytes that a header announces is compared with the size of the file. A file may also be a
 concatenation of several complete files.
 """
@@ -12,22 +12,22 @@ from typing import BinaryIO, NamedTuple
 from wsedtk.audio.containers.layout import Layout, Part, Range, read_at
 
 _MOST_BOXES = 1_000_000  # maximum number of boxes in a file
-_FLV_HEADER, _FLV_TAG = 13, 15  # bytes, including the field with the size of the previous tag
+_FLV_HEADER, _FLV_TAG = 13, 15  # bytes, including the field for the size of the previous tag
 _FLV_KINDS = (8, 9, 18)  # tags with sound, pictures and text
 _SEGMENT = b"\x18\x53\x80\x67"
 _FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-_UNKNOWN = (0, 0xFFFFFFFF)  # the header of a file that was not closed holds one of these sizes
+_UNKNOWN = (0, 0xFFFFFFFF)  # the header of a file that was never closed contains one of these sizes
 
 
 class _Extent(NamedTuple):
-    """The offsets at which the files in a file begin, and the offset at which the last ends."""
+    """The offsets at which concatenated files begin, and the offset at which the last file ends."""
 
     starts: list[int]
     end: int | None  # according to the headers; None if it is unknown
 
 
 def find_layout(file: BinaryIO, size: int, demuxer: str) -> Layout:
-    """Return the Layout of a file that FFmpeg reads by this demuxer."""
+    """Return the Layout of a file that FFmpeg reads with this demuxer."""
     measure = _MEASURES.get(demuxer)
     starts, end = _Extent([0], None) if measure is None else measure(file, size)
     share = 1.0 if end is None or end <= size else None
@@ -37,11 +37,14 @@ def find_layout(file: BinaryIO, size: int, demuxer: str) -> Layout:
         Part((Range(start, stop),), demuxer=demuxer, by_libsndfile=False)
         for start, stop in zip(starts, [*starts[1:], size])
     )
-    return Layout(parts, share, f"holds {len(starts)} files, one after the other")
+    return Layout(parts, share, f"is a concatenation of {len(starts)} files")
 
 
 def _mov(file: BinaryIO, size: int) -> _Extent:
-    """Measure MP4, M4A, 3GP and MOV by the sizes of their boxes. Each file begins with `ftyp`."""
+    """Return the extent of MP4, M4A, 3GP and MOV files, from the sizes of their boxes.
+
+    Each file begins with a box `ftyp`.
+    """
     starts, offset = [0], 0
     for _ in range(_MOST_BOXES):
         head = read_at(file, offset, 16)
@@ -54,7 +57,7 @@ def _mov(file: BinaryIO, size: int) -> _Extent:
             starts.append(offset)
         if length == 1 and len(head) == 16:
             length = struct.unpack(">Q", head[8:])[0]
-        if length < 8:  # 0 means that the box extends to the end of the file
+        if length < 8:  # 0 means that the box extends to the end of the file; 1 to 7 are invalid
             return _Extent(starts, None)
         offset += length
         if offset >= size:
@@ -63,7 +66,7 @@ def _mov(file: BinaryIO, size: int) -> _Extent:
 
 
 def _flv(file: BinaryIO, size: int) -> _Extent:
-    """Measure Flash files by the sizes of their tags, which follow the header of each file."""
+    """Return the extent of Flash files, from the sizes of the tags after each file's header."""
     starts, offset = [0], _FLV_HEADER
     while offset < size:
         head = read_at(file, offset, 4)
@@ -78,7 +81,10 @@ def _flv(file: BinaryIO, size: int) -> _Extent:
 
 
 def _avi(file: BinaryIO, size: int) -> _Extent:
-    """Measure AVI by the sizes of its RIFF chunks. The first is named AVI, the others AVIX."""
+    """Return the extent of AVI files, from the sizes of their RIFF chunks.
+
+    The first chunk of a file is named AVI. All further chunks are named AVIX.
+    """
     starts, offset = [0], 0
     while offset < size:
         head = read_at(file, offset, 12)
@@ -94,7 +100,7 @@ def _avi(file: BinaryIO, size: int) -> _Extent:
 
 
 def _matroska(file: BinaryIO, size: int) -> _Extent:
-    """Measure Matroska and WebM by the size of the segment after the header."""
+    """Return the extent of a Matroska or WebM file, from the size of its segment."""
     head = read_at(file, 0, 4096)
     offset = head.find(_SEGMENT)
     if not 0 <= offset < len(head) - 12:
@@ -109,7 +115,7 @@ def _matroska(file: BinaryIO, size: int) -> _Extent:
 
 
 def _asf(file: BinaryIO, size: int) -> _Extent:
-    """Measure WMA by the size of the file in the file properties."""
+    """Return the extent of a WMA file, from the size of the file in its file properties."""
     head = read_at(file, 0, 1 << 16)
     offset = head.find(_FILE_PROPERTIES)
     if offset < 0 or len(head) < offset + 48:

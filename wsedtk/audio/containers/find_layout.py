@@ -1,9 +1,9 @@
 """Find the streams of sound in a container file, without decoding.
 
-`find_layout` returns the offsets of the streams, corrects header fields that were never filled in,
-and compares the announced length with the number of bytes that exist. It reads only headers of WAV,
-AIFF, AU, CAF, W64 and FLAC files. It reads all pages of Ogg files and all frames of MP3 files,
-because their headers do not hold the length.
+`find_layout` returns the offsets of the streams, corrects header fields that still contain a
+placeholder, and compares the announced length with the number of bytes that exist. Of WAV, AIFF,
+AU, CAF, W64 and FLAC files, it reads only headers. It reads all pages of Ogg files and all frames
+of MP3 files, because the headers of these formats do not contain the length.
 """
 
 from typing import BinaryIO
@@ -13,12 +13,12 @@ from wsedtk.audio.containers.layout import Layout, Part, read_at
 
 _ID3_HEADER = 10
 _MOST_TAGS = 100  # maximum number of tags at the beginning of a file
-_HEAD = 400  # number of first bytes, from which every format is recognised
+_HEAD = 400  # number of bytes at the beginning of a file that suffice to recognise its format
 
 # MPEG transport streams: the offset of the first sync byte "G", and the distance between sync bytes
 _TS_PACKETS = ((0, 188), (4, 192))
 
-# (offset, bytes) -> FFmpeg's name of the format, for formats that libsndfile does not read
+# (offset, bytes) -> FFmpeg's name of the format, for formats that libsndfile can't read
 _MAGIC = {
     (0, b"\x1aE\xdf\xa3"): "matroska",
     (0, b"0&\xb2u\x8ef\xcf\x11"): "asf",
@@ -54,7 +54,10 @@ def _after_id3(file: BinaryIO, size: int) -> int:
 
 
 def _is_adts(file: BinaryIO, size: int, offset: int) -> bool:
-    """Return whether three AAC frames follow, or fewer if the last one ends with the file."""
+    """Return whether three consecutive AAC frames begin at an offset.
+
+    Fewer frames are enough if the last frame ends at the end of the file.
+    """
     for number in range(3):
         head = read_at(file, offset, 6)
         if len(head) < 6 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
@@ -64,7 +67,7 @@ def _is_adts(file: BinaryIO, size: int, offset: int) -> bool:
 
 
 def _demuxer(head: bytes) -> str:
-    """Return FFmpeg's name of the format that begins with `head`, or ""."""
+    """Return FFmpeg's name of the format of a file that begins with `head`, or ""."""
     for (offset, magic), name in _MAGIC.items():
         if head.startswith(magic, offset):
             return name
@@ -106,6 +109,6 @@ def find_layout(file: BinaryIO, size: int) -> Layout:
         return Layout((Part(demuxer="aac", by_libsndfile=False),))
     found = mpeg.find_layout(file, size, start)
     if found is None and start == 0 and mpeg.is_header(head):
-        # libsndfile would search the whole file for frames, and decode other bytes as noise.
+        # libsndfile would search the complete file for frames, and decode other bytes as noise.
         return Layout((Part(by_libsndfile=False),))
     return found or Layout()

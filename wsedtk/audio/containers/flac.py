@@ -1,11 +1,11 @@
-"""Find streams in FLAC files. The offset of a following stream is known only after decoding."""
+"""Find streams in FLAC files. The end of a stream is known only after decoding the stream."""
 
 import re
 from typing import BinaryIO
 
 from wsedtk.audio.containers.layout import Layout, Part, Patch, read_at
 
-_STREAM = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # the magic and a STREAMINFO of 34 bytes
+_STREAM = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # the magic bytes and a STREAMINFO of 34 bytes
 _STREAM_BYTES = 8
 _BLOCK = 1 << 22
 

@@ -21,7 +21,7 @@ class Range(NamedTuple):
 
 
 class Patch(NamedTuple):
-    """A corrected header field: an offset in a file, and the bytes that replace those there."""
+    """A corrected header field: an offset in a file, and the correct bytes at this offset."""
 
     offset: int
     content: bytes
@@ -34,13 +34,13 @@ class Part:
     Attributes
     ----------
     ranges : tuple of Range
-        The bytes of the stream. If empty, the stream is the whole file, without a patch.
+        The bytes of the stream. If empty, the stream is the complete file, without patches.
     patches : tuple of Patch
         Corrected header fields.
     demuxer : str
-        FFmpeg's name of the format; "" if FFmpeg does not read it.
+        FFmpeg's name of the format; "" if FFmpeg must not be tried.
     num_samples : int or None
-        The number of samples that the stream holds; None if it is unknown.
+        The number of samples per channel in the stream; None if it is unknown.
     by_libsndfile : bool
         Whether to try libsndfile before FFmpeg.
     """
@@ -54,18 +54,18 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """The streams of a file, one after the other.
+    """The streams of a file, in the order in which they follow each other.
 
     Attributes
     ----------
     parts : tuple of Part
     share : float or None
-        The last stream's existing length as a fraction of its announced length. None if the stream
-        breaks off and its announced length is unknown.
+        The existing length of the last stream as a fraction of its announced length. None if the
+        stream breaks off and its announced length is unknown.
     remark : str
-        Another fault of the file, or "".
+        A fault of the file that `share` does not describe, or "".
     is_flac : bool
-        Whether the file is FLAC. More streams may then follow; they are found after decoding.
+        Whether the file is FLAC. Further streams of a FLAC file are found only after decoding.
     """
 
     parts: tuple[Part, ...] = (Part(),)
@@ -99,8 +99,9 @@ class _Piece(NamedTuple):
 class Window(io.RawIOBase):
     """A read-only file that consists of the bytes of a Part.
 
-    C code calls its methods, and would only print an exception and ignore it. Therefore `seek`
-    returns -1 for an impossible position, and a read error ends the window.
+    The methods are called by C code, which would print an exception and continue. Therefore the
+    methods do not raise exceptions: `seek` returns -1 for an impossible position, and after a read
+    error, `readinto` returns 0, as at the end of the file.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ class Window(io.RawIOBase):
     Attributes
     ----------
     error : str or None
-        The reason for a read error; None without an error.
+        The reason for a read error; None if no read error has occurred.
     """
 
     def __init__(self, file: BinaryIO, part: Part, size: int) -> None:
@@ -150,7 +151,7 @@ class Window(io.RawIOBase):
         return self._pieces[-1].start + self._pieces[-1].length
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Read bytes of one piece into a buffer. Returns the number of bytes, 0 at the end."""
+        """Read bytes of one piece into a buffer. Returns their number, 0 at the end or on error."""
         view = memoryview(buffer).cast("B")
         piece = next((p for p in self._pieces if p.begin <= self._offset < p.end), None)
         if piece is None:

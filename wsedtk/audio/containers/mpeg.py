@@ -1,9 +1,11 @@
-"""Find the frames of MPEG audio (MP3, MP2). Each frame has a header that gives its length.
+"""Find the frames of MPEG audio (MP3, MP2).
 
-Tags can precede, separate and follow the frames, and several files can be joined. The first frame
-that an encoder writes may hold the number of frames instead of sound (Xing, Info, VBRI). The length
-of each frame gives the offset of the next frame. By these offsets, all frames are found, and the
-offset at which the file breaks off.
+Each frame has a header that gives the length of the frame. The length gives the offset of the next
+frame. In this way, all frames are found, and also the offset at which a file breaks off. Tags can
+precede, separate and follow the frames, and several files can be concatenated.
+
+The first frame that an encoder writes may contain the number of frames instead of sound (Xing,
+Info, VBRI). In this module, such properties of a stream are called its announcement.
 """
 
 import dataclasses
@@ -28,7 +30,7 @@ _SIDE_BYTES = {(True, False): 32, (True, True): 17, (False, False): 17, (False, 
 _SEARCHED = 1 << 18  # the first frame must begin within this number of bytes
 _BLOCK = 1 << 20
 _LARGEST_FRAME = 4096
-_FIRST = 192  # bytes of the first frame that can hold an announcement
+_FIRST = 192  # number of bytes at the beginning of a frame that can contain an announcement
 _DECODER_DELAY = 529  # samples
 _ENOUGH = 3  # a stream begins where this number of consecutive frames is found
 _LYRICS = 1 << 14  # maximum number of bytes of a tag with lyrics
@@ -54,7 +56,7 @@ class _Header(NamedTuple):
 
 
 class _Announcement(NamedTuple):
-    """The properties of the stream that a first frame without sound announces."""
+    """The properties of a stream that its first frame contains instead of sound."""
 
     num_frames: int = 0  # 0 if it is unknown
     num_before: int = 0  # samples to cut off at the beginning
@@ -63,7 +65,7 @@ class _Announcement(NamedTuple):
 
 @functools.lru_cache(1 << 12)
 def _header(head: bytes) -> _Header | None:
-    """Parse a header of 4 bytes. Returns None if it is invalid or gives no length."""
+    """Parse a frame header of 4 bytes. Returns None if it is invalid or gives no length."""
     if len(head) < 4 or head[0] != 0xFF or head[1] < 0xE0:
         return None
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
@@ -82,12 +84,12 @@ def _header(head: bytes) -> _Header | None:
 
 
 def is_header(head: bytes) -> bool:
-    """Return whether bytes begin like a frame header that gives the length of the frame."""
+    """Return whether `head` begins like a frame header that gives the length of the frame."""
     return len(head) > 3 and head[0] == 0xFF and head[1] >= 0xE0 and head[2] >> 4 != 0
 
 
 def id3_length(head: bytes) -> int:
-    """Return the number of bytes of the ID3v2 tag that begins with `head`, its first 10 bytes."""
+    """Return the number of bytes of an ID3v2 tag. head: the first 10 bytes of the tag."""
     length = 0
     for byte in head[6:10]:
         length = length << 7 | byte & 0x7F
@@ -95,13 +97,13 @@ def id3_length(head: bytes) -> int:
 
 
 def _announced(frame: bytes, coding: _Coding) -> _Announcement | None:
-    """Parse the announcement in the first frame. Returns None if the frame holds sound."""
+    """Parse the announcement in the first frame. Returns None if the frame contains sound."""
     side = _SIDE_BYTES[coding.version == 3, coding.is_mono]
     for offset in (4 + side, 6 + side):
         if frame[offset : offset + 4] in (b"Xing", b"Info") and len(frame) >= offset + 12:
             flags, count = struct.unpack(">II", frame[offset + 4 : offset + 12])
             count = count if flags & 1 else 0
-            delays = int.from_bytes(frame[offset + 141 : offset + 144], "big")  # two of 12 bits
+            delays = int.from_bytes(frame[offset + 141 : offset + 144], "big")  # two 12-bit numbers
             if flags & 15 != 15 or delays == 0:
                 return _Announcement(count)
             before, after = delays >> 12, delays & 0xFFF
@@ -112,7 +114,7 @@ def _announced(frame: bytes, coding: _Coding) -> _Announcement | None:
 
 
 class _Reader:
-    """A file that is read in large blocks, at ascending offsets."""
+    """A file that is read in large blocks. Reading is fast if the offsets are ascending."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.size = size
@@ -128,7 +130,10 @@ class _Reader:
 
 
 def _is_start(reader: _Reader, offset: int, coding: _Coding | None = None) -> bool:
-    """Return whether _ENOUGH frames of one stream follow, or fewer at the end of the file."""
+    """Return whether _ENOUGH consecutive frames of one stream begin at an offset.
+
+    Fewer frames are enough at the end of the file.
+    """
     for number in range(_ENOUGH):
         header = _header(reader.at(offset, 4))
         if header is None or (coding is not None and header.coding != coding):
@@ -138,7 +143,10 @@ def _is_start(reader: _Reader, offset: int, coding: _Coding | None = None) -> bo
 
 
 def _first_frame(reader: _Reader, offset: int) -> int | None:
-    """Return the offset of the first frame at `offset` or later; None if it is too far away."""
+    """Return the offset of the first frame at `offset` or later.
+
+    Returns None if no frame begins within _SEARCHED bytes.
+    """
     content = reader.at(offset, _SEARCHED)
     for found in _SYNC.finditer(content):
         if _is_start(reader, offset + found.start()):
@@ -151,11 +159,11 @@ class _Frame(NamedTuple):
 
     offset: int
     num_bytes: int
-    num_samples: int  # 0 if the frame holds the announcement instead of sound
+    num_samples: int  # 0 if the frame contains the announcement instead of sound
 
 
 class _Lengths(NamedTuple):
-    """The number of existing samples of a stream, and the announced number."""
+    """The number of samples that exist in a stream, and the number that it announces."""
 
     existing: int
     announced: int
@@ -166,7 +174,7 @@ class _Stream:
     """Consecutive frames that a decoder reads as one stream."""
 
     coding: _Coding
-    announcement: _Announcement | None  # None if the first frame holds sound
+    announcement: _Announcement | None  # None if the first frame contains sound
     ranges: list[Range] = dataclasses.field(default_factory=list)
     num_frames: int = 0  # frames with sound
     num_samples: int = 0
@@ -174,7 +182,7 @@ class _Stream:
 
     @property
     def announced(self) -> int:
-        """The number of frames that the first frame announces; 0 if it announces none."""
+        """The number of frames that the first frame announces; 0 if it announces no number."""
         return self.announcement.num_frames if self.announcement else 0
 
     def is_complete(self) -> bool:
@@ -189,7 +197,10 @@ class _Stream:
         return self.announced > 0 and self.num_frames >= self.announced + 2
 
     def lengths(self) -> _Lengths:
-        """Return the number of existing samples, and the announced number."""
+        """Return the number of existing samples, and the announced number.
+
+        Both are equal if no number of frames is announced, or if no frame is missing.
+        """
         if self.announcement is None or self.num_frames >= self.announced:
             return _Lengths(self.num_samples, self.num_samples)
         _, before, after = self.announcement
@@ -197,7 +208,7 @@ class _Stream:
         return _Lengths(min(max(0, self.num_samples - before), total), total)
 
     def add(self, frame: _Frame) -> None:
-        """Add a frame."""
+        """Append a frame to the stream."""
         end = frame.offset + frame.num_bytes
         if self.ranges and self.ranges[-1].end == frame.offset:
             self.ranges[-1] = Range(self.ranges[-1].start, end)
@@ -207,7 +218,7 @@ class _Stream:
         self.last = frame
 
     def drop_last(self) -> None:
-        """Remove the last frame. Without a following frame, it may be incomplete."""
+        """Remove the last frame. It may be incomplete if no frame follows it."""
         if self.last is not None:
             self.ranges[-1] = Range(self.ranges[-1].start, self.last.offset)
             self._count(self.last, -1)
@@ -248,7 +259,7 @@ def _after_tags(reader: _Reader, offset: int) -> int:
 def _next_stream(
     reader: _Reader, offset: int, header: _Header, current: _Stream | None
 ) -> _Stream | None:
-    """Return the stream of the frame at an offset: `current` or a new one.
+    """Return the stream of the frame at an offset: `current` or a new stream.
 
     Returns None if the frame is damaged.
     """
@@ -267,7 +278,7 @@ class _Walk(NamedTuple):
 
     streams: list[_Stream]
     end: int
-    is_whole: bool  # whether the last stream is complete, and does not break off
+    is_whole: bool  # whether the last stream does not break off
 
 
 def _walk(reader: _Reader, offset: int) -> _Walk:
@@ -296,7 +307,7 @@ def _walk(reader: _Reader, offset: int) -> _Walk:
 
 
 def _is_end(reader: _Reader, offset: int) -> bool:
-    """Return whether no frame follows an offset."""
+    """Return whether only zeros, or bytes without frames, follow an offset."""
     rest = reader.at(offset, _BLOCK)
     if not rest.strip(b"\0"):
         return True
@@ -304,9 +315,10 @@ def _is_end(reader: _Reader, offset: int) -> bool:
 
 
 def _share(streams: list[_Stream], is_whole: bool, covered: float) -> float | None:
-    """Return the `share` of a Layout. covered: the streams' fraction of the bytes of the file."""
+    """Return the `share` of a Layout. covered: the fraction of the file that the streams occupy."""
     last = streams[-1]
-    if is_whole and last.num_frames >= last.announced - 1:  # some encoders count the first frame
+    # Some encoders also count the frame that contains the announcement.
+    if is_whole and last.num_frames >= last.announced - 1:
         return 1.0
     lengths = last.lengths()
     if lengths.existing < lengths.announced:
@@ -328,7 +340,7 @@ def find_layout(file: BinaryIO, size: int, start: int) -> Layout | None:
     share = _share(streams, is_whole, covered)
     one, ignored = streams[0], size - end
     is_simple = len(streams) == 1 and len(one.ranges) == 1 and share == 1 and first == start
-    # If more than this fraction of bytes follows the frames, libsndfile's decoder prints a warning.
+    # libsndfile's decoder prints a warning if the bytes after the frames exceed 1 % of the frames.
     if is_simple and ignored <= (end - first) / 100:
         num_samples = None if one.announced else one.num_samples
         return Layout((Part(demuxer="mp3", num_samples=num_samples),))

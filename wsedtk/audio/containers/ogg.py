@@ -9,20 +9,21 @@ from typing import BinaryIO, NamedTuple
 
 from wsedtk.audio.containers.layout import Layout, Part, Range, read_at
 
-# OggS, version, flags, granule position, serial number, page number, checksum, number of segments
+# Fields of the header of a page: OggS, version, flags, granule position, serial number, page
+# number, checksum, number of segments.
 _HEAD = struct.Struct("<4sBBqIIIB")
 _BEGINS, _ENDS = 2, 4  # flags of the first and of the last page of a stream
 _BLOCK = 1 << 20
 _LARGEST = 27 + 255 + 255 * 255  # maximum number of bytes of a page
-_NO_POSITION = -1  # position of a page on which no packet ends
+_NO_POSITION = -1  # granule position of a page on which no packet ends
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class _Page(NamedTuple):
-    """The fields of a page that are used here."""
+    """The fields of a page that this module uses."""
 
     flags: int
-    position: int  # the granule position of its last sample
+    position: int  # the granule position of the last sample of the page
     serial: int
     number: int
     num_bytes: int
@@ -36,20 +37,23 @@ class _Link:
     end: int
     # serial number -> number of the next page
     numbers: dict[int, int] = dataclasses.field(default_factory=dict)
-    # serial numbers of unfinished streams
+    # serial numbers of the streams whose last page has not been read
     open: set[int] = dataclasses.field(default_factory=set)
-    has_begun: bool = False  # whether all first pages have been read
+    has_begun: bool = False  # whether the first pages of all its streams have been read
     position: int = 0  # the last granule position
 
 
 def checksum(content: bytes) -> int:
-    """Return Ogg's CRC-32 of a page whose checksum field is 0. Its bit order is not zlib's."""
+    """Return the Ogg checksum of a page whose checksum field is 0.
+
+    It is a CRC-32 whose bit order differs from that of zlib.
+    """
     value = zlib.crc32(content.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int.from_bytes(value.to_bytes(4, "little").translate(_REVERSED), "big")
 
 
 def _page(content: bytes, offset: int) -> _Page | None:
-    """Return the page at an offset of `content`; None if no page begins there or it is damaged."""
+    """Return the page at an offset of `content`; None if there is no complete, undamaged page."""
     if len(content) - offset < _HEAD.size:
         return None
     fields = _HEAD.unpack_from(content, offset)
@@ -98,7 +102,7 @@ def _next_start(file: BinaryIO, offset: int, size: int) -> int | None:
 
 
 def _links(file: BinaryIO, size: int) -> list[_Link]:
-    """Return the links of a file before the first damage. Other bytes between links are skipped."""
+    """Return the links of a file before the first damage. Bytes between links are skipped."""
     links: list[_Link] = []
     offset: int | None = 0
     while offset is not None:
@@ -109,7 +113,7 @@ def _links(file: BinaryIO, size: int) -> list[_Link]:
 
 
 def _add_links(links: list[_Link], file: BinaryIO, start: int, size: int) -> None:
-    """Add the links from an offset to the first damage."""
+    """Find the links between an offset and the first damage, and append them to `links`."""
     for offset, page in _pages(file, start, size):
         belongs = _belongs(links[-1], page) if links else None
         if belongs is None and page.flags & _BEGINS:
@@ -128,7 +132,10 @@ def _add_links(links: list[_Link], file: BinaryIO, start: int, size: int) -> Non
 
 
 def _last_position(file: BinaryIO, size: int, serials: Container[int]) -> int | None:
-    """Return the last granule position of the file if its page ends one of these streams."""
+    """Return the granule position of the last page that has a position.
+
+    Returns None if this page does not end one of the streams in `serials`.
+    """
     content = read_at(file, max(0, size - 2 * _LARGEST), 2 * _LARGEST)
     offset = content.rfind(b"OggS")
     while offset >= 0:
