@@ -831,7 +831,7 @@ def test_a_pooling_that_the_tensors_contradict_is_refused(refused, tmp_path, mak
 def test_a_front_end_that_does_not_fit_is_refused(refused, tmp_path):
     write_inputs(tmp_path, 32)
     torch.save(dcase_tensors(), tmp_path / "n.pt")
-    refused(r"'gru.weight_ih_l0' is \(21, 12\), expected \(21, 24\)")
+    refused(r"'gru.weight_ih_l0' has the shape \(21, 12\), expected \(21, 24\)")
     (tmp_path / "frontend.yaml").write_text("num_mel: 32\n")
     refused("frontend.yaml: unknown key 'num_mel'")
 
