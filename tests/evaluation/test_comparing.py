@@ -17,7 +17,6 @@ from wsedtk.evaluation import (
     metrics,
     report_data,
     scored_systems,
-    sed_eval_metrics,
 )
 from wsedtk.evaluation.columns import columns
 from wsedtk.evaluation.metric import Place
@@ -148,19 +147,6 @@ def test_a_difference_of_missing_metrics():
     )["f1"] == (None, None)
     found = average_precision.ranking_estimates(np.ones((4, 1)), np.zeros((4, 1), bool))
     assert found == {"map": None, "mauc": None, "dprime": None}
-
-
-def test_event_counts_are_those_of_the_event_metrics(systems):
-    for one in systems:
-        arguments = (
-            one.evidence.true_events,
-            one.evidence.decoded_events,
-            one.truth.durations,
-            one.truth.labels,
-        )
-        np.testing.assert_array_equal(
-            sed_eval_metrics.event_counts(*arguments), sed_eval_metrics.event_metrics(*arguments)[2]
-        )
 
 
 # ---- curves ----

@@ -16,7 +16,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from wsedtk.data import events
 from wsedtk.data.events import Events
-from wsedtk.evaluation import average_precision, bootstrap, metrics, sed_eval_metrics
+from wsedtk.evaluation import average_precision, bootstrap, event_metrics, metrics
 
 # ---- ratios and tags ----
 
@@ -52,12 +52,19 @@ def test_tagging_equals_scikit_learn():
 # ---- segments ----
 
 
+def segment_metrics(reference, estimate, durations, labels):
+    """The segment metrics of two lists, as `score` computes them."""
+    lists = metrics.drop_zero_length(reference), estimate
+    active = (metrics.activity(one, durations, len(labels)).active for one in lists)
+    return metrics.segment_metrics(*active, labels)
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_segment_figures_equal_sed_eval(seed):
     reference, estimate, durations = random_lists(seed)
     theirs = segment_based(reference, estimate, durations)
     lists = Events.from_rows(reference), Events.from_rows(estimate)
-    micro, by_class = sed_eval_metrics.segment_metrics(*lists, durations, LABELS)
+    micro, by_class = segment_metrics(*lists, durations, LABELS)
     assert_segment_figures(micro, theirs)
     assert_class_figures(by_class, theirs)
     (truth, clip_of), (said, _) = (
@@ -77,7 +84,7 @@ def test_clips_without_events_count():
     reference, estimate, durations = random_lists(3, num_clips=40)
     with_events = {row[0] for row in reference}
     assert 0 < len(with_events) < 40
-    whole, _ = sed_eval_metrics.segment_metrics(
+    whole, _ = segment_metrics(
         Events.from_rows(reference), Events.from_rows(estimate), durations, LABELS
     )
     partial = segment_based(
@@ -94,9 +101,7 @@ def test_segment_figures_by_hand():
         Events.from_rows([(0, 0.2, 1.7, 1), (0, 2.0, 2.5, 0)]),
         Events.from_rows([(0, 0.0, 2.0, 0), (0, 1.0, 2.0, 1)]),
     )
-    micro, by_class = sed_eval_metrics.segment_metrics(
-        reference, estimate, np.array([2.5]), ["A", "B"]
-    )
+    micro, by_class = segment_metrics(reference, estimate, np.array([2.5]), ["A", "B"])
     assert micro == pytest.approx(
         {
             "error_rate": 1.0,
@@ -124,11 +129,11 @@ def test_segment_figures_by_hand():
 
 def test_segments_of_nothing():
     nothing, durations = Events.from_rows([]), np.array([10.0, 3.2])
-    micro, by_class = sed_eval_metrics.segment_metrics(nothing, nothing, durations, LABELS)
+    micro, by_class = segment_metrics(nothing, nothing, durations, LABELS)
     assert set(micro.values()) == {None} and all(
         set(v.values()) == {None} for v in by_class.values()
     )
-    micro, by_class = sed_eval_metrics.segment_metrics(
+    micro, by_class = segment_metrics(
         nothing, Events.from_rows([(1, 0, 9.0, 0)]), durations, LABELS
     )
     assert (
@@ -144,7 +149,7 @@ def test_a_class_never_detected_scores_0_and_not_nan():
     assert math.isnan(
         segment_based(reference, [], durations).class_wise_f_measure("Car")["f_measure"]
     )
-    _, by_class = sed_eval_metrics.segment_metrics(
+    _, by_class = segment_metrics(
         Events.from_rows(reference), Events.from_rows([]), durations, LABELS
     )
     assert by_class["Car"] == {
@@ -176,7 +181,7 @@ def test_zero_length_references_count_for_no_segment():
     assert list(metrics.drop_zero_length(Events.from_rows(reference)).rows()) == list(
         Events.from_rows(lasting).rows()
     )
-    micro, _ = sed_eval_metrics.segment_metrics(
+    micro, _ = segment_metrics(
         Events.from_rows(reference), Events.from_rows(estimate), durations, LABELS
     )
     assert_segment_figures(micro, segment_based(lasting, estimate, durations))
@@ -190,8 +195,8 @@ def test_event_figures_equal_sed_eval(seed):
     reference, estimate, durations = random_lists(seed, zero_length=True)
     lasting = [row for row in reference if row[2] > row[1]]
     theirs = event_based(lasting, estimate, len(durations))
-    micro, by_class, counts = sed_eval_metrics.event_metrics(
-        Events.from_rows(reference), Events.from_rows(estimate), durations, LABELS
+    micro, by_class, counts = event_metrics.event_metrics(
+        Events.from_rows(reference), Events.from_rows(estimate), len(durations), LABELS
     )
     expected = theirs.overall_f_measure()
     assert micro["f1"] > 0
@@ -211,13 +216,59 @@ def test_event_figures_equal_sed_eval(seed):
     ).sum() == len(lasting)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_event_figures_of_dense_lists_equal_sed_eval(seed):
+    """Many events can be matched with several others, and differences equal the tolerances."""
+    rng = np.random.default_rng(seed)
+    step = rng.choice([0.001, 0.05, 0.1])
+
+    def dense():
+        num = int(rng.integers(30, 90))
+        onset, length = rng.uniform(0, 3, num), rng.uniform(0.05, 3, num)
+        onset, length = np.round(onset / step) * step, np.round(length / step + 1) * step
+        clip, label = rng.integers(0, 2, num), rng.integers(0, 2, num)
+        return list(zip(clip.tolist(), onset, onset + length, label.tolist()))
+
+    reference, estimate = dense(), dense()
+    theirs = event_based(reference, estimate, 2)
+    micro, by_class, counts = event_metrics.event_metrics(
+        Events.from_rows(reference), Events.from_rows(estimate), 2, LABELS
+    )
+    tp, fp, fn = counts.sum(axis=0)
+    assert tp == theirs.overall["Ntp"] > 0
+    assert (tp + fp, tp + fn) == (theirs.overall["Nsys"], theirs.overall["Nref"])
+    assert micro["f1"] == pytest.approx(theirs.overall_f_measure()["f_measure"], abs=1e-12)
+    assert_class_figures(by_class, theirs)
+
+
+def test_pairs_in_blocks_are_the_same_pairs(monkeypatch):
+    rng = np.random.default_rng(0)
+
+    def dense():
+        onset = rng.uniform(0, 20, 400)
+        return Events.from_columns(
+            rng.integers(0, 3, 400),
+            onset,
+            onset + rng.uniform(0.1, 2, 400),
+            rng.integers(0, 2, 400),
+        )
+
+    lists = dense(), dense()
+    whole = event_metrics.event_metrics(*lists, 3, LABELS)
+    for size in (1, 7, 100):
+        monkeypatch.setattr(event_metrics, "_MOST_PAIRS", size)
+        blocks = event_metrics.event_metrics(*lists, 3, LABELS)
+        np.testing.assert_array_equal(blocks.counts, whole.counts)
+        assert blocks.classes == whole.classes
+
+
 def test_event_collars_by_hand():
     def f1(onset, offset):
         reference, estimate = (
             Events.from_rows([(0, 1.0, 4.0, 0)]),
             Events.from_rows([(0, onset, offset, 0)]),
         )
-        micro, _, counts = sed_eval_metrics.event_metrics(reference, estimate, [10.0], ["A"])
+        micro, _, counts = event_metrics.event_metrics(reference, estimate, 1, ["A"])
         assert counts.tolist() == ([[1, 0, 0]] if micro["f1"] else [[0, 1, 1]])
         return micro["f1"]
 
@@ -230,7 +281,7 @@ def test_zero_length_references_are_not_missed_events():
         Events.from_rows([(0, 0.0, 0.0, 0), (0, 1.0, 2.0, 0)]),
         Events.from_rows([(0, 1.0, 2.0, 0)]),
     )
-    assert sed_eval_metrics.event_metrics(reference, estimate, [10.0], ["A"])[0]["f1"] == 1.0
+    assert event_metrics.event_metrics(reference, estimate, 1, ["A"])[0]["f1"] == 1.0
     assert (
         event_based(list(reference.rows()), list(estimate.rows()), 1, ["A"]).overall_f_measure()[
             "f_measure"
@@ -446,5 +497,5 @@ def test_a_length_that_is_off_by_less_than_a_microsecond_adds_no_segment():
         np.array([2.9000000000000004, 3.0000000000000004]),
     )
     everything = Events.from_rows([(0, 0.0, 9.0, 0), (1, 0.0, 9.0, 0)])
-    micro, _ = sed_eval_metrics.segment_metrics(events, everything, durations, ["A"])
+    micro, _ = segment_metrics(events, everything, durations, ["A"])
     assert micro["error_rate"] == 0.0 and micro["f1"] == 1.0

@@ -16,7 +16,7 @@ from wsedtk.core.types import Booleans, Floats, Integers
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events, num_segments
 from wsedtk.data.tables import find_clips
-from wsedtk.evaluation import average_precision, metrics, sed_eval_metrics
+from wsedtk.evaluation import average_precision, event_metrics, metrics
 
 if TYPE_CHECKING:  # Lists of events do not need h5py, which is slow to import.
     from wsedtk.data.store import ScoreFile
@@ -161,26 +161,15 @@ class Evidence:
         return clips
 
     @functools.cached_property
-    def segment_metrics(self) -> sed_eval_metrics.SegmentMetrics:
-        """The segment metrics of sed_eval for all classes (micro-averaged) and for each class."""
-        return sed_eval_metrics.segment_metrics(
-            self.true_events, self.decoded_events, self.durations, self.labels
-        )
+    def segment_metrics(self) -> metrics.SegmentMetrics:
+        """The segment metrics of all classes together (micro-averaged) and of each class."""
+        return metrics.segment_metrics(self.true_segments, self.decoded_segments, self.labels)
 
     @functools.cached_property
-    def event_metrics(self) -> sed_eval_metrics.EventMetrics:
-        """The event metrics of sed_eval for all classes (micro-averaged) and for each class."""
-        return sed_eval_metrics.event_metrics(
-            self.true_events, self.decoded_events, self.durations, self.labels
-        )
-
-    @functools.cached_property
-    def event_counts(self) -> Integers:
-        """The numbers (N, 3) of TP, FP and FN events of each clip, as sed_eval counts them."""
-        if "event_metrics" in self.__dict__:
-            return self.event_metrics.counts
-        return sed_eval_metrics.event_counts(
-            self.true_events, self.decoded_events, self.durations, self.labels
+    def event_metrics(self) -> event_metrics.EventMetrics:
+        """The event metrics of all classes together (micro-averaged) and of each class."""
+        return event_metrics.event_metrics(
+            self.true_events, self.decoded_events, len(self.truth), self.labels
         )
 
     @functools.cached_property

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from wsedtk.core.registry import Registry
 from wsedtk.core.types import Floats, Integers
 from wsedtk.evaluation import average_precision, metrics, psds
+from wsedtk.evaluation.event_metrics import T_COLLAR
 from wsedtk.evaluation.evidence import Evidence
 from wsedtk.evaluation.metric import ClassMetric, Counted, Figures, Metric, Place
-from wsedtk.evaluation.sed_eval_metrics import T_COLLAR
 
 METRICS: Registry[Metric] = Registry("metric", __name__)
 
@@ -161,7 +161,7 @@ def _event_classes(evidence: Evidence) -> Mapping[str, Figures]:
 
 
 def _event_counts(evidence: Evidence) -> Integers:
-    return evidence.event_counts
+    return evidence.event_metrics.counts
 
 
 _event_metric = functools.partial(

@@ -16,13 +16,12 @@ Three conventions of wsedtk differ from sed_eval:
     3. Clips without events are evaluated too. The duration of a clip is its duration in the
        reference.
 
-`wsedtk score` computes segment and event metrics with sed_eval (see `sed_eval_metrics`). The
-functions `activity` and `segment_counts` of this module give the same segment metrics, as a test
-checks. Baselines and intervals are computed with these functions.
+Apart from these conventions, the values of segment metrics, and of event metrics in
+`event_metrics`, equal those of sed_eval. Tests compare them.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -204,6 +203,35 @@ def segment_figures(counts: Counts) -> Figures:
     """Return the segment metrics from the sums (7,) of `segment_counts` over segments."""
     rates = _figures(error_rate_parts(counts), exists=False)
     return {**rates, **f1_figures(counts[4:])}
+
+
+class SegmentMetrics(NamedTuple):
+    """Segment metrics of all classes together (micro-averaged), and of each class.
+
+    Substitutions need two classes, so the metrics of one class have no substitution rate.
+    """
+
+    average: Figures
+    classes: dict[str, Figures]
+
+
+def segment_metrics(truth: Booleans, predicted: Booleans, labels: Sequence[str]) -> SegmentMetrics:
+    """Return segment-based metrics (Mesaros, Heittola & Virtanen 2016).
+
+    Parameters
+    ----------
+    truth, predicted : (S, K) bool
+        Whether each class is active in each segment, in the reference and in the prediction.
+    labels : sequence of str
+        The K classes.
+    """
+    average = segment_figures(segment_counts(truth, predicted).sum(axis=0))
+    classes = {}
+    for label, (tp, fp, fn) in zip(labels, decision_counts(truth, predicted).T.tolist()):
+        numerators = {"error_rate": fp + fn, "deletion_rate": fn, "insertion_rate": fp}
+        rates = {name: ratio(value, tp + fn, exists=False) for name, value in numerators.items()}
+        classes[label] = {**rates, **precision_recall_f1(tp, fp, fn)}
+    return SegmentMetrics(average, classes)
 
 
 def drop_zero_length(events: Events) -> Events:

@@ -4,6 +4,7 @@ In the shapes, N is the number of clips, T is the number of frames of a clip, an
 classes.
 """
 
+import warnings
 from collections.abc import Iterable
 from typing import NamedTuple, TypedDict
 
@@ -13,7 +14,7 @@ from wsedtk.core.caches import matplotlib_importable
 from wsedtk.core.types import Floats
 from wsedtk.data import events
 from wsedtk.data.events import Events
-from wsedtk.evaluation import metrics, sed_eval_metrics
+from wsedtk.evaluation import metrics
 
 
 class _Settings(TypedDict):
@@ -86,7 +87,8 @@ def measure(
     used = np.unique(reference.label).tolist()
     if not used:
         return Psds(dict.fromkeys(PSDS_SETTINGS), 0)
-    with sed_eval_metrics.quiet_imports(), matplotlib_importable():
+    with warnings.catch_warnings(), matplotlib_importable():
+        warnings.simplefilter("ignore")  # pkg_resources is deprecated
         # sed_scores_eval imports matplotlib.
         from sed_scores_eval import intersection_based
         from sed_scores_eval.base_modules.scores import create_score_dataframe

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from wsedtk.evaluation.columns import Column, class_columns, columns, metrics_of, own_metrics
+from wsedtk.evaluation.event_metrics import T_COLLAR
 from wsedtk.evaluation.metric import Place
 from wsedtk.evaluation.report_data import (
     cell,
@@ -16,7 +17,6 @@ from wsedtk.evaluation.report_data import (
     why_no_interval,
     zero_length_note,
 )
-from wsedtk.evaluation.sed_eval_metrics import T_COLLAR
 
 Kind = Literal["tags", "events"]
 Layout = Literal["folder", "tags", "events"]
