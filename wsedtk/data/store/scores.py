@@ -135,8 +135,9 @@ class ScoreFile:
     Raises
     ------
     InputError
-        If the file is damaged or is not a score file. The methods also raise it if they read scores
-        that are not numbers from 0 to 1.
+        If the file is missing or damaged, or is not a score file. The methods also raise InputError
+        if the file does not contain the scores that they read, or if these scores are not numbers
+        from 0 to 1.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -279,7 +280,7 @@ class ScoreFile:
             yield block, values
 
     def segments(self, row: int) -> npt.NDArray[np.float32]:
-        """Return the segment scores (S, K) of one clip, with a partial segment at its end."""
+        """Return the segment scores (S, K) of one clip, including a partial segment at its end."""
         count = max(1, int(np.ceil(round(self.durations[row], 6))))
         with layouts.reading(f"{self.path}: the segment scores of {str(self.filenames[row])!r}"):
             values: npt.NDArray[np.float32] = self._file["segment"][row, :count]
