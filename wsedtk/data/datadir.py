@@ -200,7 +200,8 @@ def read(folder: PathLike) -> DataSet:
     Raises
     ------
     InputError
-        If a table is missing or invalid. The message lists the first faults with file and line.
+        If the folder or a required file is missing, or if a file is invalid. The message lists the
+        first faults with file and line.
     """
     dataset, faults = check(folder)
     raise_on_errors(faults, f"wsedtk validate '{folder}' lists them all")
@@ -215,7 +216,7 @@ def read_labels(path: PathLike) -> list[str]:
     Raises
     ------
     InputError
-        If the file is invalid. The message lists the first faults.
+        If the file can't be read or is invalid. The message lists the first faults.
     """
     table = TableFile(path)
     labels = set_tables.read_labels(table)
@@ -240,10 +241,10 @@ def _write_tags_and_events(
 
 
 def check_overwrite(folder: PathLike, made_by: str) -> None:
-    """Raise InputError if a folder contains a data set that another command made.
+    """Raise InputError if a folder contains a data set that the command `made_by` did not make.
 
-    In info.yaml, `made_by` is the command that made the set. The parameter `made_by` is the command
-    that will write the folder.
+    `made_by` is the command that will write the folder. The key `made_by` in info.yaml is the
+    command that made the data set. If this key is missing, InputError is raised, too.
     """
     folder = Path(folder)
     if not (folder / "clips.tsv").exists():
@@ -381,7 +382,8 @@ def read_decoded(folder: PathLike, labels: Iterable[str]) -> DataSet:
     Raises
     ------
     InputError
-        If a table is missing or invalid. The message lists the first faults.
+        If the folder or a table is missing, or if a table is invalid. The message lists the first
+        faults.
     """
     folder = Path(folder)
     if not folder.is_dir():
