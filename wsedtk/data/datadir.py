@@ -15,7 +15,8 @@ A data directory is a set of clips with tags, events and classes. It has these f
 Tables are UTF-8 with a header line and without quoting. Their rows are written in the order of the
 file names. In each table, the column `filename` identifies the clip. A decoded folder
 (<system>/<set>/<mode>/) has the same files, but no labels.txt, and its clips.tsv has no columns
-`path` and `group`. It may have a failed.tsv with the clips that have no scores.
+`path` and `group`. It may have a failed.tsv with the failed clips (see `store`), which have no
+scores.
 """
 
 import dataclasses
@@ -341,8 +342,7 @@ def write_decoded(
     info : mapping, optional
         The origin of the tags and events. It is written to info.yaml.
     failed : iterable of str
-        The clips that have no scores because their audio can't be read. They are written to
-        failed.tsv.
+        The failed clips (see `store`), which have no scores. They are written to failed.tsv.
 
     Raises
     ------

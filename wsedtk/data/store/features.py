@@ -145,7 +145,7 @@ class FeatureStore:
     audio : list of str
         The fingerprint of the audio of each path, or "" if the fingerprint is unknown.
     failed : dict
-        The reason for each clip that has no features because its audio could not be read.
+        The reason for each failed clip, by file name. Failed clips have no features.
 
     Raises
     ------
@@ -221,7 +221,7 @@ class FeatureStore:
         return find(self.filenames, filenames, self.order)
 
     def rows_of_set(self, dataset: DataSet, folder: PathLike) -> npt.NDArray[np.int64]:
-        """Return the row of each clip (M,) of a set, or -1 for a clip whose audio can't be read.
+        """Return the row of each clip (M,) of a set, or -1 for a failed clip.
 
         Parameters
         ----------
@@ -232,7 +232,7 @@ class FeatureStore:
         Raises
         ------
         InputError
-            If a clip whose audio can be read is missing, or if the features and the set come from
+            If a clip that did not fail is missing, or if the features and the set come from
             different audio.
         """
         what = f"features in {', '.join(self.paths)}"

@@ -36,7 +36,7 @@ class Overview(TypedDict):
     `kind` is "features" or "scores". `shapes` contains the shape of each dataset. `dtype` is the
     type of the features or scores. `clips` is the number of clips. `seconds` is the total duration
     of all clips. `labels` contains the classes, or is None for features. `failed` contains the
-    reason for each clip whose audio could not be read.
+    reason for each failed clip, by file name.
     """
 
     kind: str
@@ -206,7 +206,7 @@ def read_names(datasets: Sequence[h5py.Dataset]) -> Names:
 
 
 def read_failed(file: h5py.File) -> dict[str, str]:
-    """Return the reason for each clip whose audio could not be read, by file name."""
+    """Return the reason for each failed clip, by file name."""
     with layouts.reading(file.filename):
         if "failed" not in file:
             return {}

@@ -62,7 +62,7 @@ def write_scores(
     batches : iterable of ((B,) int, mapping)
         For each batch, its rows as indices of `filenames`, and its values (B, ...) by dataset.
     failed : mapping, optional
-        The reason for each clip that has no scores because its audio could not be read.
+        The reason for each failed clip, by file name. Failed clips have no scores.
     **attributes
         Attributes of the file.
 
@@ -130,7 +130,7 @@ class ScoreFile:
     attributes : dict
         The attributes of the file.
     failed : dict
-        The reason for each clip that has no scores because its audio could not be read.
+        The reason for each failed clip, by file name. Failed clips have no scores.
 
     Raises
     ------
@@ -191,7 +191,7 @@ class ScoreFile:
     def rows_of_set(
         self, filenames: npt.NDArray[np.str_], folder: PathLike
     ) -> npt.NDArray[np.int64]:
-        """Return the row of each clip (M,) of a set, or -1 for a clip whose audio can't be read.
+        """Return the row of each clip (M,) of a set, or -1 for a failed clip.
 
         Parameters
         ----------
@@ -202,7 +202,7 @@ class ScoreFile:
         Raises
         ------
         InputError
-            If a clip whose audio can be read is missing.
+            If a clip that did not fail is missing.
         """
         remedy = "predict them too, or remove them from the set"
         return rows_of_set_in(self, filenames, folder, f"scores in {self.path}", remedy)
