@@ -93,6 +93,6 @@ def test_a_folder_of_tables_is_no_score_file(run, tmp_path, command):
     }
     result = run(*(word.format(**names) for word in command.split()))
     assert result.exit_code == 1 and result.stderr.endswith(
-        f"{tmp_path}/tables: expected a file of wsedtk scores, found a folder; create it from "
-        f"tables of scores with wsedtk average {tmp_path}/tables scores.h5"
+        f"{tmp_path}/tables: expected a file of wsedtk scores, found a folder; to convert "
+        f"tables of scores, run wsedtk average {tmp_path}/tables scores.h5"
     )

@@ -496,7 +496,7 @@ ROW = "0\t0.1\t0.5\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n"
         ),
         (
             "onset\toffset\tCar\n0\t0.1\tx\n",
-            "numbers, times in seconds and scores from 0 to 1, found '0\\t0.1\\tx'",
+            "numbers (onset and offset in seconds, scores from 0 to 1), found '0\\t0.1\\tx'",
         ),
         ("onset\toffset\tCar\n0\t0.1\tnan\n", "a.tsv:2: expected 3"),
         ("onset\toffset\tCar\n0\t0.1\t1.2\n", "a.tsv:2: expected 3"),
@@ -505,11 +505,12 @@ ROW = "0\t0.1\t0.5\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n"
         ("onset\toffset\tCar\n0\tinf\t0.5\n", "a.tsv:2: expected 3"),
         (
             "onset\toffset\tCar\n" + ROW + "0.3\t0.5\t0.5\n0.5\t0.6\t0.5\n",
-            "frames must begin at 0 s, have no gaps, and have the same length",
+            "frames must begin at 0 s, have no gaps or overlaps, and have the same length",
         ),
+        ("onset\toffset\tCar\n\n" + ROW + "0.3\t0.6\t0.5\n", "a.tsv:6: frames must begin"),
         (
             "onset\toffset\tCar\n" + ROW + "0.3\t0.6\t0.5\n",
-            "a.tsv:5: frames must begin at 0 s, have no gaps, and have the same length",
+            "a.tsv:5: frames must begin at 0 s, have no gaps or overlaps, and have the same length",
         ),
         ("onset\toffset\tCar\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n", "a.tsv:2: frames must begin"),
         (
@@ -721,7 +722,7 @@ def test_tables_whose_names_no_clip_can_have_are_left_out(run, tmp_path):
     assert store.ScoreFile(tmp_path / "out.h5").filenames.tolist() == ["a.wav"]
     (line,) = [line for line in result.stderr.splitlines() if "warning" in line]
     assert (
-        "4 tables are left out, because no clip can have such a name" in line
-        and "rename them" in line
+        "4 tables are left out, because no clip can have their names" in line
+        and "remove tabs, line ends and bytes that are not UTF-8" in line
     )
     assert "'b\\tc.wav', 'd\\re.flac', 'f\\ng.wav' and 1 more" in line

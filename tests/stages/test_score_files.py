@@ -714,7 +714,7 @@ def test_wrong_paths(run, tmp_path):
     assert refused(run, tmp_path / "no such", right) == f"{tmp_path / 'no such'}: no such file"
     assert (
         refused(run, right, tmp_path)
-        == f"{tmp_path}: a folder; name a list, such as the tags.tsv or events.tsv in it"
+        == f"{tmp_path}: a folder; name a list, such as tags.tsv or events.tsv in this folder"
     )
     assert run("score-files", right).exit_code == 2
     other = write_list(tmp_path / "other.csv", [("b.wav", 0, 1, "Car")])

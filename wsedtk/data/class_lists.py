@@ -101,7 +101,8 @@ def choose(values: Iterable[str], labels: Sequence[str], model_dir: PathLike) ->
         for label, name in names.items():
             if label in chosen or name in chosen.values():
                 raise InputError(
-                    f"--classes: the class {label!r} or the name {name!r} is chosen twice"
+                    f"--classes: the class {label!r} or the name {name!r} is chosen twice; "
+                    "choose each class and each name once"
                 )
         chosen.update(names)
     return chosen or {label: label for label in labels}

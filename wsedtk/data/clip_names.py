@@ -13,7 +13,8 @@ AUDIO_EXTENSIONS = tuple(  # extensions of audio files and of videos with sound
     ).split()
 )
 LONGEST_SECONDS = 86400.0  # the longest duration of a clip or a recording
-# Events may end at most this long after their clip, because times of labels and frames are rounded.
+# Numbers in a file name are not the start and end of a clip if an event of the clip ends more than
+# LATE_SECONDS after the clip. Smaller differences can be rounding errors.
 LATE_SECONDS = 1.0
 _TIME = r"([0-9]+(?:\.[0-9]+)?)"
 _EXCERPT = re.compile(rf"(.+)_{_TIME}_{_TIME}")
@@ -41,7 +42,7 @@ def has_audio_extension(name: str) -> bool:
 
 
 def _match_excerpt(form: re.Pattern[str], stem: str, last: float = 0.0) -> re.Match[str] | None:
-    """Match a file name without extension with a pattern for `<recording>_<start>_<end>`.
+    """Match the stem of a file name against a pattern for `<recording>_<start>_<end>`.
 
     Return None unless the two numbers can be times. The end must be after the start, and at most
     `LONGEST_SECONDS`. The numbers must not be part of a date and time, as in
@@ -105,10 +106,10 @@ def excerpt_times(name: str, last: float = 0.0) -> tuple[float, float] | None:
 def source_of(filename: str, last: float = 0.0) -> str:
     """Return the recording that a clip was cut from.
 
-    The recording of `<recording>_<start>_<end>.wav` is `<recording>`. A clip with any other name is
-    a separate recording. Clips of YouTube videos in DCASE 2017 and AudioSet have names of this
-    form. A Y before the ID of the video is removed. A split keeps the clips of one recording
-    together.
+    The recording of `<recording>_<start>_<end>.wav` is `<recording>`. Clips of YouTube videos in
+    DCASE 2017 and AudioSet have names of this form. A Y before the ID of the video is removed. A
+    clip with any other name is a separate recording, whose name is returned without its extension.
+    A split keeps the clips of one recording together.
 
     Parameters
     ----------

@@ -15,7 +15,8 @@ A data directory is a set of clips with tags, events and classes. It has these f
 Tables are UTF-8 with a header line and without quoting. Their rows are written in the order of the
 file names. In each table, the column `filename` identifies the clip. A decoded folder
 (<system>/<set>/<mode>/) has the same files, but no labels.txt, and its clips.tsv has no columns
-`path` and `group`. It may have a failed.tsv with the clips that have no scores.
+`path` and `group`. It may have a failed.tsv with the failed clips (see `store`), which have no
+scores.
 """
 
 import dataclasses
@@ -200,7 +201,8 @@ def read(folder: PathLike) -> DataSet:
     Raises
     ------
     InputError
-        If a table is missing or invalid. The message lists the first faults with file and line.
+        If the folder or a required file is missing, or if a file is invalid. The message lists the
+        first faults with file and line.
     """
     dataset, faults = check(folder)
     raise_on_errors(faults, f"wsedtk validate '{folder}' lists them all")
@@ -215,7 +217,7 @@ def read_labels(path: PathLike) -> list[str]:
     Raises
     ------
     InputError
-        If the file is invalid. The message lists the first faults.
+        If the file can't be read or is invalid. The message lists the first faults.
     """
     table = TableFile(path)
     labels = set_tables.read_labels(table)
@@ -240,10 +242,10 @@ def _write_tags_and_events(
 
 
 def check_overwrite(folder: PathLike, made_by: str) -> None:
-    """Raise InputError if a folder contains a data set that another command made.
+    """Raise InputError if a folder contains a data set that the command `made_by` did not make.
 
-    In info.yaml, `made_by` is the command that made the set. The parameter `made_by` is the command
-    that will write the folder.
+    `made_by` is the command that will write the folder. The key `made_by` in info.yaml is the
+    command that made the data set. If this key is missing, InputError is raised, too.
     """
     folder = Path(folder)
     if not (folder / "clips.tsv").exists():
@@ -340,8 +342,7 @@ def write_decoded(
     info : mapping, optional
         The origin of the tags and events. It is written to info.yaml.
     failed : iterable of str
-        The clips that have no scores because their audio can't be read. They are written to
-        failed.tsv.
+        The failed clips (see `store`), which have no scores. They are written to failed.tsv.
 
     Raises
     ------
@@ -381,7 +382,8 @@ def read_decoded(folder: PathLike, labels: Iterable[str]) -> DataSet:
     Raises
     ------
     InputError
-        If a table is missing or invalid. The message lists the first faults.
+        If the folder or a table is missing, or if a table is invalid. The message lists the first
+        faults.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -75,8 +75,8 @@ class Parts:
     layout : FeatureLayout
     dataset : DataSet
     signals : sequence of str
-        The names of the signals that have arrived. If there is one, work stops and raises
-        NotFinished.
+        The names of the signals that have arrived. If there is one, `find`, `write` and `join` stop
+        and raise NotFinished.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Parts:
         # The part is not valid if a sound file was written, replaced or renamed after `begun`.
         if any(max(state.st_mtime, state.st_ctime) > begun for state in states):
             return None
-        # If no sound file is found, their folder may be unavailable now. The part stays valid.
+        # If all sound files are missing, their folder may be unavailable. The part stays valid.
         if states and about.get("files") != _fingerprint_states(states):
             return None
         has_failed = np.isin(self.dataset.filenames[clips], list(failed))

@@ -100,7 +100,7 @@ def _cannot_enter(folder: PathLike, error: OSError) -> str:
 def check_reach(path: PathLike) -> None:
     """Raise InputError if missing permissions prevent entering a folder or one of its parents.
 
-    Files and missing paths are accepted.
+    A file or a missing path is accepted if its parents can be entered.
     """
     path = Path(path).absolute()
     for place in (*reversed(path.parents), path):
@@ -108,7 +108,7 @@ def check_reach(path: PathLike) -> None:
             os.stat(os.path.join(place, "."))
         except PermissionError as error:
             raise InputError(_cannot_enter(place, error)) from None
-        except (OSError, ValueError):  # a file, or a missing path, which the reader reports
+        except (OSError, ValueError):  # a file, or a missing path, which is reported later
             return
 
 
@@ -275,7 +275,7 @@ def matching(pattern: PathLike) -> list[Path]:
 def below(folder: PathLike, pattern: tuple[str, ...]) -> list[Path]:
     """Find files in a folder and its subfolders by a pattern. Return their sorted paths.
 
-    The pattern is relative to the folder. It is a tuple of the names on the path.
+    The pattern is relative to the folder. It is given as a tuple: `a/*.wav` is `("a", "*.wav")`.
     """
     found = []
     for path, files in walk(folder, lambda names: _match(names, pattern, is_beginning=True)):

@@ -151,8 +151,9 @@ class ScoreFolder:
             paths[name] = table
         if odd:
             _LOG.warning(
-                f"{self.path}: {len(odd)} tables are left out, because no clip can have such a "
-                f"name: {first(odd)}; rename them without tabs and line ends"
+                f"{self.path}: {len(odd)} tables are left out, because no clip can have their "
+                f"names: {first(odd)}; remove tabs, line ends and bytes that are not UTF-8 from "
+                "these names"
             )
         if not paths:
             raise InputError(
@@ -226,7 +227,8 @@ class ScoreFolder:
 def tables_of(folder: PathLike) -> list[Path]:
     """Return the sorted paths of the `.tsv` files in a folder and its subfolders.
 
-    Files whose names begin with `._`, which macOS creates, are left out.
+    Folders whose names begin with a dot are skipped. Files whose names begin with `._`, which macOS
+    creates, are left out.
 
     Raises
     ------
@@ -244,10 +246,15 @@ def tables_of(folder: PathLike) -> list[Path]:
 def look(folder: PathLike) -> Overview:
     """Return the content of a folder. Only the first table and the headers of all tables are read.
 
+    Parameters
+    ----------
+    folder : path-like
+        A folder with at least one `.tsv` file in it or in its subfolders.
+
     Raises
     ------
     InputError
-        If the first table is not a table of scores.
+        If the first table is not a table of scores, or if the folder can't be entered.
     """
     paths = tables_of(folder)
     found = read_table(paths[0])

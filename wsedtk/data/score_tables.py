@@ -48,8 +48,8 @@ def read_table(path: Path) -> ScoreTable:
     Raises
     ------
     InputError
-        If the file is not a table of scores, or if its frames overlap, have gaps between them or
-        differ in length.
+        If the file is not a table of scores, or if its frames overlap, have gaps between them,
+        differ in length or do not begin at 0 s. Only the last frame may have another length.
     """
     table = TableFile(path)
     header, *rest = table.lines() or [""]
@@ -69,10 +69,11 @@ def read_table(path: Path) -> ScoreTable:
             row for row in numbered if _parse_numbers([row[1]], len(columns)) is None
         )
         raise InputError(
-            f"{path}:{number}: expected {len(columns)} tab-separated numbers, times "
-            f"in seconds and scores from 0 to 1, found {line[:100]!r}{_cause(line)}"
+            f"{path}:{number}: expected {len(columns)} tab-separated numbers (onset and offset in "
+            f"seconds, scores from 0 to 1), found {line[:100]!r}{_cause(line)}"
         )
-    edges = _edges(path, values[:, 0], values[:, 1])
+    numbers = [number for number, _ in numbered]
+    edges = _edges(path, numbers, values[:, 0], values[:, 1])
     return ScoreTable(columns[2:], edges, values[:, 2:].astype(np.float32))
 
 
@@ -117,10 +118,13 @@ def _parse_numbers(lines: list[str], num_columns: int) -> npt.NDArray[np.float64
     return values if is_right else None
 
 
-def _edges(path: Path, onset: Floats, offset: Floats) -> npt.NDArray[np.float64]:
+def _edges(
+    path: Path, numbers: Sequence[int], onset: Floats, offset: Floats
+) -> npt.NDArray[np.float64]:
     """Return the edges (T + 1,) of frames from their onsets (T,) and offsets (T,).
 
-    Raise InputError if the frames overlap, have gaps between them or differ in length.
+    Raise InputError if the frames are faulty (see `read_table`). `numbers` are the line numbers of
+    the frames.
     """
     edges = np.append(onset, offset[-1])
     step = edges[-2] / (len(onset) - 1) if len(onset) > 1 else edges[-1]
@@ -131,9 +135,9 @@ def _edges(path: Path, onset: Floats, offset: Floats) -> npt.NDArray[np.float64]
     if len(odd) or not 0 < edges[-1] - edges[-2] <= 2 * step + slack:
         at = int(odd[0]) if len(odd) else len(onset) - 1
         raise InputError(
-            f"{path}:{at + 2}: frames must begin at 0 s, have no gaps, and have the same length "
-            "(except for the last frame, which ends with the clip); found a frame from "
-            f"{onset[at]:g} to {offset[at]:g} s, expected a length of {step:g} s"
+            f"{path}:{numbers[at]}: frames must begin at 0 s, have no gaps or overlaps, and have "
+            "the same length (except for the last frame, which ends with the clip); found a frame "
+            f"from {onset[at]:g} to {offset[at]:g} s, expected a length of {step:g} s"
         )
     return edges
 

@@ -1,7 +1,7 @@
 """Read the classes, clips and tags of a data directory (see `datadir`).
 
 Each reader takes a `TableFile`, which collects the faults. Faulty rows are left out, except for
-clips whose duration is faulty.
+clips whose duration is faulty or whose file name is empty.
 
 Sizes: N clips, M tags, B rows of a block.
 """
@@ -167,7 +167,10 @@ def _check_clips(
 def rows_without_any(
     is_empty: Callable[[str], bool], labels: Sequence[str], *columns: Sequence[str]
 ) -> Booleans:
-    """Return a mask (B,) of the rows that have only a file name: a clip without tags or events."""
+    """Return a mask (B,) of the rows that have only a file name.
+
+    Such a row is a clip without tags or events.
+    """
     if not any(map(is_empty, set(labels))):
         return np.zeros(len(labels), bool)
     return np.array([all(map(is_empty, row)) for row in zip(labels, *columns)])

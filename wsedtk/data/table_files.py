@@ -17,7 +17,7 @@ from wsedtk.core.paths import PathLike
 from wsedtk.data.tables import cut_blank, no_seconds, normal, normal_all, parse_seconds
 
 _BLOCK_BYTES = 1 << 22
-# Columns that are not normalised, because file systems compare paths byte by byte.
+# Columns that are not normalised, because many file systems compare paths byte by byte.
 _EXACT = ("path",)
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MOST_SHOWN = 5  # the largest number of errors in the message of an InputError
@@ -30,7 +30,8 @@ class Fault:
     Attributes
     ----------
     is_error : bool
-        Whether the fault is an error. If it is, the file can't be used. Otherwise it is a warning.
+        Whether the fault is an error. A file with an error can't be used. Other faults are
+        warnings.
     path : Path
         The file.
     line : int or None
@@ -93,10 +94,10 @@ def ends_before_start(onset: float, offset: float) -> str:
 class TableFile:
     """A text file that is read in blocks of lines, and the faults that were found in it.
 
-    The file is UTF-8. Lines end in LF, CRLF or CR. A table has a header line. The case of the
-    header is ignored. Tabs separate the columns, and there is no quoting. Blank lines, and blank
-    fields after the last column, are ignored. Texts are normalised (see `tables.normal`), except
-    for paths.
+    The file is UTF-8. Lines end in LF, CRLF or CR. Texts are normalised (see `tables.normal`),
+    except for paths. `rows` reads a table with a header line. The case of the header is ignored.
+    Tabs separate the columns, and there is no quoting. Blank lines, and blank fields after the last
+    column, are ignored.
 
     Attributes
     ----------
@@ -188,7 +189,7 @@ class TableFile:
     def lines(self) -> list[str]:
         """Return the lines without line ends.
 
-        The list is empty only if the file can't be read. An error is then added.
+        If `line_blocks` adds an error, the list is empty. Otherwise it has at least one line.
         """
         num_faults = len(self.faults)
         lines = [line for block in self.line_blocks() for line in block]
@@ -220,7 +221,7 @@ class TableFile:
             The columns of the header, in order.
         optional : str, optional
             A further column that may be the last column of the header. A row may end before this
-            column. The field is then "".
+            column. The field of this column is then "".
         alone : bool
             Whether a row may have only the first field. The other fields are then "".
         """
@@ -248,7 +249,7 @@ class TableFile:
     def _split(
         self, lines: list[str], number: int, header: tuple[str, ...], least: int, alone: bool
     ) -> Rows:
-        """Split lines into the columns of a header. A row needs at least `least` fields.
+        """Split lines into the columns of a header. Rows are completed by `_complete`.
 
         `number` is the number of the first line.
         """
@@ -296,8 +297,8 @@ def _parse_header(
 def _complete(fields: list[str], least: int, most: int, alone: bool) -> list[str]:
     """Remove blank fields after the first `most` fields, and append "" for missing fields.
 
-    A row with fewer than `least` fields is not completed, unless `alone` is true and only its first
-    field is not blank.
+    A row with fewer than `least` fields is not completed, unless `alone` is true and all its fields
+    except the first are blank.
     """
     fields = cut_blank(fields, most)
     if least <= len(fields) or (alone and not any(map(str.strip, fields[1:]))):

@@ -103,7 +103,7 @@ def _parse_number(text: str) -> float:
 
 
 def round_seconds(values: Floats) -> npt.NDArray[np.float64]:
-    """Round times (B,) in seconds to the microsecond. NaN and times >= 1e9 s are not changed."""
+    """Round times in seconds to the microsecond. NaN and times >= 1e9 s are not changed."""
     is_near = values < 1e9  # numpy can't round the largest floats
     rounded: npt.NDArray[np.float64] = np.where(
         is_near, np.round(np.where(is_near, values, 0), 6), values
@@ -179,8 +179,8 @@ def write_rows(
 def find_clips(names: npt.ArrayLike, wanted: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Return the index (M,) of each wanted clip (M,) in the names (N,), or -1 if it is missing.
 
-    If no name is identical to the wanted name, a name with the same key is used (see
-    `clip_names.clip_key`).
+    If no name is identical to a wanted clip, a name with the same key is used (see
+    `clip_names.clip_key`). A name that is used for one wanted clip is not used for another clip.
     """
     names, wanted = np.asarray(names, str), np.asarray(wanted, str)
     places = find(names, wanted, np.argsort(names))

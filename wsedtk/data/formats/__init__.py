@@ -26,7 +26,9 @@ class Recording:
     ----------
     name : str
         The name of the recording in event lists. It is the path relative to the folder that was
-        searched, or the file name if the recording was given as a file.
+        searched, or the file name if the recording was given as a file or by a pattern. If several
+        recordings in one list would have the same name, they are named by their paths. For one of
+        several channels, the name ends with `.ch` and the number of the channel.
     file_name : str
         The name of the sound file without folders.
     channel : int or None
@@ -79,7 +81,7 @@ class EventFormat(abc.ABC):
 
     @abc.abstractmethod
     def text(self, recording: Recording, events: Sequence[Event]) -> str:
-        """Return the events of one recording as lines of text. Each line ends with a line end.
+        """Return the events of one recording as lines of text. Each line includes its line end.
 
         In a file, the text follows the header or the text of another recording.
         """

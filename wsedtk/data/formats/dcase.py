@@ -5,8 +5,8 @@
     filename  event_labels                 tags, separated by commas without spaces; needs a header
     filename                               a clip without tags or events
 
-In the other forms, a row whose fields are all empty except for the file name also means a clip
-without tags or events. In a row with times, these fields may also be `nan`. A list is tab-separated
+In each form, a row whose fields are all empty except for the file name also means a clip without
+tags or events. In the first form, the empty fields may instead be `nan`. A list is tab-separated
 UTF-8 text. Lines end in LF, CRLF or CR. If the list has a header, the columns may have any order.
 Otherwise, they have the order above. Tabs at the end of a line, spaces around fields and blank
 lines are ignored. `DcaseTable` writes events in the first form.
@@ -104,7 +104,7 @@ class EventList:
     faults: list[Fault]
 
     def kind(self) -> Literal["tags", "events"] | None:
-        """Return "tags" or "events", or None for a list without tags and events.
+        """Return "tags" or "events", or None for a list without tags or events.
 
         A row is a tag if it has no times, or if its times are those in its file name. If all rows
         are tags, the list is a list of tags. Otherwise it is a list of events.
@@ -154,7 +154,7 @@ class _Reader:
     def lines(self) -> Iterable[tuple[int, _Line]]:
         """Yield the number and the content of each line that is neither blank nor faulty."""
         if self.table.path.is_dir():
-            message = "a folder; name a list, such as the tags.tsv or events.tsv in it"
+            message = "a folder; name a list, such as tags.tsv or events.tsv in this folder"
             self.table.error(None, message)
             return
         lines = self.table.numbered_lines()

@@ -78,8 +78,7 @@ def writing_features(
     append : callable
         A function that adds a clip (see `Append`).
     failed : dict
-        An empty dict. For each clip whose audio can't be read, the caller adds the reason, with the
-        file name as key.
+        An empty dict. For each failed clip, the caller adds the reason, with the file name as key.
 
     Raises
     ------

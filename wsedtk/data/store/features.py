@@ -77,7 +77,7 @@ def read_about(path: PathLike) -> About:
     Raises
     ------
     InputError
-        If the file is not a feature file.
+        If the file is missing or damaged, or is not a feature file.
     """
     with open_file(path, "features") as file:
         return About(layouts.attributes(file), read_failed(file))
@@ -145,7 +145,7 @@ class FeatureStore:
     audio : list of str
         The fingerprint of the audio of each path, or "" if the fingerprint is unknown.
     failed : dict
-        The reason for each clip that has no features because its audio could not be read.
+        The reason for each failed clip, by file name. Failed clips have no features.
 
     Raises
     ------
@@ -221,7 +221,7 @@ class FeatureStore:
         return find(self.filenames, filenames, self.order)
 
     def rows_of_set(self, dataset: DataSet, folder: PathLike) -> npt.NDArray[np.int64]:
-        """Return the row of each clip (M,) of a set, or -1 for a clip whose audio can't be read.
+        """Return the row of each clip (M,) of a set, or -1 for a failed clip.
 
         Parameters
         ----------
@@ -232,7 +232,7 @@ class FeatureStore:
         Raises
         ------
         InputError
-            If a clip whose audio can be read is missing, or if the features and the set come from
+            If a clip that did not fail is missing, or if the features and the set come from
             different audio.
         """
         what = f"features in {', '.join(self.paths)}"
@@ -266,18 +266,19 @@ class FeatureStore:
         Raises
         ------
         InputError
-            If the features need more memory than is available.
+            If the features need more memory than `cache` may use.
         """
         shape = (len(rows), int(self.num_frames[rows].max(initial=0)), self._data[0].shape[2])
         dtype = np.result_type(*self._data)
-        # Each torchrun process on this machine keeps features in memory, so they share the memory.
+        # All torchrun processes on this machine keep features in memory, so they share the memory.
         available = _available_bytes() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        usable = _MEMORY_SHARE * available
         needed = int(np.prod(shape)) * dtype.itemsize
-        if needed > _MEMORY_SHARE * available:
+        if needed > usable:
             raise InputError(
                 f"{', '.join(self.paths)}: {len(rows)} clips take {needed / 1e9:.1f} GB of memory, "
-                f"and {available / 1e9:.1f} GB are free; omit --cache, or extract the features "
-                "with --dtype float16"
+                f"but at most {usable / 1e9:.1f} GB can be used; omit --cache, or extract the "
+                "features with --dtype float16"
             )
         rows, cached = np.sort(rows), np.zeros(shape, dtype)
         for block in slices(len(rows), _CLIPS_CACHED):

@@ -36,7 +36,7 @@ class Overview(TypedDict):
     `kind` is "features" or "scores". `shapes` contains the shape of each dataset. `dtype` is the
     type of the features or scores. `clips` is the number of clips. `seconds` is the total duration
     of all clips. `labels` contains the classes, or is None for features. `failed` contains the
-    reason for each clip whose audio could not be read.
+    reason for each failed clip, by file name.
     """
 
     kind: str
@@ -50,14 +50,17 @@ class Overview(TypedDict):
 
 
 class Write(Protocol):
-    """A function that calls a function, which writes to a new file, and waits for its end."""
+    """A function that runs other functions in the thread of a new file (see `creating`)."""
 
     def __call__(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call `function(*args, **kwargs)`. Raise OSError if a write has failed."""
+        """Call `function(*args, **kwargs)`, and wait until it returns.
+
+        Raise OSError if a write has failed.
+        """
 
 
 class NewFile(NamedTuple):
-    """A file that is being written, and the function through which everything is written."""
+    """A file that is being written, and the function through which all data are written to it."""
 
     file: h5py.File
     write: Write
@@ -85,7 +88,7 @@ def creating(path: PathLike, kind: str, attributes: Mapping[str, Value]) -> Iter
 
     HDF5 can't handle an exception in `Disk`. Handlers of signals may raise one, for example
     KeyboardInterrupt, but only in the main thread. All calls of HDF5 are therefore made in another
-    thread, by `NewFile.write`.
+    thread. In the block, `NewFile.write` makes these calls.
 
     Parameters
     ----------
@@ -97,7 +100,8 @@ def creating(path: PathLike, kind: str, attributes: Mapping[str, Value]) -> Iter
     Raises
     ------
     InputError
-        If `path` can't be written (see `check_overwrite`), or the disk is full.
+        If `path` can't be written (see `check_overwrite`), if another process is writing it, or if
+        the disk is full.
     """
     check_overwrite(path, kind)
     with atomic.locking(atomic.hidden(path, "lock"), path), atomic.writing(path) as temporary:
@@ -137,13 +141,13 @@ def open_file(path: PathLike, kind: str) -> h5py.File:
     Raises
     ------
     InputError
-        If the file is not of this kind or is damaged.
+        If the file is missing or damaged, or is not of this kind.
     """
     path = Path(path)
     if path.is_dir():
         remedy = ""
         if kind == "scores":
-            remedy = f"; create it from tables of scores with wsedtk average {path} scores.h5"
+            remedy = f"; to convert tables of scores, run wsedtk average {path} scores.h5"
         raise InputError(f"{path}: expected a file of wsedtk {kind}, found a folder{remedy}")
     file = _open(path)
     try:
@@ -164,7 +168,7 @@ def look(path: PathLike) -> Overview:
     Raises
     ------
     InputError
-        If the file is neither a feature file nor a score file, or is damaged.
+        If the file is missing or damaged, or is neither a feature file nor a score file.
     """
     path = Path(path)
     with _open(path) as file, layouts.reading(path):
@@ -202,7 +206,7 @@ def read_names(datasets: Sequence[h5py.Dataset]) -> Names:
 
 
 def read_failed(file: h5py.File) -> dict[str, str]:
-    """Return the reason for each clip whose audio could not be read, by file name."""
+    """Return the reason for each failed clip, by file name."""
     with layouts.reading(file.filename):
         if "failed" not in file:
             return {}

@@ -150,7 +150,7 @@ class _Checker:
     def _check_shape(self, shape: tuple[int, ...], where: str, axes: str) -> None:
         names = f"({', '.join(axes)})"
         if len(shape) != len(axes):
-            raise InputError(f"{where}: expected {len(axes)} axes, {names}, found {shape}")
+            raise InputError(f"{where}: expected {len(axes)} axes {names}, found the shape {shape}")
         for axis, length in zip(axes, shape):
             if axis.isalpha():
                 expected, other = self._lengths.setdefault(axis, (length, where))
@@ -332,7 +332,10 @@ def frontend(text: str, path: PathLike) -> dict[str, Any]:
 
 
 def check_texts(path: PathLike, texts: Collection[str]) -> None:
-    """Raise InputError if a name or class is empty or contains a tab or line end, for example."""
+    """Raise InputError if a name or class is empty or can't be written to a table.
+
+    See `tables.unfit` for the characters that a table can't contain.
+    """
     odd = "" if "" in texts else unfit(texts)
     if odd is not None:
         raise InputError(f"{path}: {odd[:200]!r}: no clip or class can have this name")

@@ -62,7 +62,7 @@ def write_scores(
     batches : iterable of ((B,) int, mapping)
         For each batch, its rows as indices of `filenames`, and its values (B, ...) by dataset.
     failed : mapping, optional
-        The reason for each clip that has no scores because its audio could not be read.
+        The reason for each failed clip, by file name. Failed clips have no scores.
     **attributes
         Attributes of the file.
 
@@ -130,13 +130,14 @@ class ScoreFile:
     attributes : dict
         The attributes of the file.
     failed : dict
-        The reason for each clip that has no scores because its audio could not be read.
+        The reason for each failed clip, by file name. Failed clips have no scores.
 
     Raises
     ------
     InputError
-        If the file is damaged or is not a score file. The methods also raise it if they read scores
-        that are not numbers from 0 to 1.
+        If the file is missing or damaged, or is not a score file. The methods also raise InputError
+        if the file does not contain the scores that they read, or if these scores are not numbers
+        from 0 to 1.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -190,7 +191,7 @@ class ScoreFile:
     def rows_of_set(
         self, filenames: npt.NDArray[np.str_], folder: PathLike
     ) -> npt.NDArray[np.int64]:
-        """Return the row of each clip (M,) of a set, or -1 for a clip whose audio can't be read.
+        """Return the row of each clip (M,) of a set, or -1 for a failed clip.
 
         Parameters
         ----------
@@ -201,7 +202,7 @@ class ScoreFile:
         Raises
         ------
         InputError
-            If a clip whose audio can be read is missing.
+            If a clip that did not fail is missing.
         """
         remedy = "predict them too, or remove them from the set"
         return rows_of_set_in(self, filenames, folder, f"scores in {self.path}", remedy)
@@ -279,7 +280,7 @@ class ScoreFile:
             yield block, values
 
     def segments(self, row: int) -> npt.NDArray[np.float32]:
-        """Return the segment scores (S, K) of one clip, with a partial segment at its end."""
+        """Return the segment scores (S, K) of one clip, including a partial segment at its end."""
         count = max(1, int(np.ceil(round(self.durations[row], 6))))
         with layouts.reading(f"{self.path}: the segment scores of {str(self.filenames[row])!r}"):
             values: npt.NDArray[np.float32] = self._file["segment"][row, :count]

@@ -21,7 +21,8 @@ def find_shards(path: PathLike) -> list[Path]:
     Raises
     ------
     InputError
-        If neither the file nor its shards exist, or if a shard is missing.
+        If neither the file nor its shards exist, if a shard is missing, or if the names of the
+        shards contain different numbers of shards.
     """
     path = Path(path)
     if path.exists():
