@@ -239,6 +239,15 @@ def test_a_text_is_no_sequence(kind, arguments, name):
         kind(*arguments)
 
 
+@pytest.mark.parametrize(
+    "kind, output, name",
+    [(options.AverageOptions, "out.h5", "scores"), (options.ReportOptions, "r.html", "folders")],
+)
+def test_at_least_one_input(kind, output, name):
+    with pytest.raises(InputError, match=f"{name}: found none; expected at least one"):
+        kind([], output)
+
+
 def test_a_target_is_a_pair():
     with pytest.raises(InputError, match="target: found 'precision=0.9'; expected a quantity and"):
         options.TuneOptions("s.h5", "data", "p.yaml", target="precision=0.9")

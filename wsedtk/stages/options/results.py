@@ -334,7 +334,8 @@ class AverageOptions:
     Raises
     ------
     InputError
-        If `weights` is empty, or if a weight is negative, infinite or NaN.
+        If `scores` is empty or a single path, if `weights` is empty, or if a weight is negative,
+        infinite or NaN.
     """
 
     scores: Sequence[PathLike]
@@ -345,6 +346,8 @@ class AverageOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if not self.scores:
+            raise InputError("scores: found none; expected at least one score file or folder")
         if self.weights is not None:
             check_numbers("weights", self.weights)
 
@@ -367,7 +370,7 @@ class ReportOptions:
     Raises
     ------
     InputError
-        If the format is not one of the choices.
+        If `folders` is empty or a single path, or if the format is not one of the choices.
     """
 
     folders: Sequence[PathLike]
@@ -378,6 +381,8 @@ class ReportOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if not self.folders:
+            raise InputError("folders: found none; expected at least one model directory")
 
 
 @dataclasses.dataclass(frozen=True)
