@@ -216,7 +216,7 @@ def test_values_that_would_go_unnoticed(name, values, message):
         ({"target": ("false-alarms-per-hour", -1)}, "expected a number of at least 0"),
         (
             {"target": ("recall", 0.5), "published": True},
-            "--target and --published choose the same thresholds in different ways",
+            r"target \(--target\) and published \(--published\): these options choose the same",
         ),
     ],
 )

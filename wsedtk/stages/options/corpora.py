@@ -81,5 +81,5 @@ class DownloadOptions:
         check_range("jobs", self.jobs, 1)
         if not (0 <= self.sleep_seconds and math.isfinite(self.sleep_seconds)):
             raise InputError(
-                f"--sleep-seconds {self.sleep_seconds}: expected a finite number of at least 0"
+                f"sleep_seconds: found {self.sleep_seconds}; expected a finite number of at least 0"
             )
