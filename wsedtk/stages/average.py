@@ -137,7 +137,7 @@ def _writes_file(output: Path) -> bool:
 
 
 def _check_output(score_paths: Sequence[Path], output: Path) -> None:
-    """Raise InputError if the output exists and may be an input that was named last by mistake.
+    """Raise InputError if the output exists, and the user may have meant it as an input.
 
     An existing score file must be an output of `average`. An existing folder must contain only
     tables of scores. If the only input is a folder, no folder is overwritten.

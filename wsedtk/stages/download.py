@@ -139,8 +139,8 @@ def read_clips(data_sets: Collection[PathLike]) -> list[str]:
             clip = youtube.normal_name(name) if _CLIP.fullmatch(name) else None
             if clip is None or youtube.seconds_of(clip) <= 0:
                 raise InputError(
-                    f"{data_set}: {name!r} is not an excerpt of a YouTube video: expected "
-                    "<11-character ID>_<start>_<end>.wav"
+                    f"{data_set}: {name!r} is not an excerpt of a YouTube video; expected a name "
+                    "<11-character ID>_<start>_<end>.wav, whose end is after the start"
                 )
             clips.add(clip)
     return sorted(clips)

@@ -52,7 +52,8 @@ class DownloadOptions:
         Number of concurrent downloads.
     limit_rate : str
         The maximum rate of each download, in bytes per second (500K, 1M, ...). It is passed to
-        yt-dlp. It has no effect if yt-dlp downloads with ffmpeg.
+        yt-dlp. It has no effect if yt-dlp downloads with ffmpeg, as current versions do for
+        excerpts of videos.
     sleep_seconds : float
         Pause in seconds between the end of a download and the start of the download that replaces
         it.

@@ -282,7 +282,8 @@ class DetectOptions:
     Raises
     ------
     InputError
-        If a value is not one of the choices or is out of range.
+        If a value is not one of the choices or is out of range, or if `audio`, `thresholds` or
+        `classes` is a single text.
     """
 
     model_dir: PathLike

@@ -188,7 +188,8 @@ class ImportOptions:
         The file with the mean and the standard deviation of each mel bin: a text file with two rows
         of numbers, or an npz file.
     frontend : path-like
-        The front end that the network was trained with (YAML).
+        The front end that the network was trained with: a YAML file, or the name of an installed
+        configuration, such as frontend_wang.
     pooling : {"max", "average", "linear", "exp", "attention"}, optional
         The pooling that the network was trained with. By default, attention pooling is used if the
         checkpoint has weights for it, otherwise linear pooling.
