@@ -99,8 +99,8 @@ def run(options: DecodeOptions) -> DecodeResult:
     Raises
     ------
     InputError
-        If an input is missing or wrong, or if the operating point and the scores have different
-        classes or come from different models.
+        If an input is missing or wrong, if the operating point and the scores have different
+        classes or come from different models, or if the output folder is a data directory.
     """
     scores, point = ScoreFile(options.scores), operating_point.read(options.operating_point)
     model = provenance.known_model(scores.attributes)

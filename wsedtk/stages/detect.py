@@ -128,8 +128,8 @@ def read_point(options: DetectOptions, fingerprint: str, labels: Sequence[str]) 
     Raises
     ------
     InputError
-        If the operating point is missing or wrong, if it belongs to another model, or if a
-        threshold is wrong.
+        If the operating point is missing or wrong, if it belongs to another model, if a threshold
+        is wrong, or if no class has a threshold that a score can reach.
     """
     return event_finding.read_point(
         options.operating_point or Path(options.model_dir) / "operating_point.yaml",
