@@ -419,7 +419,7 @@ def test_scores_that_differ(run, tmp_path):
     b = write_system(tmp_path / "b.h5", labels=LABELS[::-1])[0]
     assert (
         "its classes differ from those of" in (message := refused(run, a, b, out))
-        and "only in their order); choose classes and their order with --labels FILE" in message
+        and "only in their order); choose the classes and their order with labels" in message
     )
     b = write_system(tmp_path / "b.h5", labels=[*LABELS[:2], "Cat"])[0]
     assert "not in both: Car #1, Cat" in refused(run, a, b, out)
@@ -470,7 +470,7 @@ def test_wrong_weights(run, tmp_path, weights, status):
     assert (
         "expected 2 numbers, one for each input"
         if status == 1
-        else "expected weights, one or several"
+        else "expected weights: numbers of at least 0"
     ) in result.stderr
 
 

@@ -270,7 +270,12 @@ def test_clips_in_neither_are_reported(run, folder, tmp_path):
 
 @pytest.mark.parametrize(
     "num_valid, code, message",
-    [(20, 1, "--num-valid 20: expected 1 to 19; "), (0, 2, ""), (-3, 2, ""), ("x", 2, "")],
+    [
+        (20, 1, "num_valid: found 20; expected 1 to 19, because "),
+        (0, 2, ""),
+        (-3, 2, ""),
+        ("x", 2, ""),
+    ],
 )
 def test_too_many_or_too_few(run, folder, tmp_path, num_valid, code, message):
     result = run(

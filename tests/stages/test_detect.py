@@ -601,7 +601,7 @@ def test_the_gate_by_tags(model, run, sounds, tmp_path):
         (["--threshold", "101"], "or inf to never detect the class, found 101"),
         (["--classes", "lwo"], "neither a class of"),
         (["--classes", "low", "--classes", "low"], "'low' is chosen twice"),
-        (["--format", "audacity"], "name a folder with --output-dir DIR"),
+        (["--format", "audacity"], "name a folder with output_dir (--output-dir)"),
         (["--format", "raven", "--output", "a.selections.txt"], "--output-dir"),
         (["--output", "a.wav"], "expected a name that ends in .tsv"),
         (["--output", "a.tsv", "--output-dir", "b"], "give only one of these options"),
@@ -663,7 +663,8 @@ def test_broken_recordings_are_reported_and_skipped(model, run, sounds, tmp_path
     )
     assert (
         result.exit_code == 1
-        and "2 of 4 recordings failed, more than --max-failures 0.01 allows" in result.stderr
+        and "2 of 4 recordings failed, more than the fraction 0.01 that max_failures"
+        in result.stderr
     )
     assert (
         "empty.wav failed: " in result.stderr

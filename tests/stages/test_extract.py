@@ -501,7 +501,7 @@ FAULTS = pytest.mark.parametrize(
         ("no audio", "no audio: its path in clips.tsv is empty"),
         (
             "long",
-            "x.wav: lasts 2.000 s, longer than 1 s; cut it with --crop, or accept longer clips with --max-seconds",
+            "x.wav: lasts 2.000 s, longer than 1 s; cut it with crop (--crop), or increase max_seconds (--max-seconds)",
         ),
     ],
 )
@@ -514,8 +514,8 @@ def test_a_clip_at_fault_stops_it(run, one, tmp_path, kind, message):
     result = run("extract", one(put(tmp_path, kind)), output, "--max-seconds", 1)
     assert result.exit_code == 1 and result.stdout == ""
     assert (
-        f"{tmp_path}/one: 1 of 1 clips failed, more than --max-failures 0.01 allows; the first: "
-        in result.stderr
+        f"{tmp_path}/one: 1 of 1 clips failed, more than the fraction 0.01 that max_failures "
+        "(--max-failures) allows; the first failure: " in result.stderr
     )
     assert result.stderr.count(message) == 2 and "extract: 'a.wav' failed: " in result.stderr
     assert [p.name for p in output.parent.iterdir()] == [".a.h5.parts"]
@@ -590,7 +590,7 @@ def test_less_than_a_frame_too_much_is_accepted(tmp_path, num_samples, good):
         ("hop: 0", "c.yaml: sample_rate, window, hop and num_mels must be"),
         ("hop: 2.5", "c.yaml: hop: expected int, found 2.5"),
         ("num_fft: 512", "c.yaml: num_fft 512 is shorter than the window of 1024"),
-        ("pad_to_seconds: 10.5", "c.yaml: pad_to_seconds 10.5 is longer than --max-seconds 10"),
+        ("pad_to_seconds: 10.5", "c.yaml: pad_to_seconds 10.5 is longer than max_seconds 10; "),
     ],
 )
 def test_a_bad_configuration(run, small_set, tmp_path, text, message):
@@ -626,7 +626,8 @@ def test_seconds_that_are_no_number(run, small_set, tmp_path, value):
     result = run("extract", small_set, tmp_path / "a.h5", "--max-seconds", value)
     assert (
         result.exit_code == 1
-        and f"--max-seconds {value}: expected a finite number of seconds above 0" in result.stderr
+        and f"max_seconds: found {value}; expected a finite number of seconds above 0"
+        in result.stderr
     )
 
 

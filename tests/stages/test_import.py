@@ -641,11 +641,11 @@ def test_a_truncated_npz_normalizer_is_refused_and_closed(tmp_path):
 @pytest.mark.parametrize(
     "text, match",
     [
-        ("a\nb\n", "bad.txt: 2 classes, but the network in .*n.pt has 3 outputs"),
-        ("a\nb\nc\nd", "bad.txt: 4 classes, .* 3 outputs"),
+        ("a\nb\n", "bad.txt: found 2 classes; expected 3, one for each output of .*n.pt"),
+        ("a\nb\nc\nd", "bad.txt: found 4 classes; expected 3, "),
         ("a, b\nc\na, b\n", "bad.txt:3: the class 'a, b' occurs twice"),
         ("a\n\tb\tc\n", "bad.txt:2: expected a class without tabs"),
-        ("a\n\nb\n", "bad.txt: 2 classes, but the network in .*n.pt has 3 outputs"),
+        ("a\n\nb\n", "bad.txt: found 2 classes; expected 3, one for each output of .*n.pt"),
         ("", "bad.txt: no classes: write one per line"),
         (None, "bad.txt: no such file"),
     ],

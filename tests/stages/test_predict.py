@@ -89,7 +89,7 @@ def test_predict_of_a_set_and_without_frames(corpus, trained, tmp_path, run):
     )
     scores = ScoreFile(tmp_path / "s.h5")
     assert scores.filenames.tolist() == ["00.wav", "03.wav"] and not scores.has("frame")
-    with pytest.raises(InputError, match="holds no frame scores; predict without --no-frames"):
+    with pytest.raises(InputError, match="contains no frame scores; predict without --no-frames"):
         scores.frames(0)
     with h5py.File(tmp_path / "s.h5") as file:
         assert file["segment"].shape == (2, 1, 2)

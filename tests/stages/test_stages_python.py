@@ -216,7 +216,7 @@ def test_values_that_would_go_unnoticed(name, values, message):
         ({"target": ("false-alarms-per-hour", -1)}, "expected a number of at least 0"),
         (
             {"target": ("recall", 0.5), "published": True},
-            "--target and --published choose the same thresholds in different ways",
+            r"target \(--target\) and published \(--published\): these options choose the same",
         ),
     ],
 )
@@ -237,6 +237,15 @@ def test_targets_that_are_none(values, message):
 def test_a_text_is_no_sequence(kind, arguments, name):
     with pytest.raises(InputError, match=f"{name}: found '.*'; expected a sequence, such as \\['"):
         kind(*arguments)
+
+
+@pytest.mark.parametrize(
+    "kind, output, name",
+    [(options.AverageOptions, "out.h5", "scores"), (options.ReportOptions, "r.html", "folders")],
+)
+def test_at_least_one_input(kind, output, name):
+    with pytest.raises(InputError, match=f"{name}: found none; expected at least one"):
+        kind([], output)
 
 
 def test_a_target_is_a_pair():

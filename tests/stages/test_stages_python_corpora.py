@@ -118,7 +118,10 @@ def test_extract_twice(small_set, tmp_path, shard, num_clips):
     "changes, message",
     [
         ({"shard": (3, 2)}, "shard: found .3, 2.; expected .K, N. with 1 <= K <= N"),
-        ({"max_seconds": float("nan")}, "--max-seconds nan: expected a number"),
+        (
+            {"max_seconds": float("nan")},
+            "max_seconds: found nan; expected a finite number of seconds",
+        ),
         ({"dtype": "float64"}, "dtype: found 'float64'; expected 'float16' or 'float32'"),
         ({"max_failures": 2}, "max_failures: found 2; expected a fraction"),
         ({"jobs": 0}, "jobs: found 0"),
@@ -178,7 +181,7 @@ def test_download(tmp_path, monkeypatch):
     assert sorted([*result.dead, *result.left]) == sorted(listed)
     again = in_a_thread(download.run, options)
     assert (again.num_there, again.dead) == (len(there), result.dead)
-    with pytest.raises(InputError, match="--sleep-seconds -1: expected a number of seconds"):
+    with pytest.raises(InputError, match="sleep_seconds: found -1; expected a finite number"):
         DownloadOptions(data, tmp_path, sleep_seconds=-1)
 
 
@@ -186,5 +189,5 @@ def test_balance_names_its_fault(small_set, tmp_path):
     options = BalanceOptions(small_set, tmp_path / "fit", small_set, num_valid=4)
     with pytest.raises(InputError, match="two of these paths are the same folder"):
         balance.run(options)
-    with pytest.raises(InputError, match="--num-valid 12: expected 1 to 11"):
+    with pytest.raises(InputError, match="num_valid: found 12; expected 1 to 11, because"):
         balance.run(dataclasses.replace(options, num_valid=12))

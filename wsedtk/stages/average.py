@@ -137,17 +137,17 @@ def _writes_file(output: Path) -> bool:
 
 
 def _check_output(score_paths: Sequence[Path], output: Path) -> None:
-    """Raise InputError if the output exists and may be an input that was named last by mistake.
+    """Raise InputError if the output exists, and the user may have meant it as an input.
 
-    An existing score file must be a mean. An existing folder must contain only tables of scores. If
-    the only input is a folder, no folder is overwritten.
+    An existing score file must be an output of `average`. An existing folder must contain only
+    tables of scores. If the only input is a folder, no folder is overwritten.
     """
     if not _writes_file(output):
         score_folders.check_overwrite(output)
         if output.is_dir() and len(score_paths) == 1 and score_paths[0].is_dir():
             raise InputError(
                 f"{output}: exists already, and the only input is {score_paths[0]}; if both are "
-                "inputs, name the output after them; otherwise name a folder that does not exist"
+                "inputs, also give an output; otherwise give an output that does not exist"
             )
     elif output.is_file() and "average_of" not in _open(output).attributes:
         raise InputError(
@@ -179,7 +179,7 @@ def _common_labels(sources: Sequence[Scores]) -> list[str]:
             detail = f"not in both: {tables.first(odd)}" if odd else "only in their order"
             raise InputError(
                 f"{source.path}: its classes differ from those of {sources[0].path} ({detail}); "
-                "choose classes and their order with --labels FILE"
+                "choose the classes and their order with labels (--labels)"
             )
     return labels
 
@@ -227,6 +227,7 @@ def _rows(sources: Sequence[Scores]) -> list[Rows]:
                 f"{source.path}: its clips differ from those of {sources[0].path}"
                 + (f"; {len(missing)} missing: {tables.first(missing)}" if missing else "")
                 + (f"; {len(odd)} unexpected: {tables.first(odd)}" if odd else "")
+                + "; average only scores of the same clips"
             )
         found.append(np.array([rows[key] for key in keys]))
     return found
@@ -235,16 +236,16 @@ def _rows(sources: Sequence[Scores]) -> list[Rows]:
 def _common_frames(sources: Sequence[Scores], rows: Sequence[Rows]) -> Rows:
     """Return the smallest number of frames (N,) that a source has for each clip.
 
-    A source may have additional frames after the end of a clip. Raises InputError if a source lacks
-    frames before the end of a clip that another source has, if only some sources have frame scores,
-    or if the sources differ in the duration of clips or the length of frames.
+    The sources may differ in the number of frames after the end of a clip. Raises InputError if
+    they differ in the number of frames before the end of a clip, in the duration of a clip or in
+    the length of frames, or if only some sources have frame scores.
     """
     has_frames = [source.has("frame") for source in sources]
     if any(has_frames) != all(has_frames):
         without, other = sources[has_frames.index(False)], sources[has_frames.index(True)]
         raise InputError(
-            f"{without.path}: contains no frame scores, but {other.path} does; run predict without "
-            "--no-frames"
+            f"{without.path}: contains no frame scores, but {other.path} contains them; run "
+            "predict without no_frames (--no-frames)"
         )
     one, durations = sources[0], sources[0].durations[rows[0]]
     counts = [source.num_frames[r] for source, r in zip(sources, rows)]
@@ -344,7 +345,7 @@ def _write_folder(output: Path, ensemble: _Ensemble) -> int:
     if not ensemble.first.has("frame"):
         raise InputError(
             f"{ensemble.first.path}: contains no frame scores, which a folder of tables needs; run "
-            "predict without --no-frames, or name an output that ends in .h5"
+            "predict without no_frames (--no-frames), or name an output that ends in .h5"
         )
     durations = ensemble.durations
     clips = (
@@ -365,8 +366,8 @@ def _shares(weights: Sequence[float] | None, num_systems: int) -> list[float]:
     if len(weights) != num_systems or not total:
         found = ",".join(f"{weight:g}" for weight in weights)
         raise InputError(
-            f"--weights {found}: expected {num_systems} numbers, one for each input, with at least "
-            "one above 0"
+            f"weights: found {found}; expected {num_systems} numbers, one for each input, with at "
+            "least one above 0"
         )
     return [weight / total for weight in weights]
 
@@ -374,7 +375,7 @@ def _shares(weights: Sequence[float] | None, num_systems: int) -> list[float]:
 def run(options: AverageOptions) -> AverageResult:
     """Write the mean of the scores of several systems, or convert the scores of one system.
 
-    For example, a score file is converted to a folder of frame scores.
+    For example, a score file can be converted to a folder of frame scores.
 
     Parameters
     ----------

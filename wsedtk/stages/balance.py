@@ -54,7 +54,7 @@ class BalanceResult:
     fit_set, valid_set : Path
         The data directories that were written.
     num_clips, num_fit, num_valid : int
-        Number of clips of the whole set and of its parts. Some clips of held-out sources are in
+        Number of clips of the whole set and of its parts. Some clips of held-out sources can be in
         neither part.
     classes : tuple of ClassCounts
         The counts of each class, in the order of labels.txt.
@@ -246,8 +246,8 @@ def run(options: BalanceOptions) -> BalanceResult:
     dataset = datadir.read(data_set)
     if not 1 <= num_valid < len(dataset):
         raise InputError(
-            f"--num-valid {num_valid}: expected 1 to {len(dataset) - 1}; {data_set} has "
-            f"{len(dataset)} clips"
+            f"num_valid: found {num_valid}; expected 1 to {len(dataset) - 1}, because {data_set} "
+            f"has {len(dataset)} clips"
         )
     if len({folder.resolve() for folder in (Path(data_set), fit_set, valid_set)}) < 3:
         raise InputError(

@@ -21,7 +21,7 @@ from wsedtk.stages.options.results import DecodeOptions
 
 @dataclasses.dataclass(frozen=True)
 class DecodeResult:
-    """The tags and events of a decoded folder. `run` returns one.
+    """A decoded folder, and the numbers of its tags and events. `run` returns one.
 
     Attributes
     ----------
@@ -54,8 +54,8 @@ def decode_all(
     mode : {"segment", "frame"}
         Whether to decode 1 s segments or smoothed frames.
     tags : (N, K) bool
-        The tags of each clip. If `point.gate_by_tags` is set, events of classes without a tag are
-        dropped.
+        The tags of each clip. If `point.gate_by_tags` is set, events whose class is not a tag of
+        the clip are dropped.
 
     Returns
     -------
@@ -99,8 +99,8 @@ def run(options: DecodeOptions) -> DecodeResult:
     Raises
     ------
     InputError
-        If an input is missing or wrong, or if the operating point and the scores have different
-        classes or come from different models.
+        If an input is missing or wrong, if the operating point and the scores have different
+        classes or come from different models, or if the output folder is a data directory.
     """
     scores, point = ScoreFile(options.scores), operating_point.read(options.operating_point)
     model = provenance.known_model(scores.attributes)

@@ -1,6 +1,6 @@
 """detect: a model and recordings of any length -> events.
 
-T frames, F features, K classes.
+K classes.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ class RecordingResult:
     name : str
         The name of the recording in outputs.
     channel : int or None
-        The channel, from 0. None for the mean of all channels.
+        The channel, counted from 0. None for the mean of all channels.
     events : tuple of Event
         The events, ordered by onset.
     seconds : float
@@ -61,7 +61,8 @@ class RecordingResult:
     text : str
         The events in the output format, without the header.
     failure : str or None
-        The reason why the recording failed. `events` is then empty. None if it did not fail.
+        The reason why the recording failed. None if it did not fail. A failed recording has no
+        events.
     """
 
     path: Path
@@ -127,8 +128,8 @@ def read_point(options: DetectOptions, fingerprint: str, labels: Sequence[str]) 
     Raises
     ------
     InputError
-        If the operating point is missing or wrong, if it belongs to another model, or if a
-        threshold is wrong.
+        If the operating point is missing or wrong, if it belongs to another model, if a threshold
+        is wrong, or if no class has a threshold that a score can reach.
     """
     return event_finding.read_point(
         options.operating_point or Path(options.model_dir) / "operating_point.yaml",
@@ -282,20 +283,22 @@ def _check_outputs(
     output, output_dir, scores = options.output, options.output_dir, options.scores
     if output is not None and output_dir is not None:
         raise InputError(
-            "--output names one file for all recordings, --output-dir a folder with one file for "
-            "each recording; give only one of these options"
+            "output (--output) is one file for all recordings, and output_dir (--output-dir) is a "
+            "folder with one file for each recording; give only one of these options"
         )
     if output is not None and not str(output).endswith(form.suffix):
-        raise InputError(f"--output {output}: expected a name that ends in {form.suffix}")
+        raise InputError(
+            f"output: found {str(output)!r}; expected a name that ends in {form.suffix}"
+        )
     if output_dir is not None and scores is not None and _is_same(output_dir, scores):
         raise InputError(
-            "--scores and --output-dir: found the same folder; expected two folders, one for "
-            "tables of scores and one for tables of events"
+            "scores (--scores) and output_dir (--output-dir): found the same folder; expected two "
+            "folders, one for tables of scores and one for tables of events"
         )
     if output_dir is None and len(sources) > 1 and not form.holds_several:
         raise InputError(
-            "a file in this format can contain the events of only one recording; for several "
-            "recordings or channels, name a folder with --output-dir DIR"
+            f"format {options.format_name!r}: a file can contain the events of only one recording; "
+            "for several recordings or channels, name a folder with output_dir (--output-dir)"
         )
     _check_recordings_stay(form, sources, options)
 
@@ -427,7 +430,8 @@ def run(
     )
     if len(failures) > options.max_failures * len(sources):
         raise InputError(
-            f"{len(failures)} of {len(sources)} recordings failed, more than --max-failures "
-            f"{options.max_failures:g} allows; the first: {failures[0]}"
+            f"{len(failures)} of {len(sources)} recordings failed, more than the fraction "
+            f"{options.max_failures:g} that max_failures (--max-failures) allows; the first "
+            f"failure: {failures[0]}"
         )
     return DetectResult(num_recordings, num_events, seconds, tuple(failures))

@@ -108,14 +108,14 @@ def find_program(name: str) -> str:
     InputError
         If the downloader or ffmpeg is missing. The message says how to install it.
     """
-    # The downloader is here if its Python environment is not activated.
+    # If the Python environment is not activated, PATH does not contain the folder of its programs.
     beside_python = os.path.dirname(sys.executable)
     search_path = os.pathsep.join([os.environ.get("PATH", os.defpath), beside_python])
     found = shutil.which(name, path=search_path)
     if found is None:
         raise InputError(
             f"{name}: no such program; install yt-dlp with `pip install 'yt-dlp[default,deno]'` or "
-            "with the extra [download] of wsedtk, or name another program with --program"
+            "with the extra [download] of wsedtk, or name another program (--program)"
         )
     if shutil.which("ffmpeg") is None:
         raise InputError(
@@ -139,8 +139,8 @@ def read_clips(data_sets: Collection[PathLike]) -> list[str]:
             clip = youtube.normal_name(name) if _CLIP.fullmatch(name) else None
             if clip is None or youtube.seconds_of(clip) <= 0:
                 raise InputError(
-                    f"{data_set}: {name!r} is not an excerpt of a YouTube video: expected "
-                    "<11-character ID>_<start>_<end>.wav"
+                    f"{data_set}: {name!r} is not an excerpt of a YouTube video; expected a name "
+                    "<11-character ID>_<start>_<end>.wav, whose end is after the start"
                 )
             clips.add(clip)
     return sorted(clips)
@@ -198,8 +198,9 @@ def _try_all(
 ) -> _Outcomes:
     """Download clips, and list failures in failures.tsv as `dead` or `retry`.
 
-    Only failures with the status `dead` are listed as `dead`. Unexplained failures are listed as
-    `retry`.
+    Failures whose status is not `dead`, such as unexplained failures, are listed as `retry`. The
+    downloads stop after `MAX_RETRIES_IN_A_ROW` failures in a row whose status is neither `dead` nor
+    `account`.
     """
     found, num_in_a_row = _Outcomes(), 0
     for outcome in progress(outcomes, description, num_clips):

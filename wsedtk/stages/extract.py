@@ -50,7 +50,7 @@ class ExtractResult:
     failed : mapping of str to str
         The reason for each clip that could not be read.
     max_frames : int
-        The largest number of frames T of a clip.
+        The number of frames T of the longest clip that the options allow.
     num_bins : int
         Number of mel bins F.
     """
@@ -126,8 +126,8 @@ def clip_samples(
             if not crop:
                 raise InputError(
                     f"{path}: lasts {audio_files.info(path).duration:.3f} s, longer than "
-                    f"{max_seconds:g} s; cut it with --crop, or accept longer clips with "
-                    "--max-seconds"
+                    f"{max_seconds:g} s; cut it with crop (--crop), or increase max_seconds "
+                    "(--max-seconds)"
                 )
             samples = samples[: round(max_seconds * rate)]
         return Clip(samples, len(samples) / rate, remarks)
@@ -212,7 +212,10 @@ def _results(
 
 
 def _extract(parts: Parts, work: _Work, options: ExtractOptions) -> dict[str, str]:
-    """Write the parts that are missing. Return the reason for each clip that failed, by name."""
+    """Write the parts that are missing. Return the reason for each clip that failed, by name.
+
+    Raises InputError if more clips fail than `max_failures` allows.
+    """
     dataset, feats = parts.dataset, parts.output
     parts.find(work.can_be_read)
     num_there = len(dataset) - len(parts.missing())
@@ -227,10 +230,10 @@ def _extract(parts: Parts, work: _Work, options: ExtractOptions) -> dict[str, st
     failed: dict[str, str] = parts.failed()
     if len(failed) > options.max_failures * len(dataset):
         raise InputError(
-            f"{options.data_set}: {len(failed)} of {len(dataset)} clips failed, more than "
-            f"--max-failures {options.max_failures:g} allows; the first: "
-            f"{next(iter(failed.values()))}\ncorrect the files, or remove the clips from the set; "
-            "the features of the other clips are kept for the next run"
+            f"{options.data_set}: {len(failed)} of {len(dataset)} clips failed, more than the "
+            f"fraction {options.max_failures:g} that max_failures (--max-failures) allows; the "
+            f"first failure: {next(iter(failed.values()))}\ncorrect the files, or remove the clips "
+            "from the set; the features of the other clips are kept for the next run"
         )
     return failed
 
@@ -243,17 +246,17 @@ def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> Ex
     read are logged as warnings and listed in the feature file.
 
     If the work is interrupted or fails, the features of the finished clips are kept in a hidden
-    folder beside the feature file, except for those of the last 20 seconds. The next call with the
-    same options resumes the work.
+    folder beside the feature file. At most the results of the last 20 seconds are lost. The next
+    call with the same options resumes the work.
 
     Parameters
     ----------
     options : ExtractOptions
         The set, the file to write and the settings.
     stop_signals : callable, optional
-        Returns a context manager that yields a list. When the list gets the name of a signal, such
-        as "SIGTERM", all finished clips are kept and NotFinished is raised. By default nothing
-        stops the work, and no signal is handled.
+        Returns a context manager that yields a list. When the name of a signal, such as "SIGTERM",
+        is appended to the list, all finished clips are kept and NotFinished is raised. By default,
+        no signal is handled.
 
     Returns
     -------
@@ -262,7 +265,8 @@ def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> Ex
     Raises
     ------
     InputError
-        If an input is wrong, or too many clips cannot be read. The feature file is not written.
+        If an input is wrong, or too many clips cannot be read. The feature file is then not
+        written.
     NotFinished
         If a signal of `stop_signals` stopped the work, or a part of the file was damaged.
 
@@ -276,8 +280,8 @@ def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> Ex
     padded = frontend_config.pad_to_seconds
     if padded is not None and padded > options.max_seconds:
         raise InputError(
-            f"{options.config}: pad_to_seconds {padded:g} is longer than "
-            f"--max-seconds {options.max_seconds:g}; increase --max-seconds"
+            f"{options.config}: pad_to_seconds {padded:g} is longer than max_seconds "
+            f"{options.max_seconds:g}; increase max_seconds (--max-seconds)"
         )
     made = {
         "data_fingerprint": dataset.fingerprint(),

@@ -314,8 +314,8 @@ def run(options: ImportOptions) -> ImportResult:
     num_outputs = _size(tensors, "fc_prob.weight", 0, len(labels))
     if num_outputs != len(labels):
         raise InputError(
-            f"{options.labels}: {len(labels)} classes, but the network in {source} has "
-            f"{num_outputs} outputs"
+            f"{options.labels}: found {len(labels)} classes; expected {num_outputs}, one for each "
+            f"output of the network in {source}"
         )
     _load_weights(
         network, tensors, f"{source}: is not a published {network_name} with {pooling} pooling"

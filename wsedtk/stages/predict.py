@@ -1,6 +1,6 @@
 """predict: a model and features -> clip, frame and segment scores.
 
-N clips, B clips in a batch, T frames, S segments, K classes.
+N clips, B clips in a batch, K classes.
 """
 
 import dataclasses

@@ -140,8 +140,8 @@ def run(options: TrainOptions, *, stop_signals: StopSignals = unhandled) -> Trai
     Raises
     ------
     InputError
-        If an input is missing or wrong, if the model directory contains another training run, or if
-        another training run is active in this process.
+        If an input is missing or wrong, if the model directory contains another training run or a
+        data set, or if another training run is active in this process.
     NotFinished
         If a signal stopped the training.
 

@@ -1,6 +1,6 @@
 """tune: scores and reference tags of a validation set -> an operating point.
 
-N clips, B clips in a block, T frames, S segments, K classes.
+N clips, S segments, K classes.
 """
 
 import dataclasses
@@ -51,9 +51,9 @@ class TuneResult:
     num_clips : int
         The number N of clips.
     hours : float
-        The total duration of these clips.
+        The total duration of these clips in hours.
     target : Target or None
-        The target that each class had to reach. None if no target was given.
+        The target that each class had to meet. None if no target was given.
     """
 
     path: Path
@@ -89,7 +89,7 @@ def align(
     ------
     InputError
         If the scores and the set differ in classes or audio, if scores of clips are missing, or if
-        the audio of all clips could not be read.
+        none of the sound files of the clips could be read.
     """
     if scores.labels != dataset.labels:
         odd = sorted(set(scores.labels) ^ set(dataset.labels))
@@ -102,8 +102,8 @@ def align(
     scored = rows >= 0
     if not scored.any():
         raise InputError(
-            f"{scores.path}: contains no scores of the clips of {data_set}, because the audio of "
-            "all these clips could not be read"
+            f"{scores.path}: contains no scores of the clips of {data_set}, because none of their "
+            "sound files could be read; correct these files, then run extract and predict again"
         )
     if not scored.all():
         names = dataset.filenames[~scored].tolist()
@@ -162,9 +162,9 @@ class _Tuning:
         return choose(candidates, truth, "clips", target=self.target, published=published)
 
     def frame_decisions(self, clip_thresholds: Floats) -> Decisions:
-        """Choose the frame thresholds and filters. Gating by tags uses `clip_thresholds` (K,).
+        """Choose the frame thresholds and filters.
 
-        With a common threshold, `clip_thresholds` is (1,).
+        Gating by tags uses `clip_thresholds`. Their shape is (K,), or (1,) with a common threshold.
         """
         unit = "tags of clips by frame thresholds"
         truth = self.dataset.tag_matrix()
@@ -198,8 +198,8 @@ class _Tuning:
             recorded = self.scores.durations[self.rows][block]
             nominal = self.dataset.durations[block]
             for of_setting, setting in zip(parts, filters):
-                # Filtering the scores before the threshold gives the same frames as filtering the
-                # decisions. See wsedtk.decoding.event_decoding.
+                # Filtered scores, compared with a threshold, give the same active frames as
+                # filtered decisions. See wsedtk.decoding.event_decoding.
                 smoothed = event_decoding.smooth(frames, *setting) * passes[block, None]
                 if self.options.criterion == "tags":
                     maxima = score_maxima.clip_maxima(smoothed, step, recorded)
@@ -285,20 +285,20 @@ def _check_inputs(options: TuneOptions, scores: ScoreFile, dataset: DataSet) -> 
         return
     if dataset.events is None:
         raise InputError(
-            f"{options.data_set}: has no events.tsv, which --criterion segments needs; use "
-            "--criterion tags"
+            f"{options.data_set}: has no events.tsv, which the criterion 'segments' needs; add "
+            "events.tsv, or use the criterion 'tags'"
         )
     if not scores.has("frame"):
         raise InputError(
-            f"{options.scores}: contains no frame scores, which --criterion segments needs; run "
-            "predict without --no-frames"
+            f"{options.scores}: contains no frame scores, which the criterion 'segments' needs; "
+            "run predict without no_frames (--no-frames)"
         )
 
 
 def _warn_of_few(dataset: DataSet, target: Target) -> None:
     """Warn if the target allows no false alarm in this set, or if classes have few positive clips.
 
-    A target of 0 false alarms causes no warning.
+    A target of exactly 0 false alarms does not cause the first of these warnings.
     """
     quantity, value, hours = target
     if quantity == "false-alarms-per-hour" and 0 < value < 1 / hours:
@@ -344,7 +344,7 @@ def run(options: TuneOptions) -> TuneResult:
     ------
     InputError
         If an input is missing or wrong, if the scores and the set do not belong together, if no
-        clip has a tag, or if options conflict.
+        clip has a tag, if options conflict, or if the output is a file of another kind.
     """
     options.check_ways()
     if options.target is not None:
@@ -367,7 +367,7 @@ def run(options: TuneOptions) -> TuneResult:
         _LOG.warning(
             f"{options.scores}: contains no frame scores, so no events are found in frame mode "
             f"with {options.operating_point}; to find events in frame mode, run predict without "
-            "--no-frames, then tune again"
+            "no_frames (--no-frames), then tune again"
         )
     point = dataclasses.replace(tuning.point(clips, frames), tuned=record)
     operating_point.write(options.operating_point, point)

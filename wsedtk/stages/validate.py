@@ -31,7 +31,7 @@ from wsedtk.stages.options.corpora import ValidateOptions
 
 SLACK = 0.1  # the largest accepted difference, in seconds, from the duration in clips.tsv
 SHORTEST = 0.1  # the shortest accepted duration of a sound file in seconds
-LOWEST_RATE = 16000  # Hz: the front ends of all recipes need the frequencies up to 8 kHz
+LOWEST_RATE = 16000  # Hz: the front ends of all recipes use frequencies up to at least 8 kHz
 CLIPPED = 0.001  # the smallest fraction of samples at full scale that is reported as clipping
 FAR_OUTSIDE = 2.0  # lossy codecs can cause peaks above 1, but below this value
 
@@ -128,7 +128,7 @@ class _Inspection:
         return _keys(map(clip_key, texts(self.dataset.filenames)))
 
     def faults(self) -> list[Fault]:
-        """Return the faults. They contain the lines of the clips in clips.tsv."""
+        """Return the faults, with the line numbers of the clips in clips.tsv."""
         table, names = self.folder / "clips.tsv", self.dataset.filenames
         if not self.errors and not self.damaged and not self.odd:
             return []
@@ -197,7 +197,7 @@ class _Inspection:
         self.add("have the same audio as another clip", copies[is_other], _quoted(names))
 
     def _compare_rates(self, rates: npt.NDArray[np.int64]) -> None:
-        """Record the clips whose sample rate is not the most common one. 0 means unknown."""
+        """Record the clips whose sample rate is not the most common one. A rate of 0 is unknown."""
         known = rates[rates > 0]
         if len(known):
             usual = np.bincount(known).argmax()

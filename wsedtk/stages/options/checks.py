@@ -20,7 +20,7 @@ def check_fields(options: object) -> None:
     ------
     InputError
         If the value of a field is not listed in its Literal, or if the value is a single text, path
-        or number, but the field takes a sequence.
+        or number, but the field takes only a sequence.
     """
     for name, kind in typing.get_type_hints(type(options)).items():
         if name == "_":  # dataclasses.KW_ONLY
@@ -56,6 +56,8 @@ def _choices(kind: object) -> list[object]:
 
 def check_range(name: str, value: float, low: float, high: float | None = None) -> None:
     """Check that a number is from `low` to `high`. NaN is outside every range.
+
+    If `high` is None, there is no upper limit.
 
     Raises
     ------

@@ -52,7 +52,8 @@ class DownloadOptions:
         Number of concurrent downloads.
     limit_rate : str
         The maximum rate of each download, in bytes per second (500K, 1M, ...). It is passed to
-        yt-dlp. It has no effect if yt-dlp downloads with ffmpeg.
+        yt-dlp. It has no effect if yt-dlp downloads with ffmpeg, as current versions do for
+        excerpts of videos.
     sleep_seconds : float
         Pause in seconds between the end of a download and the start of the download that replaces
         it.
@@ -81,5 +82,5 @@ class DownloadOptions:
         check_range("jobs", self.jobs, 1)
         if not (0 <= self.sleep_seconds and math.isfinite(self.sleep_seconds)):
             raise InputError(
-                f"--sleep-seconds {self.sleep_seconds}: expected a finite number of at least 0"
+                f"sleep_seconds: found {self.sleep_seconds}; expected a finite number of at least 0"
             )

@@ -87,7 +87,8 @@ class TuneOptions:
     Raises
     ------
     InputError
-        If a value is not one of the choices or is out of range, or if `target` is not a pair.
+        If a value is not one of the choices, is empty or is out of range, or if `target` is not a
+        pair.
     """
 
     scores: PathLike
@@ -117,20 +118,18 @@ class TuneOptions:
             )
 
     def check_ways(self) -> None:
-        """Raise InputError if more than one of three options that exclude each other is given.
-
-        These options are `target`, `published` and `common_threshold`.
-        """
+        """Raise InputError if two of `target`, `published` and `common_threshold` are given."""
         ways = {
-            "--target": self.target,
-            "--published": self.published,
-            "--common-threshold": self.common_threshold,
+            "target (--target)": self.target,
+            "published (--published)": self.published,
+            "common_threshold (--common-threshold)": self.common_threshold,
         }
         given = [name for name, value in ways.items() if value]
         if len(given) > 1:
             names = " and ".join(given)
             raise InputError(
-                f"{names} choose the same thresholds in different ways; give one of them"
+                f"{names}: these options choose the same thresholds in different ways; give only "
+                "one of them"
             )
 
 
@@ -187,7 +186,7 @@ class ScoreOptions:
     Raises
     ------
     InputError
-        If the number of resamples is negative.
+        If the number of resamples is negative, or if `own_metrics` is a single text.
     """
 
     data_set: PathLike
@@ -283,7 +282,8 @@ class DetectOptions:
     Raises
     ------
     InputError
-        If a value is not one of the choices or is out of range.
+        If a value is not one of the choices or is out of range, or if `audio`, `thresholds` or
+        `classes` is a single text.
     """
 
     model_dir: PathLike
@@ -334,7 +334,8 @@ class AverageOptions:
     Raises
     ------
     InputError
-        If `weights` is empty, or if a weight is negative, infinite or NaN.
+        If `scores` is empty or a single path, if `weights` is empty, or if a weight is negative,
+        infinite or NaN.
     """
 
     scores: Sequence[PathLike]
@@ -345,6 +346,8 @@ class AverageOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if not self.scores:
+            raise InputError("scores: found none; expected at least one score file or folder")
         if self.weights is not None:
             check_numbers("weights", self.weights)
 
@@ -367,7 +370,7 @@ class ReportOptions:
     Raises
     ------
     InputError
-        If the format is not one of the choices.
+        If `folders` is empty or a single path, or if the format is not one of the choices.
     """
 
     folders: Sequence[PathLike]
@@ -378,6 +381,8 @@ class ReportOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if not self.folders:
+            raise InputError("folders: found none; expected at least one model directory")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -389,6 +394,11 @@ class InfoOptions:
     paths : sequence of path-like
         The files and folders to describe. The full name of an installed configuration, such as
         mini/crnn_linear, is also accepted.
+
+    Raises
+    ------
+    InputError
+        If `paths` is a single path.
     """
 
     paths: Sequence[PathLike]

@@ -65,7 +65,8 @@ class ExtractOptions:
             raise InputError(f"shard: found {self.shard}; expected (K, N) with 1 <= K <= N")
         if not 0 < self.max_seconds < float("inf"):
             raise InputError(
-                f"--max-seconds {self.max_seconds}: expected a finite number of seconds above 0"
+                f"max_seconds: found {self.max_seconds}; expected a finite number of seconds above "
+                "0"
             )
         if self.dtype not in ("float16", "float32"):
             raise InputError(f"dtype: found {self.dtype!r}; expected 'float16' or 'float32'")
@@ -133,8 +134,8 @@ class TrainOptions:
         A setting that replaces a setting of the configuration, such as batch_size=50. Can be given
         more than once. In Python, a mapping such as {"batch_size": 50} is possible, too.
     init_dir : path-like, optional
-        The model directory with the initial weights. If its classes are different, the layers that
-        depend on the classes start from new weights.
+        The model directory with the initial weights. If the classes of this model differ from
+        those of the training set, the layers that depend on the classes start from new weights.
     cache : bool
         Keep all features in memory.
     overwrite : bool
@@ -145,7 +146,7 @@ class TrainOptions:
     Raises
     ------
     InputError
-        If `feats` is empty.
+        If `feats` is empty, or if `settings` is a single text.
     """
 
     fit_set: PathLike
@@ -187,7 +188,8 @@ class ImportOptions:
         The file with the mean and the standard deviation of each mel bin: a text file with two rows
         of numbers, or an npz file.
     frontend : path-like
-        The front end that the network was trained with (YAML).
+        The front end that the network was trained with: a YAML file, or the name of an installed
+        configuration, such as frontend_wang.
     pooling : {"max", "average", "linear", "exp", "attention"}, optional
         The pooling that the network was trained with. By default, attention pooling is used if the
         checkpoint has weights for it, otherwise linear pooling.
