@@ -34,16 +34,17 @@ def find(name_or_path: "PathLike") -> Path:
     Returns
     -------
     Path
-        The path of the file. If no configuration has this name, and `name_or_path` can't be a name,
-        `name_or_path` is returned, even if no such file exists. A path can't be a name if it has a
-        suffix, more than one slash or a slash at its beginning, or if a folder or a broken link has
-        this path.
+        The path of the file or of the configuration. If `name_or_path` is neither, and can't be a
+        name, it is returned, even if no such file exists. It can't be a name if it has a suffix,
+        more than one slash or a slash at its beginning, or if it is the path of a folder or of a
+        broken link.
 
     Raises
     ------
     InputError
-        If several configurations have this short name, or if `name_or_path` could be a name, but
-        neither a file nor a configuration has this name.
+        If several configurations have this short name. If `name_or_path` could be a name, but
+        neither a file nor a configuration has this name. If `name_or_path` is the name of a
+        configuration followed by `.yaml`, and no such file exists.
     """
     path = Path(name_or_path)
     if os.path.exists(path) and not path.is_dir():

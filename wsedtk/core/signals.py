@@ -8,7 +8,8 @@ from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
-# Returns a context manager that yields a list of the names of the signals that have arrived.
+# A function that returns a context manager. The context manager yields a sequence of the names of
+# the signals that have arrived.
 StopSignals = Callable[[], contextlib.AbstractContextManager[Sequence[str]]]
 
 
@@ -55,5 +56,5 @@ def noted() -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def unhandled() -> Iterator[Sequence[str]]:
-    """Yield an empty list. No signal is handled."""
+    """Yield an empty sequence. No signal is handled."""
     yield ()
