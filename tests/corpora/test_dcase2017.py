@@ -590,7 +590,7 @@ def test_names_that_stand_for_no_clip_are_counted(meta, place, refused, file):
     (place / "audio").mkdir()
     (place / "audio" / file).write_bytes(b"whatever")
     refused(
-        r"audio: no audio of any official clip \(1 other files\); expected Y<ID>_<start>_<end>.wav, with",
+        r"audio: found no audio of official clips \(1 other files\); expected files named Y<ID>",
         meta,
         place / "audio",
     )
@@ -913,7 +913,7 @@ def test_a_set_whose_audio_is_all_broken_is_not_written(meta, place):
 def test_no_audio_at_all_is_refused(meta, place, refused):
     (place / "audio").mkdir()
     refused(
-        r"audio: no audio of any official clip \(0 other files\); .*give --metadata-only",
+        r"audio: found no audio of official clips \(0 other files\); .*give --metadata-only",
         meta,
         place / "audio",
     )

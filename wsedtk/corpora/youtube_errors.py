@@ -146,9 +146,9 @@ def verdict(video: str, message: str) -> Verdict:
         YouTube refuses all requests from this IP address.
     "unexplained"
         The video is unavailable, and no reason is given. If all videos have this verdict, YouTube
-        blocks this IP address.
+        probably blocks this IP address.
     "retry"
-        The message has a different meaning. The download can be tried again.
+        The download can be tried again. Unknown messages have this verdict, too.
     """
     # Remove the video ID from addresses, file names and the prefix that yt-dlp writes, because a
     # video ID can contain words such as "captcha".
