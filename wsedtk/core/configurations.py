@@ -1,7 +1,7 @@
 """Find the configurations in the folder wsedtk/configurations by their names.
 
-The configuration in the file wsedtk/configurations/mini/crnn_linear.yaml has the full name
-`mini/crnn_linear` and the short name `crnn_linear`.
+The configuration in the file wsedtk/configurations/dcase2017/ours.yaml has the full name
+`dcase2017/ours` and the short name `ours`.
 """
 
 import difflib
@@ -59,9 +59,11 @@ def find(name_or_path: "PathLike") -> Path:
             f"{path}: several configurations have this name; give one of {', '.join(found)}"
         )
     without_suffix = name.removesuffix(".yaml")
-    if any(without_suffix in (one, _short(one)) for one in known):
+    alike = [one for one in known if without_suffix in (one, _short(one))]
+    if alike:
         raise InputError(
-            f"{path}: no such file; the installed configuration has the name {without_suffix!r}"
+            f"{path}: no such file; did you mean the installed configuration "
+            f"{' or '.join(map(repr, alike))}?"
         )
     if path.suffix or len(path.parts) > 2 or path.is_absolute() or os.path.lexists(path):
         return path
