@@ -358,7 +358,7 @@ def test_a_faulty_row_is_named_by_file_and_line(refused, row, message, place, he
 )
 def test_a_header_without_a_column_is_named_by_its_line(refused, header):
     refused(
-        f"balanced_train_segments.csv:3: expected YTID, start_seconds, end_seconds, positive_labels, found '{header}'",
+        f"balanced_train_segments.csv:3: expected the columns YTID, start_seconds, end_seconds and positive_labels, found '{header}'",
         balanced="# my own\n\n" + written([header.split(","), *LISTS["balanced"]]),
     )
 

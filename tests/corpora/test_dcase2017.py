@@ -375,7 +375,7 @@ def test_an_unknown_class_is_refused(meta, refused, name):
         (meta / LIST).unlink()
     edit(meta / name, lambda lines: [line.replace(FIRE, "Fire engine") for line in lines])
     refused(
-        f"{name}: 'vbcdefghijk_1.000_11.000.wav': 'Fire engine' is not a class",
+        f"{name}: the label 'Fire engine' of the clip 'vbcdefghijk_1.000_11.000.wav' is not a class",
         "--metadata-only",
         meta,
     )
@@ -383,7 +383,11 @@ def test_an_unknown_class_is_refused(meta, refused, name):
 
 def test_an_event_of_an_unknown_clip_is_refused(meta, refused):
     edit(meta / STRONG, lambda lines: [*lines, f"wbcdefghijk_1.000_11.000.wav\t0\t1\t{CAR}"])
-    refused(f"{STRONG}: 'wbcdefghijk_1.000_11.000.wav' is not in .*{WEAK}", "--metadata-only", meta)
+    refused(
+        f"{STRONG}: the clip 'wbcdefghijk_1.000_11.000.wav' is not in .*{WEAK}",
+        "--metadata-only",
+        meta,
+    )
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ class _Form:
             self.columns = [places[0] for places in found if places]
             if len(self.columns) != len(_COLUMNS):
                 raise InputError(
-                    f"{path}:{number}: expected YTID, start_seconds, end_seconds, "
+                    f"{path}:{number}: expected the columns YTID, start_seconds, end_seconds and "
                     f"positive_labels, found {line[:200]!r}"
                 )
         self.labels_are_last = not self.is_header or not any(fields[self.columns[3] + 1 :])

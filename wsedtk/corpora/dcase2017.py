@@ -254,9 +254,14 @@ def read_set(files: Mapping[str, Path], part: str, classes: Classes) -> DataSet 
         *((strong, row.clip, row.label) for row in rows),
     ]:
         if label is not None and label not in index:
-            raise InputError(f"{table}: {name!r}: {label!r} is not a class of {CLASSES}")
+            raise InputError(
+                f"{table}: the label {label!r} of the clip {name!r} is not a class of {CLASSES}; "
+                "download both files again"
+            )
         if name not in clip:
-            raise InputError(f"{table}: {name!r} is not in {path}")
+            raise InputError(
+                f"{table}: the clip {name!r} is not in {path}; download both files again"
+            )
     pairs = np.array(
         sorted((clip[name], index[label]) for name in names for label in tags[name]), np.int64
     ).reshape(-1, 2)
