@@ -15,7 +15,7 @@ from typing import Literal
 
 Verdict = Literal["dead", "account", "blocked", "unexplained", "retry"]
 
-# The video will never be available from this location.
+# The video can't be downloaded from this location, now or later.
 _GONE = {
     # YouTube: LOGIN_REQUIRED "Private video" with the subreason "Sign in if you've been granted
     # access to this video"; "This video is private"
@@ -139,7 +139,7 @@ def verdict(video: str, message: str) -> Verdict:
     Returns
     -------
     "dead"
-        The video will never be available from this location.
+        The video can't be downloaded from this location, now or later.
     "account"
         The video is available only to users who sign in.
     "blocked"
