@@ -122,6 +122,21 @@ def test_a_folder_is_never_lost_between_two_renames(tmp_path, monkeypatch):
     assert everything(tmp_path) == ["old", "out"]
 
 
+def test_the_old_folder_of_another_output_stays(tmp_path):
+    """The name of the other output begins with the name of this output."""
+    dead = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True).stdout.strip()
+    old = atomic._beside(tmp_path / "out2", "old")
+    old = old.with_name(old.name.replace(f".{os.getpid()}.", f".{dead}."))
+    old.mkdir()
+    atomic.remove_left_over(tmp_path / "out")
+    assert everything(tmp_path) == [old.name]
+    (tmp_path / "out").mkdir()
+    atomic.remove_left_over(tmp_path / "out")
+    assert everything(tmp_path) == sorted([old.name, "out"])
+    atomic.remove_left_over(tmp_path / "out2")
+    assert everything(tmp_path) == ["out", "out2"]
+
+
 def test_only_files_of_dead_processes_are_removed(tmp_path):
     dead = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True).stdout.strip()
     mine = atomic._beside(tmp_path / "a.h5", "tmp")

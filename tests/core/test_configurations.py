@@ -96,9 +96,10 @@ def test_the_front_ends_of_wang():
         ),
         (
             "mini/crnn_linear.yaml",
-            "no such file; the installed .* has the name 'mini/crnn_linear'$",
+            "no such file; did you mean the installed configuration 'mini/crnn_linear'.$",
         ),
-        ("ours.yaml", "no such file; the installed .* has the name 'ours'$"),
+        ("ours.yaml", "did you mean the installed configuration 'dcase2017/ours'.$"),
+        ("crnn_linear.yaml", "configuration 'dcase2017/crnn_linear' or 'mini/crnn_linear'.$"),
         ("mini/crnn_linaer", "did you mean 'mini/crnn_linear'.$"),
         ("audioset/ours", "did you mean 'dcase2017/ours'.$"),
         ("zzzz", "known: audioset/talnet_attention, .*, mini/frontend_wang$"),

@@ -219,7 +219,7 @@ def test_a_list_that_was_cut_off_at_a_line_end_is_reported(tmp_path):
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     result = prepare("--metadata-only", tmp_path, tmp_path / "data")
     assert (
-        f"warning: {path}: its header announces 6 segments, found 5; is the list truncated?"
+        f"warning: {path}: a comment line announces 6 segments, found 5; is the list truncated?"
         in result.stderr
     )
 
@@ -358,7 +358,7 @@ def test_a_faulty_row_is_named_by_file_and_line(refused, row, message, place, he
 )
 def test_a_header_without_a_column_is_named_by_its_line(refused, header):
     refused(
-        f"balanced_train_segments.csv:3: expected YTID, start_seconds, end_seconds, positive_labels, found '{header}'",
+        f"balanced_train_segments.csv:3: expected the columns YTID, start_seconds, end_seconds and positive_labels, found '{header}'",
         balanced="# my own\n\n" + written([header.split(","), *LISTS["balanced"]]),
     )
 
@@ -404,7 +404,7 @@ def test_an_empty_list_is_refused(refused, name, text):
 def test_missing_metadata_are_named(refused, name):
     file = NAMES.get(name, "class_labels_indices.csv")
     refused(
-        f"meta: {file} is missing; name the folder with AudioSet's metadata",
+        f"meta: {file} is missing; download it, or name the folder that contains it",
         "--subset",
         "all",
         **{name: None},

@@ -458,7 +458,7 @@ def test_arguments_at_the_wrong_place(audio, meta, refused, run, tmp_path):
     result = run("prepare", "audioset", audio, meta, tmp_path / "data")
     assert (
         result.exit_code == 1
-        and f"{audio}: class_labels_indices.csv is missing; name the folder with AudioSet's met"
+        and f"{audio}: class_labels_indices.csv is missing; download it, or name the folder"
         in result.stderr
     )
     refused(
@@ -469,7 +469,7 @@ def test_arguments_at_the_wrong_place(audio, meta, refused, run, tmp_path):
     )
     (tmp_path / "empty").mkdir()
     refused(
-        r"empty: no audio of any official clip \(0 other files\); expected Y<ID>_<start>_<end>.wav",
+        r"empty: found no audio of official clips \(0 other files\); expected files named Y<ID>_<start>_<end>.wav",
         tmp_path / "empty",
     )
     result = run("prepare", "audioset", tmp_path / "nowhere", audio, tmp_path / "data")

@@ -375,7 +375,7 @@ def test_an_unknown_class_is_refused(meta, refused, name):
         (meta / LIST).unlink()
     edit(meta / name, lambda lines: [line.replace(FIRE, "Fire engine") for line in lines])
     refused(
-        f"{name}: 'vbcdefghijk_1.000_11.000.wav': 'Fire engine' is not a class",
+        f"{name}: the label 'Fire engine' of the clip 'vbcdefghijk_1.000_11.000.wav' is not a class",
         "--metadata-only",
         meta,
     )
@@ -383,7 +383,11 @@ def test_an_unknown_class_is_refused(meta, refused, name):
 
 def test_an_event_of_an_unknown_clip_is_refused(meta, refused):
     edit(meta / STRONG, lambda lines: [*lines, f"wbcdefghijk_1.000_11.000.wav\t0\t1\t{CAR}"])
-    refused(f"{STRONG}: 'wbcdefghijk_1.000_11.000.wav' is not in .*{WEAK}", "--metadata-only", meta)
+    refused(
+        f"{STRONG}: the clip 'wbcdefghijk_1.000_11.000.wav' is not in .*{WEAK}",
+        "--metadata-only",
+        meta,
+    )
 
 
 @pytest.mark.parametrize(
@@ -590,7 +594,7 @@ def test_names_that_stand_for_no_clip_are_counted(meta, place, refused, file):
     (place / "audio").mkdir()
     (place / "audio" / file).write_bytes(b"whatever")
     refused(
-        r"audio: no audio of any official clip \(1 other files\); expected Y<ID>_<start>_<end>.wav, with",
+        r"audio: found no audio of official clips \(1 other files\); expected files named Y<ID>",
         meta,
         place / "audio",
     )
@@ -913,7 +917,7 @@ def test_a_set_whose_audio_is_all_broken_is_not_written(meta, place):
 def test_no_audio_at_all_is_refused(meta, place, refused):
     (place / "audio").mkdir()
     refused(
-        r"audio: no audio of any official clip \(0 other files\); .*give --metadata-only",
+        r"audio: found no audio of official clips \(0 other files\); .*give --metadata-only",
         meta,
         place / "audio",
     )

@@ -1,8 +1,8 @@
 """Write files and folders atomically, and lock them.
 
 A file is written under a temporary name in the same folder. Then it is synced to the disk (fsync)
-and renamed. A temporary name contains a hash of the machine and the process id, so that a later run
-can find and remove the temporary files of processes that have ended.
+and renamed. A temporary name contains the process id and a code of the machine, so that a later
+run can find and remove the temporary files of processes that have ended.
 """
 
 import contextlib
@@ -28,10 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def _machine() -> str:
-    """Return a short text that identifies this machine or container.
-
-    Process ids are unique within one machine or container.
-    """
+    """Return a short code of this machine or container, within which process ids are unique."""
     name = platform.node()
     with contextlib.suppress(OSError):
         name += os.readlink("/proc/self/ns/pid")
@@ -48,9 +45,9 @@ def _beside(path: Path, kind: str) -> Path:
 
 
 def _is_left_over(name: str) -> bool:
-    """Return whether `_beside` returned a name in a process that has ended.
+    """Return whether a process that has ended used `name` for a temporary file or folder.
 
-    The result is False for names from other machines.
+    The result is False for names that other machines used.
     """
     match = re.fullmatch(rf"\..*\.{re.escape(_MACHINE)}\.(\d+)\.(?:tmp|old)", name, re.DOTALL)
     return (
@@ -63,7 +60,8 @@ def _is_left_over(name: str) -> bool:
 def remove_left_over(path: "PathLike") -> None:
     """Remove the temporary files of processes that were killed on this machine.
 
-    If a process was killed while `writing_folder` replaced a folder, the old folder is restored.
+    If a process was killed between the two renames by which `writing_folder` replaces a folder, the
+    old folder is restored. Nothing is removed on systems without /proc.
 
     Parameters
     ----------
@@ -74,9 +72,12 @@ def remove_left_over(path: "PathLike") -> None:
     if not Path("/proc/self").exists():  # /proc shows which processes are running
         return
     path = Path(path)
+    own = f".{path.name[:40]}.{_MACHINE}."
     with contextlib.suppress(OSError):
         left = [
-            p for p in path.parent.glob(f".{glob.escape(path.stem[:40])}*") if _is_left_over(p.name)
+            p
+            for p in path.parent.glob(f".{glob.escape(path.stem[:40])}*")
+            if _is_left_over(p.name) and (p.suffix != ".old" or p.name.startswith(own))
         ]
         for folder, folders, files in os.walk(path):
             left += [
@@ -165,7 +166,7 @@ def writing(path: "PathLike") -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the file can't be written, or `path` is a folder.
+        If the file can't be written, if the block raises an OSError, or if `path` is a folder.
     """
     path = Path(path)
     temporary = _beside(path, "tmp")
@@ -196,7 +197,7 @@ def writing_folder(path: "PathLike") -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the folder can't be written, or `path` is a file.
+        If the folder can't be written, if the block raises an OSError, or if `path` is a file.
     """
     path = Path(path)
     temporary, old = _beside(path, "tmp"), _beside(path, "old")
@@ -223,7 +224,8 @@ def writing_folder(path: "PathLike") -> Iterator[Path]:
 def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
     """Lock a file or folder within the block, so that no other process can lock it.
 
-    The operating system releases the lock when the process ends, even if the process is killed.
+    The operating system releases the lock when the process ends, even if the process is killed. If
+    the file system does not support locks, a warning is logged, and the block runs without a lock.
 
     Parameters
     ----------
@@ -237,7 +239,7 @@ def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
     ------
     InputError
         If the lock file can't be written, or if another process has locked it. In the second case,
-        the message contains the id of the other process.
+        the message contains the id of the other process if the id is known.
     """
     path = Path(path)
     what = what or path.parent
@@ -258,7 +260,7 @@ def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
             is_held = False
         try:
             is_held = is_held or not os.path.samestat(os.stat(path), os.fstat(file.fileno()))
-        except FileNotFoundError:  # the other process has just removed the lock file
+        except FileNotFoundError:  # another process has just removed the lock file
             is_held = True
         if is_held:
             file.seek(0)

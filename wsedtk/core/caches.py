@@ -41,7 +41,7 @@ def _matplotlib_folders() -> list[Path]:
 
 
 def _matplotlib_has_folders() -> bool:
-    """Create the default folders of matplotlib. Return whether the folders can be written."""
+    """Create the default folders of matplotlib. Return whether they exist and are writable."""
     try:
         folders = _matplotlib_folders()
         for folder in folders:

@@ -3,7 +3,8 @@
 A configuration is a frozen dataclass. The type of each field is int, float, str, bool, `Literal`,
 `tuple[X, ...]` or dict. A field may also accept None, for example `int | None`. The YAML file
 contains one mapping from field names to values. A field that is not in the file has its default.
-Unknown keys, repeated keys and values of a wrong type are errors. A float field accepts an int.
+Missing fields without a default, unknown keys, repeated keys and values of a wrong type are errors.
+A float field accepts an int.
 
 The libraries msgspec and cattrs do not meet these requirements. msgspec ignores unknown keys and
 accepts NaN, and cattrs casts "3" to 3. Their messages do not contain the value that was found.
@@ -32,7 +33,7 @@ if typing.TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
-_MOST_BYTES = 8 << 20  # maximum number of characters; parsing such a file takes about 20 s
+_MOST_BYTES = 8 << 20  # maximum number of characters; parsing this number takes about 20 s
 _DEEPEST = 20
 _LONGEST_NUMBER = 100  # characters; a longer value is read as text
 # NUL and lone surrogates. YAML escapes can produce them, but file names can't contain NUL, and
@@ -245,10 +246,11 @@ def suggest_fraction(value: object) -> str:
 
 
 def _convert(value: Any, kind: Any, where: str) -> Any:
-    """Return a value that has the annotated type `kind`. If `kind` is float, cast an int to float.
+    """Check that a value has the annotated type `kind`, and return it.
 
-    Raise InputError if the value has another type, or is not one of the values of a `Literal`. The
-    message begins with `where`.
+    If `kind` is float, an int is cast to float. If `kind` is a tuple, a list becomes a tuple. Raise
+    InputError if the value has another type, is NaN, or is not one of the values of a `Literal`.
+    The message begins with `where`.
     """
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):

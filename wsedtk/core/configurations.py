@@ -1,7 +1,7 @@
 """Find the configurations in the folder wsedtk/configurations by their names.
 
-The configuration in the file wsedtk/configurations/mini/crnn_linear.yaml has the full name
-`mini/crnn_linear` and the short name `crnn_linear`.
+The configuration in the file wsedtk/configurations/dcase2017/ours.yaml has the full name
+`dcase2017/ours` and the short name `ours`.
 """
 
 import difflib
@@ -34,16 +34,17 @@ def find(name_or_path: "PathLike") -> Path:
     Returns
     -------
     Path
-        The path of the file. If no configuration has this name, and `name_or_path` can't be a name,
-        `name_or_path` is returned, even if no such file exists. A path can't be a name if it has a
-        suffix, more than one slash or a slash at its beginning, or if a folder or a broken link has
-        this path.
+        The path of the file or of the configuration. If `name_or_path` is neither, and can't be a
+        name, it is returned, even if no such file exists. It can't be a name if it has a suffix,
+        more than one slash or a slash at its beginning, or if it is the path of a folder or of a
+        broken link.
 
     Raises
     ------
     InputError
-        If several configurations have this short name, or if `name_or_path` could be a name, but
-        neither a file nor a configuration has this name.
+        If several configurations have this short name. If `name_or_path` could be a name, but
+        neither a file nor a configuration has this name. If `name_or_path` is the name of a
+        configuration followed by `.yaml`, and no such file exists.
     """
     path = Path(name_or_path)
     if os.path.exists(path) and not path.is_dir():
@@ -58,9 +59,11 @@ def find(name_or_path: "PathLike") -> Path:
             f"{path}: several configurations have this name; give one of {', '.join(found)}"
         )
     without_suffix = name.removesuffix(".yaml")
-    if any(without_suffix in (one, _short(one)) for one in known):
+    alike = [one for one in known if without_suffix in (one, _short(one))]
+    if alike:
         raise InputError(
-            f"{path}: no such file; the installed configuration has the name {without_suffix!r}"
+            f"{path}: no such file; did you mean the installed configuration "
+            f"{' or '.join(map(repr, alike))}?"
         )
     if path.suffix or len(path.parts) > 2 or path.is_absolute() or os.path.lexists(path):
         return path

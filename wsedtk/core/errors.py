@@ -9,7 +9,8 @@ class InputError(Exception):
 
 
 class NotFinished(Exception):
-    """An interruption of a command. The user can run the same command again to finish the work.
+    """An exception for a command that ends before its work is finished.
 
-    The message says what interrupted the command.
+    The user can run the same command again to finish the work. The message says why the work is not
+    finished.
     """

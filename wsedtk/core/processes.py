@@ -164,14 +164,16 @@ def _in_this_process(
 def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
     """Yield a function like `map` that works in several processes.
 
-    Each process uses one thread for linear algebra. The iterable may be infinite, because only a
-    limited number of items and results is in memory at a time. The log records of a chunk of items
-    are logged in the main program before the results of the chunk are yielded.
+    Each process uses one thread for linear algebra. The iterable that this function gets may be
+    infinite, because only a limited number of items and results is in memory at a time. The log
+    records of a chunk of items are logged in the main program before the results of the chunk are
+    yielded.
 
     Parameters
     ----------
     jobs : int
-        The number of processes. For 1, the work is done in the main program.
+        The number of processes. If it is 1, or if no other processes can be started, the work is
+        done in the main program.
     modules : sequence of str
         Modules that the work needs and that are slow to import. A helper process imports them, and
         the processes of the pool start as copies of the helper process. Only the first call of
@@ -186,7 +188,8 @@ def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
         yield _in_this_process
         return
     before = dict(os.environ)
-    os.environ.update(_ENVIRONMENT)  # processes read it when they start and when they import numpy
+    # The processes read these variables when they start and when they import numpy.
+    os.environ.update(_ENVIRONMENT)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
     try:

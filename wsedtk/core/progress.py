@@ -43,9 +43,10 @@ def progress(
     iterable : iterable
         The items.
     description : str
-        The work that is done, such as "reading the bank", for the log or the bar.
+        The name of the work, such as "reading the bank", for the log or the bar.
     total : int, optional
-        The number of items. By default it is the length of `iterable`.
+        The number of items. By default it is the length of `iterable`. Required if `iterable` has
+        no length.
 
     Yields
     ------
@@ -90,19 +91,19 @@ def clock(seconds: float) -> str:
 def progress_in_time(
     description: str, total_seconds: float | None
 ) -> Iterator[Callable[[float], None]]:
-    """Log or show how much of a recording is done, and the speed relative to real time.
+    """Log or show how much of a recording is processed, and the speed relative to real time.
 
     Parameters
     ----------
     description : str
-        The work that is done, such as "detect", for the log or the bar.
+        The name of the work, such as "detect", for the log or the bar.
     total_seconds : float or None
         The duration of the recording in seconds. None if the duration is unknown.
 
     Yields
     ------
     callable
-        A function that the block calls with the number of seconds of the recording that are done.
+        A function. The block calls it with the number of seconds that have been processed.
     """
     started = time.monotonic()
     end = "" if total_seconds is None else f" of {clock(total_seconds)}"

@@ -23,7 +23,7 @@ class Registry(Generic[T]):
         The word for one object in messages, such as "pooling".
     modules : str
         The module that defines the built-in objects, or a package whose modules define them. The
-        module or package is imported when a built-in object is first looked up.
+        module or package is imported when a built-in object or the names are first requested.
 
     Examples
     --------

@@ -8,7 +8,8 @@ from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
-# Returns a context manager that yields a list of the names of the signals that have arrived.
+# A function that returns a context manager. The context manager yields a sequence of the names of
+# the signals that have arrived.
 StopSignals = Callable[[], contextlib.AbstractContextManager[Sequence[str]]]
 
 
@@ -45,8 +46,9 @@ def handled(
 def noted() -> Iterator[list[str]]:
     """Yield a list to which the names of arriving signals are appended within the block.
 
-    Only the signals of `STOPPING` are appended. They do not interrupt the block. If the list is not
-    empty, the block should stop at the next point from which its work can be resumed.
+    Only the names of the signals of `STOPPING` are appended. These signals do not interrupt the
+    block. If the list is not empty, the block should stop at the next point from which its work can
+    be resumed.
     """
     names: list[str] = []
     with handled(lambda number, frame: names.append(signal.Signals(number).name)):
@@ -55,5 +57,5 @@ def noted() -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def unhandled() -> Iterator[Sequence[str]]:
-    """Yield an empty list. No signal is handled."""
+    """Yield an empty sequence. No signal is handled."""
     yield ()

@@ -1,6 +1,6 @@
-"""Prepare AudioSet: write data/{train,eval} from the published lists of segments and audio.
+"""Prepare AudioSet: write DATA_DIR/{train,eval} from the published lists and from sound files.
 
-See `wsedtk.corpora.audioset_metadata` for the files that are read. Shapes: K classes.
+See `wsedtk.corpora.audioset_metadata` for the published lists. Shapes: K classes.
 """
 
 import dataclasses
@@ -73,7 +73,7 @@ def ancestors(ontology: Mapping[str, OntologyClass], mids: Sequence[str]) -> Boo
     Parameters
     ----------
     ontology : mapping of str to OntologyClass
-        The ontology, by class ID.
+        The ontology, by class ID. It contains the K classes.
     mids : sequence of str
         The IDs of the K classes.
 
@@ -98,7 +98,7 @@ def ancestors(ontology: Mapping[str, OntologyClass], mids: Sequence[str]) -> Boo
 
 
 def join(sets: Sequence[DataSet]) -> DataSet:
-    """Return one set with the clips of several sets.
+    """Return one set with the clips of several sets, which have the same classes and no audio.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def exclude(dataset: DataSet, data_sets: Sequence[Path]) -> tuple[DataSet, dict[
     Raises
     ------
     InputError
-        If no clip remains.
+        If no clip remains, or if another set can't be read.
     """
     if not data_sets:
         return dataset, {}
@@ -218,7 +218,8 @@ def read(
     for name in (CLASSES, *lists, LISTS["eval"], *([ONTOLOGY] if with_ancestors else [])):
         if name not in files:
             raise InputError(
-                f"{metadata_dir}: {name} is missing; name the folder with AudioSet's metadata"
+                f"{metadata_dir}: {name} is missing; download it, or name the folder "
+                "that contains it"
             )
     classes = audioset_metadata.read_classes(files[CLASSES])
     ontology = {}
@@ -278,7 +279,8 @@ def prepare(options: AudioSetOptions) -> OfficialSetsResult:
     Raises
     ------
     InputError
-        If the metadata are incomplete or invalid, or if no clip has usable audio.
+        If the metadata are incomplete or invalid, if no clip has usable audio, or if the sets can't
+        be written.
 
     Examples
     --------

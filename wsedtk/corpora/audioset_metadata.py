@@ -75,7 +75,7 @@ class OntologyClass(NamedTuple):
 
 
 class _Cells(NamedTuple):
-    """The cells of a row of a list. `mids` contains the class IDs, separated by commas."""
+    """The four cells of a row of a list. `mids` contains the class IDs, separated by commas."""
 
     video: str
     start: str
@@ -101,7 +101,7 @@ class _Block(NamedTuple):
 
 
 def _split(line: str, delimiter: str) -> list[str]:
-    """Return the cells of a line, without the empty cells that spreadsheets append."""
+    """Return the fields of a line, without the empty fields that spreadsheets append."""
     (row,) = csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True)
     cells = [cell.strip() for cell in row]
     while cells and not cells[-1]:
@@ -190,7 +190,7 @@ class _Form:
             self.columns = [places[0] for places in found if places]
             if len(self.columns) != len(_COLUMNS):
                 raise InputError(
-                    f"{path}:{number}: expected YTID, start_seconds, end_seconds, "
+                    f"{path}:{number}: expected the columns YTID, start_seconds, end_seconds and "
                     f"positive_labels, found {line[:200]!r}"
                 )
         self.labels_are_last = not self.is_header or not any(fields[self.columns[3] + 1 :])
@@ -199,14 +199,14 @@ class _Form:
     def fields(self, line: str) -> list[str]:
         """Return the fields of a line.
 
-        Quotes and spaces at both ends of a field are removed. Such quotes remain if a program read
-        the list wrongly and wrote it again.
+        Quotes and spaces at both ends of a field are removed. A list contains such quotes if a
+        program read it wrongly and wrote it again.
         """
         (row,) = csv.reader([line], delimiter=self.delimiter, skipinitialspace=True)
         return [field.strip(" '\"") for field in row]
 
     def cells(self, fields: list[str]) -> _Cells | None:
-        """Return the cells of a row, or None if the row has too few or too many fields."""
+        """Return the four cells of a row, or None if it has too few or too many fields."""
         has_more = not self.labels_are_last and any(fields[self.num_fields :])
         if len(fields) <= max(self.columns) or has_more:
             return None
@@ -282,7 +282,7 @@ def _blocks(table: TableFile, mids: Sequence[str]) -> Iterator[_Block]:
             yield _block(rows)
     if announced and int(announced.group(1)) != num_rows and not table.faults:
         _LOG.warning(
-            f"{table.path}: its header announces {int(announced.group(1)):,} segments, found "
+            f"{table.path}: a comment line announces {int(announced.group(1)):,} segments, found "
             f"{num_rows:,}; is the list truncated?"
         )
 

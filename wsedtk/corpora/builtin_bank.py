@@ -37,7 +37,7 @@ def _seconds(n: int, sample_rate: int) -> Samples:
 
 
 def _length(rng: np.random.Generator, shortest: float, longest: float, sample_rate: int) -> int:
-    """Return a random number of samples between two durations in seconds."""
+    """Return a random length in samples. Its limits `shortest` and `longest` are in seconds."""
     return int(rng.uniform(shortest, longest) * sample_rate)
 
 
@@ -104,7 +104,7 @@ def _room(samples: Samples, rng: np.random.Generator, sample_rate: int) -> Sampl
 
 
 def _siren(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return a tone with harmonics that sweeps up and down, slowly (wail) or quickly (yelp)."""
+    """Return a harmonic tone that sweeps up and down, slowly (wail) or quickly (yelp)."""
     n = _length(rng, 1.5, 4, sample_rate)
     period = rng.uniform(0.8, 3)
     cycle = (_seconds(n, sample_rate) / period + rng.random()) % 1

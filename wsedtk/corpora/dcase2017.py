@@ -1,4 +1,4 @@
-"""Prepare DCASE 2017 task 4: write data/{train,test,eval} from the published metadata and audio.
+"""Prepare DCASE 2017 task 4: write DATA_DIR/{train,test,eval} from metadata and sound files.
 
 The metadata folder contains the files that the organisers published. Subfolders are searched, too:
 
@@ -11,9 +11,10 @@ The metadata folder contains the files that the organisers published. Subfolders
     groundtruth_strong_label_<set>_set.csv    file, onset, offset, label; tab-separated; required
                                               for testing and evaluation
 
-The groundtruth_* files are called groundtruth files here. If all columns after the file name are
-empty or nan, the row is a clip without events. Lines end with LF, CRLF or CR. If a label contains a
-comma, a space follows the comma. Lists of labels are split only at commas without a space.
+<set> is training, testing or evaluation. The groundtruth_* files are called groundtruth files here.
+If all columns after the file name are empty or nan, the clip has no tags or events. Lines end with
+LF, CRLF or CR. If a label contains a comma, a space follows the comma. Lists of labels are
+therefore split only at commas that no space follows.
 """
 
 import collections
@@ -253,9 +254,14 @@ def read_set(files: Mapping[str, Path], part: str, classes: Classes) -> DataSet 
         *((strong, row.clip, row.label) for row in rows),
     ]:
         if label is not None and label not in index:
-            raise InputError(f"{table}: {name!r}: {label!r} is not a class of {CLASSES}")
+            raise InputError(
+                f"{table}: the label {label!r} of the clip {name!r} is not a class of {CLASSES}; "
+                "download both files again"
+            )
         if name not in clip:
-            raise InputError(f"{table}: {name!r} is not in {path}")
+            raise InputError(
+                f"{table}: the clip {name!r} is not in {path}; download both files again"
+            )
     pairs = np.array(
         sorted((clip[name], index[label]) for name in names for label in tags[name]), np.int64
     ).reshape(-1, 2)
@@ -294,7 +300,8 @@ def read(metadata_dir: PathLike) -> dict[str, DataSet]:
     files = youtube.find_metadata(metadata_dir, f"the challenge's metadata, such as {CLASSES}")
     if CLASSES not in files:
         raise InputError(
-            f"{metadata_dir}: {CLASSES} is missing; name the folder with the challenge's metadata"
+            f"{metadata_dir}: {CLASSES} is missing; download it, or name the folder "
+            "that contains it"
         )
     classes = read_classes(files[CLASSES])
     sets = {}
@@ -344,7 +351,8 @@ def prepare(options: Dcase2017Options) -> OfficialSetsResult:
     Raises
     ------
     InputError
-        If the metadata are incomplete or invalid, or if no clip has usable audio.
+        If the metadata are incomplete or invalid, if no clip has usable audio, or if the sets can't
+        be written.
 
     Examples
     --------

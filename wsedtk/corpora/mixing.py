@@ -34,7 +34,7 @@ FRAME_SECONDS = 0.02
 AUDIBLE_DB = 30.0
 FLOOR_DB = -60.0
 PAUSE_SECONDS = 1.0  # a silence of this duration or more separates two stretches of sound
-SHORTEST_SECONDS = 0.1  # shorter stretches are dropped as clicks, unless all stretches are shorter
+SHORTEST_SECONDS = 0.1  # shorter stretches are probably clicks, and are dropped (see `audible`)
 EVENT_FADE_SECONDS = 0.005
 LOOP_FADE_SECONDS = 0.5
 

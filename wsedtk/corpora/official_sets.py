@@ -119,7 +119,7 @@ def _counts(prepared: PreparedSet) -> str:
 
 
 def _coverage_lines(folder: Path, coverage: Coverage) -> list[str]:
-    """Return a table of the audio of a set, and a summary if a clip can be used."""
+    """Return a table of the audio of a set, and a summary if at least one clip can be used."""
     table = coverage.table(str(folder))
     num_used = int(coverage.is_true["used"].sum())
     if not num_used:
@@ -219,9 +219,9 @@ def _write_with_audio(
     folders = ", ".join(map(str, audio_dirs))
     if not is_official.any():
         raise InputError(
-            f"{folders}: no audio of any official clip ({num_others} other files); expected "
-            "Y<ID>_<start>_<end>.wav, with or without the Y, or .flac, .ogg or .mp3; to write sets "
-            "without audio, give --metadata-only"
+            f"{folders}: found no audio of official clips ({num_others} other files); expected "
+            "files named Y<ID>_<start>_<end>.wav (the Y may be missing, and the extension may be "
+            ".flac, .ogg or .mp3); to write sets without audio, give --metadata-only"
         )
     covered = {
         data_dir / name: cover(dataset, names, paths, unfit, options.jobs)
@@ -245,7 +245,8 @@ def _check_used(covered: Sequence[Coverage], folders: str, strict: bool) -> None
         found, clips = next(pair for pair in unused if len(pair[1]))
         raise InputError(
             f"--strict: {sum(len(clips) for _, clips in unused)} official clips can't be used, "
-            f"the first {str(found.dataset.filenames[clips[0]])!r}: {found.remark(clips[0])}"
+            f"the first {str(found.dataset.filenames[clips[0]])!r}: {found.remark(clips[0])}; "
+            "download or replace their audio, or omit --strict"
         )
     if not any(found.is_true["used"].any() for found in covered):
         found = next(found for found in covered if found.remarks)

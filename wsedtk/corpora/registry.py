@@ -6,10 +6,10 @@ A corpus is a function that writes data directories. The function has one parame
     def prepare(options: NameOptions) -> PrepareResult:
 
 `NameOptions` is a frozen dataclass with a NumPy docstring. The command `wsedtk prepare name` has a
-parameter for each field of this dataclass (see `wsedtk.cli.options`). The docstring of the function
-is the help text of the command. If the dataclass has a field `data_dir`, this field is the folder
-to which the corpus writes. A user-defined corpus need not be registered. Its name is
-`package.module:function`.
+parameter for each field of this dataclass, except for fields with `hidden_from_cli` in their
+metadata (see `wsedtk.cli.options`). The docstring of the function is the help text of the command.
+If the dataclass has a field `data_dir`, this field is the folder to which the corpus writes. A
+user-defined corpus need not be registered. Its name is `package.module:function`.
 """
 
 import dataclasses
@@ -74,8 +74,8 @@ def options_class(name: str) -> type:
     Raises
     ------
     InputError
-        If the corpus does not exist, or if it does not have exactly one parameter that is annotated
-        with a dataclass.
+        If the corpus does not exist, if it does not have exactly one parameter, or if this
+        parameter is not annotated with a dataclass.
     """
     function = CORPORA.get(name)
     try:

@@ -219,7 +219,7 @@ def split(
     """Split a bank into training pools and a test pool.
 
     The test pool shares no source recording with the training pools. Two training pools never share
-    events. They share backgrounds only if there are fewer background ids than groups.
+    recordings of events. They share backgrounds only if a pool would otherwise have no background.
 
     Parameters
     ----------

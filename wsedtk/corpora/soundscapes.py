@@ -224,8 +224,8 @@ def prepare(options: SoundscapesOptions) -> PrepareResult:
 
     The set DATA_DIR/train has tags, and the set DATA_DIR/test has tags and events. BANK_DIR
     contains one folder for each class, with recordings named fold-id-take.ext. If `builtin` is
-    given instead of BANK_DIR, a small bank is synthesised in DATA_DIR/bank. The first soundscapes
-    of a set do not depend on the number of soundscapes.
+    given instead of BANK_DIR, a small bank is synthesised in DATA_DIR/bank. A larger set contains
+    all soundscapes of a smaller set if all other options are the same.
 
     Parameters
     ----------

@@ -31,8 +31,8 @@ from wsedtk.data.tables import Names, Texts, find, normal, slices, texts
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 SHORTEST = 1.0  # seconds; the shortest official clip of DCASE 2017 has this duration
 MOST_LINES = 40  # maximum number of classes for which a printed table shows all classes
-# Properties of clips. For each property, the clips of a set that have it are counted. Clips that
-# are short, silent or equal to an earlier clip ("twice") are used, too.
+# Properties of clips. The clips with each property are counted. Clips that are short, silent or
+# equal to an earlier clip ("twice") are used, too.
 COUNTS = ("used", "missing", "unreadable", "short", "silent", "twice")
 
 

@@ -171,7 +171,7 @@ class Failures:
             os.fsync(file.fileno())
 
     def write(self, there: Collection[str]) -> None:
-        """Remove the failures of the clips in `there`, which now exist, and rewrite the file."""
+        """Remove the failures of clips that exist now (`there`), and rewrite the file."""
         self.rows = {clip: row for clip, row in self.rows.items() if clip not in there}
         lines = [HEADER, *("\t".join([clip, *row]) for clip, row in self.rows.items())]
         write_text(self.path, "".join(f"{line}\n" for line in lines))

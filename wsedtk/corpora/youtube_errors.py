@@ -15,7 +15,7 @@ from typing import Literal
 
 Verdict = Literal["dead", "account", "blocked", "unexplained", "retry"]
 
-# The video will never be available from this location.
+# The video can't be downloaded from this location, now or later.
 _GONE = {
     # YouTube: LOGIN_REQUIRED "Private video" with the subreason "Sign in if you've been granted
     # access to this video"; "This video is private"
@@ -139,16 +139,16 @@ def verdict(video: str, message: str) -> Verdict:
     Returns
     -------
     "dead"
-        The video will never be available from this location.
+        The video can't be downloaded from this location, now or later.
     "account"
         The video is available only to users who sign in.
     "blocked"
         YouTube refuses all requests from this IP address.
     "unexplained"
         The video is unavailable, and no reason is given. If all videos have this verdict, YouTube
-        blocks this IP address.
+        probably blocks this IP address.
     "retry"
-        The message has a different meaning. The download can be tried again.
+        The download can be tried again. Unknown messages have this verdict, too.
     """
     # Remove the video ID from addresses, file names and the prefix that yt-dlp writes, because a
     # video ID can contain words such as "captcha".
