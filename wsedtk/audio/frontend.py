@@ -266,8 +266,8 @@ class LogMel:
 
         In float64, the levels differ from those of librosa by at most 1e-6 dB. In float32, levels
         that are at most 50 dB (magnitude spectrum) or 100 dB (power spectrum) below the clip's
-        maximum differ by at most 0.005 dB. Lower levels, for example in bins above the bandwidth of
-        the source, differ by 1 to 2 dB, because librosa computes the FFT in float64.
+        maximum differ by at most 0.01 dB. Lower levels, for example in bins above the bandwidth of
+        the source, can differ by more than 10 dB, because librosa computes the FFT in float64.
 
         Parameters
         ----------
