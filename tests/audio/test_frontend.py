@@ -284,6 +284,15 @@ def test_mel_filters_are_librosas_to_the_bit(rate, num_mels):
             np.testing.assert_array_equal(mel_filters(config), theirs)
 
 
+@pytest.mark.filterwarnings("error", "ignore:.*mel filters contain no FFT bin")
+@pytest.mark.parametrize("num_mels", [1, 1 << 12])
+@pytest.mark.parametrize("low, high", [(0, 1 << 19), (0, 1e-6), (1000, 1 << 19), (999.9, 1000)])
+def test_mel_filters_of_extreme_settings_are_finite(num_mels, low, high):
+    config = FrontendConfig(1 << 20, 1, 1, 1 << 12, num_mels, float(low), float(high))
+    with np.errstate(all="raise", under="ignore"):
+        assert np.isfinite(mel_filters(config)).all()
+
+
 def test_filters_without_a_bin_are_reported():
     """Of the bins at 0, 4000 and 8000 Hz, only the second is within a filter, the third filter."""
     with pytest.warns(UserWarning, match="2 of 3 mel filters contain no FFT bin"):
@@ -341,8 +350,9 @@ def test_the_input_stays_as_it_is():
         ({"min_hz": 8000.0}, "need 0 <= min_hz"),
         ({"max_hz": float("nan")}, "need 0 <= min_hz"),
         ({"power": 3}, "power must be 1 or 2, found 3"),
-        ({"min_power": 0.0}, "min_power must be a number above 0, found 0.0"),
+        ({"min_power": 0.0}, "min_power must be a finite number above 0, found 0.0"),
         ({"min_power": float("nan")}, "min_power"),
+        ({"min_power": float("inf")}, "min_power must be a finite number above 0, found inf"),
         ({"top_db": -1.0}, "top_db must be at least 0, or null, found -1.0"),
         ({"top_db": float("nan")}, "top_db"),
         ({"pad_to_seconds": 0.0}, "pad_to_seconds must be a number above 0"),

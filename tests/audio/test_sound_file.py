@@ -209,7 +209,8 @@ def test_missing_packets_are_silent(hear, tmp_path):
     assert len(found) == 7 * RATE and not found[2 * RATE : 5 * RATE].any()
     np.testing.assert_allclose(found[5 * RATE :], samples[2 * RATE :, 0], atol=1e-4)
     assert remarks == [
-        "lacks 3.0 s of sound, beginning after 2.0 s; silence replaces the missing sound"
+        "lacks 3.0 s of sound (the first gap begins after 2.0 s); "
+        "silence replaces the missing sound"
     ]
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_recall_curve, precision_score, recall_score
 
-from wsedtk.decoding import thresholds
+from wsedtk.decoding import score_maxima, thresholds
+from wsedtk.decoding.decisions import Counts, choose
 
 
 def small_case(seed, max_classes=4):
@@ -89,6 +90,15 @@ def test_tune_of_nothing_true_predicts_nothing():
     scores = np.random.default_rng(0).random((5, 3)).astype(np.float32)
     assert (thresholds.tune(scores, np.zeros((5, 3), bool)) == np.inf).all()
     assert (thresholds.tune(np.zeros((0, 3), np.float32), np.zeros((0, 3), bool)) == np.inf).all()
+
+
+def test_frame_thresholds_of_no_segments_predict_nothing():
+    nothing = np.zeros((0, 1), np.float32)
+    found = score_maxima.candidates(nothing[:, 0], np.zeros(0, bool))
+    assert found.thresholds.tolist() == [np.inf]
+    assert thresholds.search([[found]], 0).threshold.tolist() == [np.inf]
+    chosen = choose([[found]], np.zeros((0, 1), bool), "1 s segments")
+    assert chosen.counts == Counts(0, 0, 0)
 
 
 def test_tune_of_everything_true_predicts_everything():

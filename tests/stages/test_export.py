@@ -181,11 +181,11 @@ def test_a_model_without_an_operating_point(model, tmp_path, run):
         ),
         (
             {"labels": LABELS[::-1]},
-            "operating_point.yaml: its classes are not those of .* in the same order",
+            r"operating_point.yaml: its classes are not those of .* \(only their order differs\)",
         ),
         (
             {"labels": ["low", "x"]},
-            "operating_point.yaml: its classes are not those of .*: high, very, x",
+            r"operating_point.yaml: its classes are not those of .* \(not in both: high, very, x\)",
         ),
     ],
 )

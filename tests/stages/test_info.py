@@ -401,8 +401,14 @@ def test_score_tables_and_weights_of_others(made, tmp_path, run):
         and about.content["clips"] == 6
         and about.content["labels"] == LABELS
     )
-    (tmp_path / "tables" / "13.tsv").write_text("onset\toffset\tother\n")
-    assert "13.tsv" in told(tmp_path / "tables")[0].faults[0]
+    for name in ("13.tsv", "part/14.tsv"):
+        (tmp_path / "tables" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "tables" / name).write_text("onset\toffset\tother\n")
+    faults = told(tmp_path / "tables")[0].faults
+    assert [fault.split(": ")[0] for fault in faults] == [
+        str(tmp_path / "tables/13.tsv"),
+        str(tmp_path / "tables/part/14.tsv"),
+    ]
     torch.save({"weight": torch.zeros(2)}, tmp_path / "w.pt")
     about = told(tmp_path / "w.pt")[0]
     assert about.kind == "PyTorch file" and about.content["tensors"] == 1

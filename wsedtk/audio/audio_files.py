@@ -63,7 +63,8 @@ def info(path: PathLike, count: bool = True) -> AudioInfo:
     Raises
     ------
     InputError
-        If the file is missing or can't be read as sound.
+        If the file is missing or can't be read as sound. If the complete file is decoded, also if
+        samples are not finite or are too large.
     """
     with Sound(path) as sound:
         duration, is_sure = sound.seconds()

@@ -323,7 +323,7 @@ class AvFile:
         if self._missing:
             first = f"{self._first_gap:.1f} s"
             self.remarks.append(
-                f"lacks {self._missing:.1f} s of sound, beginning after {first}; "
+                f"lacks {self._missing:.1f} s of sound (the first gap begins after {first}); "
                 "silence replaces the missing sound"
             )
             self._missing = 0.0

@@ -16,9 +16,9 @@ from wsedtk.audio.containers.layout import Window
 from wsedtk.core.types import Floats
 
 ERRORS: tuple[type[Exception], ...] = (soundfile.SoundFileError, RuntimeError)
-_STEPS = (1024, 1)  # numbers of samples per call near damage
+_STEPS = (1024, 1)  # numbers of samples that are decoded per call near damage
 _SKIPPED = 1 << 16  # maximum number of samples that are decoded at once to skip them
-# The largest number of samples that a FLAC header can announce. It means an unknown number.
+# The largest number of samples that a FLAC header can announce. It is treated as unknown.
 _FLAC_LIMIT = (1 << 36) - 1
 _UNKNOWN = 1 << 60  # if libsndfile does not know the number of samples, it returns this or more
 

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 22  # number of samples (all channels) that are decoded at once, to bound the memory
 RATES = (100, 1_000_000)  # range in Hz; a damaged header can contain any rate up to 2^31
-# Some files contain 32-bit integers as floats. Larger samples cause an overflow in a front end.
+# Maximum absolute value of a sample. The limit is this high because some files contain 32-bit
+# integers as floats. Much larger samples cause an overflow in a front end.
 LOUDEST = 2.0**32
 _READ_AHEAD = 1 << 14  # bytes that a FLAC decoder may have read beyond the end of a stream
 _FAR = 1 << 20  # bytes that a FLAC decoder may have read in search of the next frame
@@ -182,8 +183,8 @@ class Sound:
     def read(self, num_frames: int) -> Floats:
         """Decode at most `num_frames` samples of the current stream. Returns (S, C) float32.
 
-        If the stream is resampled, more or fewer samples are returned. At the end of the file, the
-        returned array is empty.
+        If the stream is resampled, more or fewer samples than decoded are returned. At the end of
+        the file, the returned array is empty.
         """
         while not self._is_over:
             samples = self._reader.read(num_frames)
@@ -203,7 +204,8 @@ class Sound:
     def _end_of_part(self) -> Floats:
         """Begin the next stream, and return no samples.
 
-        If there is no next stream, return the resampler's last samples (S, C).
+        If the current stream breaks off, or no stream can be opened after it, return the
+        resampler's last samples (S, C).
         """
         self._note_end()
         self._is_over = self._breaks_off or not self._begin_next()
@@ -285,7 +287,7 @@ class Sound:
             return
         missing = reader.announced - reader.seconds
         is_short = missing > reader.slack
-        # Of a fragmented file, FFmpeg announces only the duration of the fragments that it found.
+        # For a fragmented file, FFmpeg announces only the duration of the fragments that it found.
         is_faulty = isinstance(reader, AvFile) and reader.fault is not None
         self._breaks_off = is_short or is_faulty
         self._announced = self._num_read / self.samplerate + missing if is_short else None

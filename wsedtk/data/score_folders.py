@@ -51,7 +51,8 @@ _LONGEST_NAME = 255  # the limit in bytes on most file systems
 class Overview(TypedDict):
     """The content of a folder of tables of scores, as `look` returns it.
 
-    `odd` contains the names of the tables whose header differs from the header of the first table.
+    `odd` contains the paths, relative to the folder, of the tables whose header differs from the
+    header of the first table.
     """
 
     tables: int
@@ -267,7 +268,11 @@ def look(folder: PathLike) -> Overview:
         "tables": len(paths),
         "labels": found.labels,
         "seconds_per_frame": round(float(found.edges[1]), 6),
-        "odd": [path.name for path, header in zip(paths, headers) if header != headers[0]],
+        "odd": [
+            str(path.relative_to(folder))
+            for path, header in zip(paths, headers)
+            if header != headers[0]
+        ],
     }
 
 

@@ -51,7 +51,7 @@ class Counts(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Decisions:
-    """Thresholds, and the resulting decisions.
+    """Thresholds, and the numbers of the resulting decisions.
 
     K is 1 if all classes have one common threshold.
 
@@ -108,7 +108,8 @@ def choose(
     target : Target, optional
         The target that each class must reach.
     published : (K,), optional
-        Thresholds to use, with the first of the filters, instead of a search.
+        Thresholds to use, with the first of the filters, instead of a search. Each must be a
+        candidate of its class. Ignored if there is a target.
 
     Returns
     -------

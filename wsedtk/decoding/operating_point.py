@@ -259,8 +259,11 @@ def check(
     """
     if list(point.labels) != list(labels):
         odd = sorted(set(labels) ^ set(point.labels))
-        difference = f": {first(odd)}" if odd else " in the same order"
-        raise InputError(f"{path}: its classes are not those of {other}{difference}")
+        difference = f"not in both: {first(odd)}" if odd else "only their order differs"
+        raise InputError(
+            f"{path}: its classes are not those of {other} ({difference}); run wsedtk tune on "
+            "scores with the same classes"
+        )
     if point.model is None or point.model == UNKNOWN_MODEL:
         return
     if model is None:

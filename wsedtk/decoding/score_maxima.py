@@ -68,8 +68,9 @@ def segment_maxima(
 def candidates(maxima: Floats, truth: Booleans) -> Candidates:
     """Return the candidate thresholds of one class.
 
-    A maximum of 0 means that filtering removes all frames of the clip or segment. No threshold can
-    make its decision positive. Therefore -inf is a candidate only if all maxima are above 0.
+    A maximum of 0 usually means that filtering removes all frames of the clip or segment. In this
+    case, no threshold can make its decision positive. Therefore -inf is a candidate only if all
+    maxima are above 0.
 
     Parameters
     ----------
@@ -79,6 +80,6 @@ def candidates(maxima: Floats, truth: Booleans) -> Candidates:
         Whether the class occurs in each clip or segment.
     """
     found: Candidates = thresholds.candidates(maxima, truth)
-    if len(maxima) and maxima.min() > 0:
+    if len(maxima) == 0 or maxima.min() > 0:
         return found
     return Candidates(found.thresholds[:-1], found.true_positives[:-1], found.predicted[:-1])

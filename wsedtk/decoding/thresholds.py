@@ -33,7 +33,7 @@ class Candidates:
     Attributes
     ----------
     thresholds : (C,) float64
-        The thresholds, from +inf down to -inf.
+        The thresholds in descending order. The first is +inf.
     true_positives : (C,) int64
         The number of true positives with each threshold.
     predicted : (C,) int64
@@ -253,8 +253,8 @@ def search_target(
 
     For a target precision or a limit of false alarms, the recall is maximised. For a target recall,
     the precision is maximised. Candidates without true positives are not considered. If several
-    candidates are equally good, those that exceed the target most are kept, and of these the first
-    option with its highest threshold is chosen.
+    candidates are equally good, the one with the best value of the target quantity is chosen. If
+    these values are also equal, the first option is chosen, and in it the highest threshold.
 
     Parameters
     ----------

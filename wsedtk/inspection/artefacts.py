@@ -66,7 +66,8 @@ class Kind:
     name : str
     matches : function
         Returns whether a path is an artefact of this kind. The function reads only names and
-        headers.
+        headers. The function of the kind "sound file" may also decode files that do not have the
+        extension of a sound file.
     describe : function
         Returns the description of an artefact, or None if its content is of no known kind. The
         function raises InputError if the artefact is damaged.

@@ -272,7 +272,7 @@ def hours(seconds: float) -> float:
 
 
 def listed(items: Iterable[str], most: int = 40) -> list[str]:
-    """Return the first `most` items. If there are more, a text with their number is appended."""
+    """Return the first `most` items, and a text such as "and 3 more" if there are further items."""
     items = list(items)
     if len(items) <= most:
         return items

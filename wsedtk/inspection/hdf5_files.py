@@ -41,7 +41,10 @@ class _Count(NamedTuple):
 
 
 def is_hdf5(path: Path) -> bool:
-    """Return whether a path is an HDF5 file, or a missing .h5 file whose shards or parts exist."""
+    """Return whether a path is a file with the extension .h5 or the signature of HDF5.
+
+    Also returns True for a missing .h5 file if its shards or parts exist.
+    """
     if path.is_file():
         with open(path, "rb") as file:
             return path.suffix == ".h5" or file.read(len(_HDF5)) == _HDF5

@@ -244,7 +244,10 @@ def _read_onnx(path: Path) -> "onnx.ModelProto":
 
     num_bytes = path.stat().st_size
     if num_bytes >= _LARGEST_ONNX:
-        raise InputError(f"{path}: {num_bytes} bytes are more than an ONNX file can have")
+        raise InputError(
+            f"{path}: has {num_bytes} bytes; expected an ONNX file with less than "
+            f"{_LARGEST_ONNX} bytes"
+        )
     try:
         return onnx.load_model(path, format="protobuf", load_external_data=False)
     except Exception as error:  # the errors of protobuf and onnx have no other common base class

@@ -105,7 +105,10 @@ def describe_data_directory(path: Path) -> About:
 
 
 def is_decoded(path: Path) -> bool:
-    """Return whether a folder contains a table with the columns of a table in a decoded folder."""
+    """Return whether a folder contains at least one of the tables of a decoded folder.
+
+    A table is recognised by its name and its columns.
+    """
     return any(_has_header(path / name, columns) for name, columns in _DECODED_COLUMNS.items())
 
 
@@ -246,7 +249,8 @@ def describe_score_tables(path: Path) -> About:
         "seconds_per_frame": found["seconds_per_frame"],
     }
     about.faults = [
-        f"{path / name}: is not a table of scores, or its columns differ from those of the first"
+        f"{path / name}: is not a table of scores, or its columns differ from those of the first "
+        "table"
         for name in found["odd"][:5]
     ]
     return about

@@ -16,7 +16,9 @@ UNCLOSED = "was never closed"
 _LIMIT = 1 << 32  # 32-bit fields contain sizes modulo this number
 _NEAR = 1 << 16  # a 32-bit size that is this close to 2^31 or to 2^32 is a placeholder
 _HUGE = 1 << 50  # a 64-bit size of at least this is a placeholder
-_HEADER_BYTES = 4096  # a size up to this may be the size of the header or of the first block
+# An announced size up to this may be a placeholder: the size of the header, or of the samples that
+# the program wrote first.
+_HEADER_BYTES = 4096
 _MOST_CHUNKS = 1000  # maximum number of chunks in a header or a trailer
 _TRAILERS = set(  # chunks that programs append after the samples
     b"LIST,id3 ,ID3 ,bext,iXML,axml,fact,PEAK,cue ,JUNK,junk,PAD ,smpl,inst,DISP,afsp,cart,_PMX,"
@@ -30,9 +32,11 @@ _W64 = {  # identifiers of chunks
 }
 
 
-# The kind of the bytes after the samples. "end": no bytes, or chunks up to the end of the file. The
-# last of these chunks may be incomplete. "chunks": at least _MOST_CHUNKS chunks. "file": another
-# WAV file, possibly after chunks. "bytes": other bytes.
+# The kind of the bytes after the samples:
+# "end": at most 7 bytes, or chunks up to the end of the file; the last chunk may be incomplete
+# "chunks": at least _MOST_CHUNKS chunks
+# "file": another WAV file, possibly after chunks
+# "bytes": other bytes
 _TailKind = Literal["end", "chunks", "file", "bytes"]
 
 

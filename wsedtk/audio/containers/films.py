@@ -43,7 +43,7 @@ def find_layout(file: BinaryIO, size: int, demuxer: str) -> Layout:
 def _mov(file: BinaryIO, size: int) -> _Extent:
     """Return the extent of MP4, M4A, 3GP and MOV files, from the sizes of their boxes.
 
-    Each file begins with a box `ftyp`.
+    A further file begins at each box `ftyp` after the first box.
     """
     starts, offset = [0], 0
     for _ in range(_MOST_BOXES):

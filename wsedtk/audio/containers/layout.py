@@ -54,7 +54,7 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """The streams of a file, in the order in which they follow each other.
+    """The streams of a file, in the order of their offsets.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ def read_at(file: BinaryIO, offset: int, num_bytes: int) -> bytes:
 
 
 class _Piece(NamedTuple):
-    """A range of the file within a Window."""
+    """A range of the file, and its offset in a Window."""
 
     begin: int  # offset in the window
     start: int  # offset in the file

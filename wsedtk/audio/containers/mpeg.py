@@ -4,8 +4,8 @@ Each frame has a header that gives the length of the frame. The length gives the
 frame. In this way, all frames are found, and also the offset at which a file breaks off. Tags can
 precede, separate and follow the frames, and several files can be concatenated.
 
-The first frame that an encoder writes may contain the number of frames instead of sound (Xing,
-Info, VBRI). In this module, such properties of a stream are called its announcement.
+The first frame that an encoder writes may contain properties of the stream, such as the number of
+frames, instead of sound (Xing, Info, VBRI). This module calls these properties the announcement.
 """
 
 import dataclasses
@@ -327,7 +327,10 @@ def _share(streams: list[_Stream], is_whole: bool, covered: float) -> float | No
 
 
 def find_layout(file: BinaryIO, size: int, start: int) -> Layout | None:
-    """Return the Layout of a file; None if no frame begins at `start` or soon after."""
+    """Return the Layout of a file.
+
+    Returns None if no stream with sound begins within _SEARCHED bytes after `start`.
+    """
     reader = _Reader(file, size)
     first = _first_frame(reader, start)
     if first is None:
