@@ -120,9 +120,9 @@ def check_network(network: Network, name: str, num_mels: int, num_classes: int) 
     Raises
     ------
     InputError
-        If the network cannot be run, if its output is not as `wsedtk.models.layers.Network`
-        describes, or if the weights of its pooling function are not as
-        `wsedtk.models.pooling_functions.PoolingFunction` describes.
+        If the network cannot be run, if its attributes or its output are not as
+        `wsedtk.models.layers.Network` describes, or if the weights of its pooling function are not
+        as `wsedtk.models.pooling_functions.PoolingFunction` describes.
     """
     where = f"network {name!r}"
     reduction = getattr(network, "time_reduction", None)

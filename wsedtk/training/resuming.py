@@ -160,8 +160,8 @@ def _check_same_training(folder: Path, resolved: dict[str, Any]) -> None:
     if before != here:
         raise InputError(
             f"{folder}: the training began with {before} processes, found {here}; start {before} "
-            "processes (torchrun starts --nproc-per-node times --nnodes processes; without "
-            "torchrun, there is 1), "
+            "processes (--nproc-per-node times --nnodes of torchrun; without torchrun, there is "
+            "one process), "
             f"{_OVERWRITE}"
         )
     odd = [
