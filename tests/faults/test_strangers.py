@@ -128,7 +128,7 @@ def test_tensors_of_other_kinds(model, dtype):
     with pytest.raises(
         InputError,
         match=f"the tensor 'conv1.bias' in model.safetensors contains {dtype}, "
-        "expected floating-point numbers",
+        "expected float32, float64, float16, bfloat16 or int64",
     ):
         checkpoint.load_model(model)
 

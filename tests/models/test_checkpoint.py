@@ -82,6 +82,14 @@ def test_a_missing_or_unfinished_model_is_an_error(tmp_path):
         checkpoint.load_model(tmp_path)
 
 
+def test_unreadable_tensors_are_an_error(model):
+    folder, _, _ = model
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").mkdir()
+    with pytest.raises(InputError, match="model.safetensors: can't be read: Is a directory"):
+        checkpoint.load_model(folder)
+
+
 def test_damaged_or_foreign_tensors_are_an_error(model):
     folder, spec, network = model
     whole = (folder / "model.safetensors").read_bytes()

@@ -6,7 +6,7 @@ from helpers import stir
 
 from wsedtk.core.errors import InputError
 from wsedtk.models import layers
-from wsedtk.models.network import build_network
+from wsedtk.models.network import build_network, check_network
 from wsedtk.models.pooling import HIERARCHIES
 from wsedtk.models.pooling_functions import POOLINGS
 
@@ -336,6 +336,13 @@ def test_a_network_of_a_user():
         torch.randn(2, 5, 3)
     )
     assert output.clip.shape == (2, 4)
+
+
+def test_a_network_without_its_pooling_function_is_refused():
+    network = build_network("test_models:OwnNetwork", 4)
+    del network.pooling
+    with pytest.raises(InputError, match="attribute pooling: expected the Pooling .* found None"):
+        check_network(network, "test_models:OwnNetwork", 3, 4)
 
 
 @pytest.mark.parametrize(

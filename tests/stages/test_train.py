@@ -728,7 +728,7 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
             ["--set", "schedule_factor=50"],
             "schedule_factor must be above 0 and below 1, found 50; did you mean 0.5?",
         ),
-        (["--set", "learning_rate=0"], "learning_rate must be a number above 0, found 0"),
+        (["--set", "learning_rate=0"], "learning_rate must be a finite number above 0, found 0"),
         (
             ["--set", "network_options={dropout: 30}"],
             "dropout must be a number from 0 to 1, found 30; did you mean 0.3?",
@@ -742,7 +742,7 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
         (["--set", "stop_patience=0"], "stop_patience must be at least 1, or null, found 0"),
         (
             ["--set", "time_mask_seconds=0.001"],
-            "time_mask_seconds 0.001: 0.001 s is less than half of a frame of 0.025 s, and has no "
+            "time_mask_seconds 0.001: 0.001 s is at most half of a frame of 0.025 s, and has no "
             "effect; 0 turns the augmentation off",
         ),
         (

@@ -71,9 +71,9 @@ class ModelSpec:
     mean, std : tuple of float
         Mean and standard deviation of each of the F mel bins in the training features.
     hierarchy : str, optional
-        The hierarchy of the pooling function.
+        The kind of hierarchical pooling; see `Pooling`. None means single pooling.
     groups : tuple of int
-        The groups of the hierarchy.
+        The sizes of the groups of hierarchical pooling; see `Pooling`.
     trained : dict
         Information about the training, such as versions, the seed and fingerprints of the data, or
         the file from which the weights were imported.
@@ -121,8 +121,8 @@ class ModelSpec:
         for key in self.network_options:
             if not isinstance(key, str) or key in own:
                 raise InputError(
-                    f"network_options: {key!r} can't be set here; set pooling, hierarchy and "
-                    "groups outside network_options"
+                    f"network_options: {key!r} can't be set here; remove it from network_options "
+                    "(pooling, hierarchy and groups are separate settings)"
                 )
         return build_network(
             self.network,
@@ -138,7 +138,7 @@ class ModelSpec:
         return config.from_mapping(FrontendConfig, self.frontend, "model.yaml: frontend")
 
     def size(self, network: Network) -> dict[str, float]:
-        """Return the number of parameters and the time resolution, as in model.yaml and tables.
+        """Return the number of parameters and the time resolution of a network.
 
         Returns
         -------
@@ -189,9 +189,10 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], bytes]:
         return safetensors.torch.load(content), content
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {error.strerror or error}") from None
     except (
         safetensors.SafetensorError,
-        OSError,
         ValueError,
         KeyError,
         TypeError,
@@ -217,8 +218,7 @@ def check_tensors(
     ------
     InputError
         If a tensor of the network is missing or has a different shape, or if the network does not
-        have one of the tensors. The message names the first such tensor of the network. If there is
-        none, it names the first tensor that the network does not have.
+        have one of the tensors. The message names one of these tensors.
     """
     for name, tensor in expected.items():
         if name not in tensors:
@@ -238,7 +238,7 @@ def check_tensors(
 def save_model(folder: PathLike, spec: ModelSpec, tensors: Mapping[str, Tensor]) -> None:
     """Write a model directory.
 
-    model.yaml is written last. Therefore a directory that contains model.yaml is complete.
+    model.yaml is written last. Therefore a new directory that contains model.yaml is complete.
     """
     folder = Path(folder)
     save_tensors(folder / "model.safetensors", tensors)
@@ -337,7 +337,10 @@ def load_model(folder: PathLike, trusted: Collection[str] = ()) -> LoadedModel:
 
 
 def _build(spec: ModelSpec, tensors: Mapping[str, Tensor], folder: Path) -> Network:
-    """Build the network of a model, and check that the tensors fit it. Raises InputError."""
+    """Build the network of a model, and check that the tensors fit it.
+
+    Raises InputError if the network can't be built, or if the tensors do not fit it.
+    """
     where = f"{folder}: model.safetensors does not fit the network that model.yaml describes"
     try:
         spec.frontend_config()
@@ -358,7 +361,7 @@ def _check_types(tensors: Mapping[str, Tensor], folder: Path) -> None:
         if tensor.dtype not in _DTYPES:
             raise InputError(
                 f"{folder}: the tensor {name!r} in model.safetensors contains {tensor.dtype}, "
-                "expected floating-point numbers"
+                "expected float32, float64, float16, bfloat16 or int64"
             )
 
 

@@ -46,7 +46,7 @@ def zero_padding(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def pool_mask(mask: Tensor | None, factor: int) -> Tensor | None:
-    """Return the mask (B, T / factor) after max-pooling over time.
+    """Return the mask (B, T // factor) after max-pooling over time.
 
     The number of real frames of a clip is divided by `factor` and rounded down, but is at least 1.
     If `mask` is None, the result is None.
@@ -152,9 +152,9 @@ def init_xavier(layer: nn.Linear | nn.Conv2d) -> None:
 class Head(nn.Module):
     """The last layer of a network, which turns hidden states (B, T, H) into an `Output`.
 
-    It computes frame probabilities and clip probabilities. If the pooling function needs frame
-    weights, it computes them too. It computes in the precision of its parameters (float32), even
-    under autocast.
+    It computes frame probabilities and clip probabilities, and also frame weights if the pooling
+    function needs them. All computations use the precision of its parameters (float32), even under
+    autocast.
 
     Parameters
     ----------

@@ -69,7 +69,7 @@ def build_network(
 
 
 def _check_sizes(options: dict[str, object], where: str) -> None:
-    """Raise InputError if a number or list is too large, or dropout is not a number from 0 to 1."""
+    """Raise InputError if a number or list is too large, or if dropout is below 0 or above 1."""
     for name, value in options.items():
         if _is_too_large(value):
             raise InputError(
@@ -104,7 +104,7 @@ def _first_line(error: Exception) -> str:
 
 
 def check_network(network: Network, name: str, num_mels: int, num_classes: int) -> None:
-    """Run a network once on features that are all 0, and check its output.
+    """Run a network once on features that are all 0. Check its output and its frame weights.
 
     Parameters
     ----------
@@ -120,15 +120,21 @@ def check_network(network: Network, name: str, num_mels: int, num_classes: int) 
     Raises
     ------
     InputError
-        If the network cannot be run, if its output is not as `wsedtk.models.layers.Network`
-        describes, or if the weights of its pooling function are not as
-        `wsedtk.models.pooling_functions.PoolingFunction` describes.
+        If the network cannot be run, if its attributes or its output are not as
+        `wsedtk.models.layers.Network` describes, or if the weights of its pooling function are not
+        as `wsedtk.models.pooling_functions.PoolingFunction` describes.
     """
     where = f"network {name!r}"
     reduction = getattr(network, "time_reduction", None)
     if type(reduction) is not int or reduction < 1:
         raise InputError(
             f"{where}: attribute time_reduction: expected a whole number >= 1, found {reduction!r}"
+        )
+    pooling: object = getattr(network, "pooling", None)
+    if not isinstance(pooling, Pooling):
+        raise InputError(
+            f"{where}: attribute pooling: expected the Pooling that the constructor was called "
+            f"with, found {pooling!r}"
         )
     num_frames = _CHECKED_FRAMES * reduction
     mask = torch.arange(num_frames) < torch.tensor([num_frames, num_frames // 2])[:, None]
@@ -137,7 +143,8 @@ def check_network(network: Network, name: str, num_mels: int, num_classes: int) 
             output = network.eval()(torch.zeros(2, num_frames, num_mels), mask)
             _check_output(output, num_frames, num_classes, where)
             _check_weights(network.pooling, output.frame, output.weight, output.mask)
-            # The network is run on silence only; the function must accept all probabilities.
+            # Features of 0 give only a few probabilities. The pooling function must accept every
+            # probability from 0 to 1.
             x = torch.linspace(0, 1, num_frames)[None, :, None].expand(2, -1, num_classes)
             _check_weights(network.pooling, x, x, mask)
     except InputError:
@@ -152,7 +159,7 @@ def check_network(network: Network, name: str, num_mels: int, num_classes: int) 
 
 
 def _check_weights(pooling: Pooling, x: Tensor, w: Tensor | None, mask: Tensor) -> None:
-    """Raise InputError unless the weights of frames (B, T, K) are finite and at least 0."""
+    """Raise InputError unless the weights are finite, at least 0, and have the shape of `x`."""
     weights = pooling.weights(x, w, mask)
     if weights.shape == x.shape and torch.isfinite(weights).all() and (weights >= 0).all():
         return

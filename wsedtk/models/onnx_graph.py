@@ -95,7 +95,7 @@ class Frontend(nn.Module):
         if 8 * num_rows * self.num_filled > _MOST_BYTES:
             raise InputError(
                 f"a DFT of {num_fft} points, factored as {self.num_columns} x {num_rows}, is too "
-                "large for an ONNX file"
+                "large for an ONNX file; train with features whose num_fft is a power of 2"
             )
         window, filters = window_and_filters(config)
         p, q = torch.arange(self.num_filled), torch.arange(self.num_columns)

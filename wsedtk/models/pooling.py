@@ -149,7 +149,7 @@ def is_tracing() -> bool:
 
 
 def _find_function(method: str) -> PoolingFunction:
-    """Return the pooling function of a method. Raises ValueError if there is none."""
+    """Return the pooling function of a method. Raises ValueError if the method is wrong."""
     try:
         found: object = POOLINGS.get(method)
     except InputError as error:
@@ -240,10 +240,11 @@ class Pooling(nn.Module):
         return self.function.needs_weights
 
     def has_constant_weights(self, num_frames: int) -> bool:
-        """Return whether the frame weights of a clip of `num_frames` frames have no gradient.
+        """Return whether all frames of a clip are in one group with constant weights.
 
-        This happens if the hierarchy "published" or "published-all" puts all frames into one group
-        with constant weights.
+        The frame weights of a clip of `num_frames` frames then have no gradient. Only the
+        hierarchies "published" and "published-all" have constant weights. If the pooling function
+        ignores the hierarchy, the result is False.
         """
         if self.function.ignores_hierarchy:
             return False

@@ -112,7 +112,10 @@ class PoolingFunction(abc.ABC):
         """
 
     def parameters(self, num_classes: int) -> Mapping[str, Tensor]:
-        """Return the initial values of the learnt parameters, by name. By default, none."""
+        """Return the initial values of the learnt parameters, by name.
+
+        By default, the mapping is empty.
+        """
         return {}
 
     def activate(self, logit: Tensor, real: Tensor, softmax_over: SoftmaxOver) -> Tensor:

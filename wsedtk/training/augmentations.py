@@ -5,7 +5,7 @@ B clips, T frames, T' output frames, F mel bins, K classes.
 A training run applies several augmentations to each batch. First, it applies the built-in
 augmentations that the settings turn on. Then it applies the augmentations that the setting
 `augmentations` lists. To add an augmentation, write a subclass of `Augmentation` in your own
-module, and add its name `package.module:Class` to this setting.
+module, and add an entry with its name to this setting, such as `{name: package.module:Class}`.
 """
 
 import abc
@@ -99,8 +99,8 @@ class Augmentation(abc.ABC):
         batch : Batch
             The batch. Its tensors must not be changed.
         generators : sequence of np.random.Generator
-            One random number generator for each clip. A resumed training run uses the same
-            generators.
+            One random number generator for each clip. In a resumed training run, the generators
+            give the same numbers as in an uninterrupted run.
 
         Returns
         -------
@@ -245,7 +245,7 @@ def _frames(seconds: float, seconds_per_frame: float) -> int:
     frames = round(seconds / seconds_per_frame)
     if frames < 1:
         raise ValueError(
-            f"{seconds:g} s is less than half of a frame of {seconds_per_frame:g} s, and has no "
+            f"{seconds:g} s is at most half of a frame of {seconds_per_frame:g} s, and has no "
             "effect"
         )
     return frames
@@ -322,12 +322,13 @@ def _listed(entry: Mapping[str, object], layout: FeatureResolution) -> Augmentat
 
 
 def apply(augmentation: Augmentation, batch: Batch, generators: Generators) -> Batch:
-    """Apply an augmentation to a batch, and check the shapes and types of the result.
+    """Apply an augmentation to a batch, and check the result.
 
     Raises
     ------
     InputError
-        If the result is not a `Batch` whose tensors have the same shapes and types.
+        If the result is not a `Batch`, or if its tensors do not have the same shapes, types and
+        devices as the tensors of the original batch.
     """
     changed: object = augmentation(batch, generators)
     kind = type(augmentation)

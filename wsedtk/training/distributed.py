@@ -217,9 +217,9 @@ class Several(Group):
                 "on CPUs, batch norm uses the statistics of each process's share of a batch; the "
                 "model will differ from a model that is trained in one process or on GPUs"
             )
-        # With find_unused_parameters, DDP does not reorder the parameters after the first batch. If
-        # DDP did, sums over three or more processes would depend on the batch at which a run is
-        # resumed.
+        # With find_unused_parameters, DDP does not reorder the parameters after the first batch.
+        # A new order would change the rounding errors of sums over three or more processes, and the
+        # result would depend on the batch at which a run is resumed.
         return torch.nn.parallel.DistributedDataParallel(
             _LossOutputs(network, with_frames), find_unused_parameters=True
         )
@@ -313,7 +313,7 @@ def joining(device: str, stop_signals: StopSignals) -> Iterator[Group]:
 
     Within the block, ranks other than 0 print nothing. If the block raises InputError or
     NotFinished in these ranks, the exception is raised again without a message. If rank 0 does not
-    report the end of the run, one of these ranks logs the message.
+    report the end of the run, one of these ranks logs the message of its exception.
 
     Parameters
     ----------
@@ -325,7 +325,8 @@ def joining(device: str, stop_signals: StopSignals) -> Iterator[Group]:
     Raises
     ------
     InputError
-        If another process ends within the block, or if the processes can't connect.
+        If the processes can't connect, or if they can no longer communicate, for example because
+        another process has ended. The reason is logged, and the exception has no message.
     """
     rank, size = rank_and_size()
     if size == 1:

@@ -255,7 +255,7 @@ def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSp
     Raises
     ------
     InputError
-        If the model in `init_dir` has a different front end or network.
+        If the model in `init_dir` can't be read, or has a different front end or network.
     """
     found, source, fingerprint = checkpoint.load_model(
         init_dir, trusted=(spec.network, spec.pooling)

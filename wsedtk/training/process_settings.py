@@ -13,7 +13,10 @@ from wsedtk.core.caches import environment
 
 
 def seed_cpu(seed: int) -> None:
-    """Seed PyTorch's random numbers of the CPU only. `torch.manual_seed` would also seed GPUs."""
+    """Seed PyTorch's random number generator of the CPU.
+
+    `torch.manual_seed` would also seed the generators of GPUs.
+    """
     torch.default_generator.manual_seed(seed)
 
 
@@ -41,8 +44,8 @@ def restored() -> Iterator[None]:
 def reproducible(device: torch.device, seed: int) -> Iterator[None]:
     """Seed a GPU, and make its results reproducible within the block.
 
-    The random state and the settings of CUDA GPUs are restored after the block. Other GPUs are only
-    seeded. A CPU is not changed, because `seed_cpu` seeds it.
+    The random state and the settings of CUDA GPUs are restored after the block. GPUs without CUDA
+    are only seeded. If the device is a CPU, nothing is done, because `seed_cpu` seeds CPUs.
     """
     if device.type != "cuda":
         if device.type != "cpu":

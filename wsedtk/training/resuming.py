@@ -160,7 +160,8 @@ def _check_same_training(folder: Path, resolved: dict[str, Any]) -> None:
     if before != here:
         raise InputError(
             f"{folder}: the training began with {before} processes, found {here}; start {before} "
-            "processes (--nproc-per-node times --nnodes of torchrun; 1 without torchrun), "
+            "processes (--nproc-per-node times --nnodes of torchrun; without torchrun, there is "
+            "one process), "
             f"{_OVERWRITE}"
         )
     odd = [

@@ -29,8 +29,9 @@ def _writer_class() -> "type[SummaryWriter] | None":
 class Scalars:
     """A folder with the curves of a training run, for TensorBoard.
 
-    If TensorBoard is missing, nothing is written. TensorBoard ignores older points at the step of
-    the first new point and at later steps. A run that was interrupted may have written such points.
+    If TensorBoard is missing, nothing is written. A resumed run can write points at steps for which
+    the interrupted run has already written points. TensorBoard then shows only the points of the
+    resumed run.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ class Scalars:
             If the file can't be written.
         """
         try:
-            with warnings.catch_warnings():  # from libraries of TensorBoard
+            with warnings.catch_warnings():  # libraries of TensorBoard warn
                 warnings.simplefilter("ignore")
                 if not self._is_open:
                     self._is_open = True

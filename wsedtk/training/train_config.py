@@ -117,7 +117,9 @@ class TrainConfig:
         self._check_at_least("schedule_patience", 0)
         self._check_at_least("resume_seconds", 0)
         if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"learning_rate must be a number above 0, found {self.learning_rate}")
+            raise ValueError(
+                f"learning_rate must be a finite number above 0, found {self.learning_rate}"
+            )
         if not 0 < self.schedule_factor < 1:
             raise ValueError(
                 "schedule_factor must be above 0 and below 1, found "
@@ -125,7 +127,9 @@ class TrainConfig:
             )
         for name in ("frame_loss_weight", "mel_mask_bins"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be at least 0, found {getattr(self, name)}")
+                raise ValueError(
+                    f"{name} must be at least 0 and finite, found {getattr(self, name)}"
+                )
         for name in ("mixup_alpha", "time_mask_seconds", "time_shift_seconds"):
             if not 0 <= getattr(self, name) <= 3600:
                 raise ValueError(

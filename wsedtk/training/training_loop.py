@@ -232,7 +232,8 @@ class Trainer:
         self.valid_truth = valid.dataset.tag_matrix()
         self.step = 0
         self.history: list[list[Any]] = []  # a row of history.tsv for each checkpoint
-        # The value of `select_by` at the best checkpoint (of the loss, its negative), and the step.
+        # The value of the metric `select_by` at the best checkpoint (for the loss, its negative),
+        # and the step of this checkpoint.
         self.best: list[Any] | None = None
         self.best_tensors: dict[str, torch.Tensor] | None = None
         self.finished = False
@@ -268,8 +269,8 @@ class Trainer:
     def restore(self, state: dict[str, Any]) -> None:
         """Restore the state of a checkpoint.
 
-        Raises ValueError if a value is not finite, or if the state was saved by a training run with
-        a different number of processes.
+        Raises ValueError if a tensor is not finite, if a number is NaN, or if the state was saved
+        by a training run with a different number of processes.
         """
         _check_finite(state, "")
         self.runner.network.load_state_dict(state["network"])

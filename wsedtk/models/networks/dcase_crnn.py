@@ -1,4 +1,4 @@
-"""The CRNN for DCASE 2017 of Wang, Li & Metze 2019, figure 2 (left).
+"""The CRNN that Wang, Li & Metze 2019 use for DCASE 2017, figure 2 (left).
 
 B clips, T frames, F mel bins, C channels, K classes, T' output frames, F' frequency bins after
 max-pooling. With 64 mel bins, 17 classes and linear pooling, the network has 936,041 parameters.
