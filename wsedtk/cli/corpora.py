@@ -77,7 +77,7 @@ def _help(docstring: str) -> str:
 def prepare() -> None:
     """Convert the metadata and audio of a corpus to data directories.
 
-    The command may also be a user-defined function: package.module:function.
+    COMMAND is the name of a corpus, or a user-defined function (package.module:function).
     """
 
 

@@ -50,8 +50,9 @@ def predict(options: PredictOptions) -> None:
 
     Frame scores can be large. With 527 classes and frames of 0.1 s, the frame scores of a clip of
     10 s take 0.2 MB. The frame scores of 20,000 such clips take 4 GB, and those of two million
-    clips 400 GB. --no-frames omits the frame scores. With --classes, the size of all scores is
-    proportional to the number of classes in FILE.
+    clips 400 GB. Attention weights, if the model has them, need as much space as the frame
+    scores. --no-frames omits both. With --classes, the size of all scores is proportional to the
+    number of classes in FILE.
 
     \b
     Example: wsedtk predict exp/linear feats/test.h5 exp/linear/test/scores.h5
@@ -80,8 +81,9 @@ def tune(options: TuneOptions) -> None:
     never predicted.
 
     Decisions are counted on clips. With --criterion segments, decisions with frame thresholds are
-    counted on segments of 1 s. Each positive decision for a class that is absent is a false alarm.
-    For example, a false detection that fills three segments counts as three false alarms.
+    counted on segments of 1 s. A positive decision is a false alarm if the class is absent from the
+    clip or segment. For example, a false detection that fills three segments counts as three false
+    alarms.
 
     \b
     Example: wsedtk tune exp/linear/valid/scores.h5 data/valid exp/linear/operating_point.yaml

@@ -58,8 +58,9 @@ class NumberList(ParamType):
             numbers = (-1,)
         if not all(0 <= number < float("inf") for number in numbers):
             word = self.name.removesuffix(",...")
+            kind = "whole numbers" if self.kind is int else "numbers"
             self.fail(
-                f"{value!r}: expected {word}: numbers of at least 0, with commas between them",
+                f"{value!r}: expected {word}: {kind} of at least 0, with commas between them",
                 param,
                 ctx,
             )
