@@ -238,8 +238,9 @@ class Model:
 
         The steps are those of `wsedtk detect`. The network processes windows that overlap by half.
         The windows are as long as the longest training clip, including its padding. A long file is
-        read in parts, so it requires no more memory than a short file. If a file has faults but can
-        be used, the logger `wsedtk.inference.model` logs the faults as warnings.
+        read in parts, so it requires no more memory than a short file. The logger
+        `wsedtk.inference.model` warns of faults of a file that can still be used, and of a sample
+        rate that is too low for the frequencies that the model uses.
 
         Parameters
         ----------
