@@ -1,9 +1,9 @@
 """Write the model card, which is the README.md of a model directory.
 
-wsedtk generates the text between two marks, and replaces it when the model or its scores change.
-The owner of the model writes the text outside the marks, such as the licence. wsedtk never changes
-the text outside the marks. The same files give the same card. The generated text contains no paths,
-host names or user names.
+`wsedtk train` and `wsedtk import` write the card, and `wsedtk report` updates it. They generate the
+text between two marks, and never change existing text outside the marks. The owner of the model
+adds information outside the marks, such as the licence. The same files give the same card. The
+generated text contains no paths, host names or user names.
 """
 
 import logging
