@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class CorporaGroup(click.Group):
-    """The group of the commands of corpora.
+    """The group `prepare`, which has one command for each corpus.
 
     A corpus is registered or user-defined (`package.module:function`). Corpora are imported when
     click needs a command or the list of commands.

@@ -250,7 +250,8 @@ def report(options: ReportOptions) -> None:
 
     The page shows tables, curves and errors, and pictures and sounds of the best and the worst
     clips. It is one file, which loads nothing from the internet. Each EXP is a model directory, or
-    an experiment directory. An experiment directory stands for all systems in it.
+    an experiment directory. For an experiment directory, the page shows all systems in it. The
+    model cards of the systems are also updated.
 
     If there are several systems, each system is compared with the first one. The page shows the
     intervals of the differences over clips. Systems that were trained with several seeds
@@ -277,8 +278,8 @@ def info(options: InfoOptions, as_json: bool) -> None:
     experiment directory. For a model directory, the description also lists what you should add
     before you share the model.
 
-    The exit status is 1 if an artefact is damaged or does not match its inputs. An unfinished
-    artefact is described as `complete: no`. This is not an error.
+    The exit status is 1 if an artefact is missing or damaged, or does not match its inputs. An
+    unfinished artefact is described as `complete: no`. This is not an error.
 
     \b
     Example: wsedtk info exp/linear feats/train.h5

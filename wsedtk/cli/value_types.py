@@ -100,7 +100,7 @@ class Fraction(Number):
 
 
 class Target(ParamType):
-    """The type of QUANTITY=NUMBER, such as precision=0.9, which decisions must reach."""
+    """The type of a target of decisions: QUANTITY=NUMBER, such as precision=0.9."""
 
     name = "KEY=VALUE"
 
