@@ -89,7 +89,7 @@ def test_the_verbs_are_listed(run):
         ),
         (
             ["prepare", "soundscapes", "builtin", "d", "--test-folds", "1.5"],
-            "'1.5': expected folds",
+            "'1.5': expected folds: whole numbers of at least 0",
         ),
         *(
             ([verb, "a", "b.h5", "--max-failures", text], message)

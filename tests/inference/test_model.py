@@ -133,7 +133,7 @@ def test_a_saved_model_is_the_same(model, folder, tmp_path):
     assert contents(tmp_path / "copy") == contents(folder)
     again, samples = load_model(tmp_path / "copy", "cpu"), tones(3)
     assert again.detect(samples, RATE, threshold=0.5) == model.detect(samples, RATE, threshold=0.5)
-    with pytest.raises(InputError, match="already contains a model or a training run"):
+    with pytest.raises(InputError, match="already contains model.yaml"):
         model.save(tmp_path / "copy")
 
 

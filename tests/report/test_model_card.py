@@ -206,7 +206,7 @@ def test_other_readmes_are_not_changed(model, content, capsys):
     (model / "README.md").write_bytes(content)
     model_card.refresh(model)
     assert (model / "README.md").read_bytes() == content
-    assert "README.md: was not written by wsedtk and is not changed" in capsys.readouterr().err
+    assert "README.md: has no lines wsedtk:begin and wsedtk:end" in capsys.readouterr().err
 
 
 def test_no_card_without_a_model(tmp_path):
@@ -293,7 +293,7 @@ def test_the_name_of_the_folder_is_text(tmp_path):
 
 
 def test_what_is_wrong_with_a_card(model):
-    licence = "README.md names no licence; add `license: ...` to its first lines"
+    licence = "README.md names no licence; set `license: ...` between two --- lines at its start"
     assert faults(model) == [licence]
     text = card(model).replace("license: unknown", "license: mit")
     other = text.replace("Fingerprint: ", "Fingerprint: 0")

@@ -193,7 +193,7 @@ def test_output_of_each_kind(made):
         and model.content["labels"] == LABELS
     )
     assert model.content["to_share"] == [
-        "README.md names no licence; add `license: ...` to its first lines",
+        "README.md names no licence; set `license: ...` between two --- lines at its start",
         "README.md lacks the current results of valid/frame; run wsedtk report to update it",
         "README.md describes another operating point, or none; run wsedtk report to update it",
     ]

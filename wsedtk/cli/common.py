@@ -196,8 +196,8 @@ def _prepare(ctx: click.Context, values: dict[str, Any], outputs: list[str]) -> 
 def while_importing() -> contextlib.AbstractContextManager[None]:
     """Return a context in which signals end the command immediately.
 
-    Outside this context, a signal raises an exception. This exception can get lost while modules
-    are imported. At that time, the command has no results that must be saved.
+    Otherwise, a signal would raise an exception, which can get lost while modules are imported.
+    Ending the process is safe, because the command does not have results yet.
     """
     return signals.handled(_leave)
 
@@ -228,7 +228,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 @click.option(
     "--record",
     type=OUT,
-    help="Write the resolved options and the fingerprints of the inputs to this YAML file.",
+    help="Write the values of all options and the fingerprints of the inputs to this YAML file.",
 )
 @click.pass_context
 def cli(ctx: click.Context, record: Path | None) -> None:

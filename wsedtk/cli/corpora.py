@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class CorporaGroup(click.Group):
-    """The group of the commands of corpora.
+    """The group `prepare`, which has one command for each corpus.
 
     A corpus is registered or user-defined (`package.module:function`). Corpora are imported when
     click needs a command or the list of commands.
@@ -77,7 +77,7 @@ def _help(docstring: str) -> str:
 def prepare() -> None:
     """Convert the metadata and audio of a corpus to data directories.
 
-    The command may also be a user-defined function: package.module:function.
+    COMMAND is the name of a corpus, or a user-defined function (package.module:function).
     """
 
 

@@ -15,9 +15,9 @@ from wsedtk.core.process_rank import rank_and_size
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """End the command with an exception, so that processes end and temporary files are removed.
+    """End the command with an exception, so that its cleanup code runs.
 
-    Further signals are ignored.
+    This code ends child processes and removes temporary files. Further signals are ignored.
     """
     for other in signals.STOPPING:
         signal.signal(other, signal.SIG_IGN)

@@ -38,7 +38,7 @@ _PATHS = typing.get_args(PathLike)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """Settings of a parameter that replace the settings that are derived from its field.
+    """Settings of a parameter. They replace the settings that are derived from its field.
 
     Parameters
     ----------

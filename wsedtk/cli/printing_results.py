@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wsedtk.stages.score import ScoreResult
     from wsedtk.stages.tune import TuneResult
 
-MOST_LINES = 40  # tables with more classes are not printed
+MOST_LINES = 40  # a table with more classes than this is not printed
 
 
 def print_json(value: object) -> None:

@@ -1,4 +1,4 @@
-"""Write the texts that the commands from audio to a trained system print."""
+"""Write the texts that `extract`, `balance`, `train`, `import` and `export` print."""
 
 from typing import TYPE_CHECKING
 

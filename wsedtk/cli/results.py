@@ -50,8 +50,9 @@ def predict(options: PredictOptions) -> None:
 
     Frame scores can be large. With 527 classes and frames of 0.1 s, the frame scores of a clip of
     10 s take 0.2 MB. The frame scores of 20,000 such clips take 4 GB, and those of two million
-    clips 400 GB. --no-frames omits the frame scores. With --classes, the size of all scores is
-    proportional to the number of classes in FILE.
+    clips 400 GB. Attention weights, if the model has them, need as much space as the frame
+    scores. --no-frames omits both. With --classes, the size of all scores is proportional to the
+    number of classes in FILE.
 
     \b
     Example: wsedtk predict exp/linear feats/test.h5 exp/linear/test/scores.h5
@@ -80,8 +81,9 @@ def tune(options: TuneOptions) -> None:
     never predicted.
 
     Decisions are counted on clips. With --criterion segments, decisions with frame thresholds are
-    counted on segments of 1 s. Each positive decision for a class that is absent is a false alarm.
-    For example, a false detection that fills three segments counts as three false alarms.
+    counted on segments of 1 s. A positive decision is a false alarm if the class is absent from the
+    clip or segment. For example, a false detection that fills three segments counts as three false
+    alarms.
 
     \b
     Example: wsedtk tune exp/linear/valid/scores.h5 data/valid exp/linear/operating_point.yaml
@@ -248,7 +250,8 @@ def report(options: ReportOptions) -> None:
 
     The page shows tables, curves and errors, and pictures and sounds of the best and the worst
     clips. It is one file, which loads nothing from the internet. Each EXP is a model directory, or
-    an experiment directory. An experiment directory stands for all systems in it.
+    an experiment directory. For an experiment directory, the page shows all systems in it. The
+    model cards of the systems are also updated.
 
     If there are several systems, each system is compared with the first one. The page shows the
     intervals of the differences over clips. Systems that were trained with several seeds
@@ -275,8 +278,8 @@ def info(options: InfoOptions, as_json: bool) -> None:
     experiment directory. For a model directory, the description also lists what you should add
     before you share the model.
 
-    The exit status is 1 if an artefact is damaged or does not match its inputs. An unfinished
-    artefact is described as `complete: no`. This is not an error.
+    The exit status is 1 if an artefact is missing or damaged, or does not match its inputs. An
+    unfinished artefact is described as `complete: no`. This is not an error.
 
     \b
     Example: wsedtk info exp/linear feats/train.h5

@@ -1,4 +1,4 @@
-"""Define the commands that lead from audio to a trained system."""
+"""Define the commands `extract`, `balance`, `train`, `import` and `export`."""
 
 import click
 

@@ -58,8 +58,9 @@ class NumberList(ParamType):
             numbers = (-1,)
         if not all(0 <= number < float("inf") for number in numbers):
             word = self.name.removesuffix(",...")
+            kind = "whole numbers" if self.kind is int else "numbers"
             self.fail(
-                f"{value!r}: expected {word}: numbers of at least 0, with commas between them",
+                f"{value!r}: expected {word}: {kind} of at least 0, with commas between them",
                 param,
                 ctx,
             )
@@ -99,7 +100,7 @@ class Fraction(Number):
 
 
 class Target(ParamType):
-    """The type of QUANTITY=NUMBER, such as precision=0.9, which decisions must reach."""
+    """The type of a target of decisions: QUANTITY=NUMBER, such as precision=0.9."""
 
     name = "KEY=VALUE"
 

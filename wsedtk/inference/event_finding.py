@@ -127,8 +127,9 @@ def read_point(
                 "reach; give a threshold from 0 to 1"
             )
         raise InputError(
-            f"{path}: has no frame thresholds that a score can reach, because it was tuned on "
-            f"scores without frames; tune on scores with frames, or give {option}"
+            f"{path}: has no frame thresholds that a score can reach (the tuned scores contain no "
+            "frames, or no class reaches the target); tune again with frame scores or another "
+            f"target, or give {option}"
         )
     return point
 

@@ -110,7 +110,10 @@ def _mono(samples: npt.ArrayLike, channel: int | None) -> Floats:
     with np.errstate(over="ignore", invalid="ignore"):
         mono: Floats = mean_of_channels(np.array(channels, np.float32))
     if not (np.abs(mono) <= LOUDEST).all():
-        raise InputError(f"samples: found values that are not finite, or beyond {LOUDEST:g}")
+        raise InputError(
+            f"samples: found values that are not finite, or beyond {LOUDEST:g}; expected values in "
+            "[-1, 1]"
+        )
     return mono
 
 
@@ -198,8 +201,8 @@ class Model:
         Raises
         ------
         InputError
-            If the samples have a wrong shape or type, if they contain values that are not finite,
-            or if the sample rate is invalid.
+            If the samples have a wrong shape or type, if they contain values that are not finite or
+            too large, or if the sample rate is invalid.
         """
         rate = _check_rate(sample_rate)
         mono = audio_files.resample(_mono(samples, None), rate, self.sample_rate)
@@ -235,8 +238,9 @@ class Model:
 
         The steps are those of `wsedtk detect`. The network processes windows that overlap by half.
         The windows are as long as the longest training clip, including its padding. A long file is
-        read in parts, so it requires no more memory than a short file. If a file has faults but can
-        be used, the logger `wsedtk.inference.model` logs the faults as warnings.
+        read in parts, so it requires no more memory than a short file. The logger
+        `wsedtk.inference.model` warns of faults of a file that can still be used, and of a sample
+        rate that is too low for the frequencies that the model uses.
 
         Parameters
         ----------
@@ -268,7 +272,8 @@ class Model:
         ------
         InputError
             If the recording cannot be used, if the operating point is missing and `threshold` is
-            not a number, or if an argument is invalid.
+            not a number, if the operating point is invalid or belongs to another model, or if an
+            argument is invalid.
         """
         finder = self._finder(
             operating_point or self._folder / _POINT, _thresholds(threshold), min_seconds, classes
@@ -341,15 +346,13 @@ class Model:
         Raises
         ------
         InputError
-            If the folder already contains a model or a training run, or if it cannot be written.
+            If the folder already contains `model.yaml`, `config.yaml` or `operating_point.yaml`, if
+            it cannot be written, or if the operating point of this model is invalid.
         """
         folder = Path(folder)
         for name in ("model.yaml", "config.yaml", _POINT):
             if (folder / name).exists():
-                raise InputError(
-                    f"{folder}: already contains a model or a training run; "
-                    "choose another directory"
-                )
+                raise InputError(f"{folder}: already contains {name}; choose another directory")
         point = None
         if (self._folder / _POINT).exists():
             point = operating_points.read(self._folder / _POINT)
@@ -386,8 +389,8 @@ def load_model(path: PathLike, device: str = "auto", precise: bool = False) -> M
     Raises
     ------
     InputError
-        If the folder does not contain a complete model, if model.yaml names code that is not
-        trusted, or if the device cannot be used.
+        If the folder is not a complete model directory or is damaged, if model.yaml names code that
+        is not trusted, or if the device cannot be used.
 
     Examples
     --------

@@ -84,7 +84,9 @@ def pick_device(name: str, option: str = "--device") -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{option} {name}: can't be used here ({reason})") from None
+        raise InputError(
+            f"{option} {name}: can't be used here ({reason}); give another device, such as cpu"
+        ) from None
     return device
 
 

@@ -32,7 +32,8 @@ class Recording(NamedTuple):
         The file.
     name : str
         The name of the recording in tables. If the argument is a folder, this is the path of the
-        file relative to this folder. Otherwise it is the file name.
+        file relative to this folder. Otherwise it is the file name. For equal names, see `by_path`
+        of `find`.
     """
 
     path: Path

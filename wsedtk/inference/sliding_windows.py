@@ -84,17 +84,19 @@ class Source:
 class Piece:
     """A part of a score curve. Successive pieces have no gaps and no overlap.
 
+    All frames of a piece come from the same window.
+
     Attributes
     ----------
     frame : (T, K) float32
         Frame scores.
     tags : (T, K) float32
-        For each frame, the clip scores of the window that its frame scores come from.
+        The clip scores of the window, repeated for each frame.
     features : (T * R, F) float32
         The features of the frames, not normalised.
     seconds : float
-        For the last piece, the duration of the recording. For other pieces, the time from the
-        start of the recording to the end of the next window.
+        For the last piece, the duration of the recording. For each other piece, the time from the
+        start of the recording to the end of the window that follows the window of this piece.
     """
 
     frame: Floats
@@ -246,7 +248,8 @@ class Detector:
     reduction : int
         The number R of feature frames in an output frame.
     seconds_per_frame, seconds_per_feature : float
-        The distance between successive output frames, and between successive feature frames.
+        The distance in seconds between successive output frames, and between successive feature
+        frames.
     window_frames, step_frames : int
         The length of a window, and the distance from the start of a window to the start of the
         next window, in output frames.

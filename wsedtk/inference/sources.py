@@ -73,8 +73,8 @@ def check_names(sources: Iterable[Source], *, in_files: bool) -> tuple[list[Sour
     Returns
     -------
     sources : list of Source
-        The sources to use. If `in_files` is False, all sources are used, and equal names are logged
-        as warnings.
+        The sources to use. If `in_files` is False, these are all sources, and a warning is logged
+        for each name that occurs again.
     clashes : list of Clash
         If `in_files` is True, the sources that cannot be used, because their names differ from
         earlier names only in the Unicode form.

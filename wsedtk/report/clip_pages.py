@@ -110,8 +110,8 @@ class ClipPages:
     def _sound(self, name: str, duration: float) -> bytes | None:
         """Return the sound of a clip as MP3.
 
-        None if the recording of the clip is missing or unreadable, if the clip is too long, or if
-        the page already contains `MOST_SOUNDS` sounds.
+        None if the recording of the clip is missing or cannot be read, if the sound cannot be
+        encoded, if the clip is too long, or if the page already contains `MOST_SOUNDS` sounds.
         """
         path = self._recordings.get(name)
         if path is None:

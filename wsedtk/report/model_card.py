@@ -1,9 +1,9 @@
 """Write the model card, which is the README.md of a model directory.
 
-wsedtk generates the text between two marks, and replaces it when the model or its scores change.
-The owner of the model writes the text outside the marks, such as the licence. wsedtk never changes
-the text outside the marks. The same files give the same card. The generated text contains no paths,
-host names or user names.
+`wsedtk train` and `wsedtk import` write the card, and `wsedtk report` updates it. They generate the
+text between two marks, and never change existing text outside the marks. The owner of the model
+adds information outside the marks, such as the licence. The same files give the same card. The
+generated text contains no paths, host names or user names.
 """
 
 import logging
@@ -265,7 +265,7 @@ def refresh(folder: PathLike) -> None:
         text = f"{head}{BEGIN}\n{END}\n"
     if text is None or not _MARKED.search(text):
         _LOG.info(
-            f"{path}: was not written by wsedtk and is not changed; "
+            f"{path}: has no lines wsedtk:begin and wsedtk:end and is not changed; "
             "remove or rename it to get a model card"
         )
         return
@@ -275,7 +275,7 @@ def refresh(folder: PathLike) -> None:
 
 
 def faults(folder: PathLike, fingerprint: str | None) -> list[str]:
-    """Return the faults of the card of a model directory, if it has one.
+    """Return the faults of the card of a model directory, or [] if there is no card.
 
     Parameters
     ----------
@@ -286,7 +286,7 @@ def faults(folder: PathLike, fingerprint: str | None) -> list[str]:
     Raises
     ------
     InputError
-        If a report or the operating point is damaged.
+        If a file that the card describes is damaged.
     """
     folder = Path(folder)
     path = folder / "README.md"
@@ -300,7 +300,7 @@ def faults(folder: PathLike, fingerprint: str | None) -> list[str]:
     found = (
         []
         if _has_licence(path, text)
-        else ["README.md names no licence; add `license: ...` to its first lines"]
+        else ["README.md names no licence; set `license: ...` between two --- lines at its start"]
     )
     if not _MARKED.search(text):
         return found

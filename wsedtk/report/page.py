@@ -43,7 +43,7 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A row of a table: its first cell and its other cells. kind: a CSS class, or ""."""
+    """A row of a table: its first cell and its other cells. `kind` is a CSS class or ""."""
 
     title: Cell
     cells: Sequence[Cell]
@@ -52,7 +52,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Heading:
-    """The heading of a column. is_text: whether the column contains words, not numbers."""
+    """The heading of a column. `is_text` is True if the column contains words, not numbers."""
 
     heading: str
     is_text: bool = False

@@ -25,9 +25,9 @@ from wsedtk.report.plots import Curve, Figure, Interval, Panel, Point, SystemErr
 # The largest number of classes with curves. If more classes occur, only the best and the worst are
 # drawn.
 MOST_PANELS = 20
-NUM_WORST = 15  # number of classes in the figure of the classes with the most errors
-NUM_NAMED = 3  # number of classes that are named in a cell
-MAX_MODES = 3  # number of decoding modes that are marked in segment curves
+NUM_WORST = 15  # largest number of classes in the figure of errors by class
+NUM_NAMED = 3  # largest number of classes that a cell of the error table names
+MAX_MODES = 3  # largest number of decoding modes that are marked in segment curves
 
 
 def one_a_system(group: Iterable[Scored]) -> list[Scored]:

@@ -77,7 +77,7 @@ def comparison(found: Sequence[Scored]) -> Markup:
 
 
 def coverage(found: Iterable[Scored]) -> Iterator[str]:
-    """Yield a text for each set that says how many of its official clips were evaluated."""
+    """For each set, yield a text with the numbers of its evaluated clips and its official clips."""
     for name, group in by_set(found).items():
         clips = group[0].report["clips"]
         scored, official = clips["scored"], clips["official"]

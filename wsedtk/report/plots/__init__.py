@@ -1,4 +1,4 @@
-"""Draw figures. Each function returns a matplotlib Figure, which `render` converts to bytes.
+"""Draw figures as matplotlib Figures, which `render` converts to bytes.
 
 timelines.py    one clip over time: spectrogram, probabilities, attention, events
 curves.py       curves of training, curves of precision and recall

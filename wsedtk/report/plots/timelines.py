@@ -192,9 +192,9 @@ def timelines(
     """Draw one clip over time.
 
     The first panel shows the spectrogram, if it is given. For each system, one panel shows the
-    frame probabilities and the thresholds (dotted), and another one the attention weights, if there
-    are any. The last panel shows the events. If there are too many classes, some of them are left
-    out (see `_choose_classes`).
+    frame probabilities and the thresholds (dotted). If the system has attention weights, another
+    panel shows them. The last panel shows the events. If there are too many classes, some of them
+    are left out (see `_choose_classes`).
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def timelines(
     labels : sequence of str
         The K classes.
     tracks : sequence of Track
-        One for each system.
+        One track for each system.
     truth : sequence of (onset, offset, class), optional
         The reference events, if they are known.
     spectrogram : Spectrogram, optional
