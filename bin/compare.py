@@ -40,7 +40,7 @@ def read_runs(exp, systems, numbers, place):
         return None
     for folder in folders:
         if not (folder / "report.json").is_file():
-            raise InputError(f"{folder}: no report.json; evaluate it (stage 8)")
+            raise InputError(f"{folder}: no report.json; evaluate this folder (stage 8)")
     found = {
         system: [
             Scored(name, folder, report_data.read_report(folder / "report.json"))

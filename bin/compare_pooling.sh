@@ -26,7 +26,7 @@ while [ $# -gt 0 ]; do
             shift 2
             ;;
         --stage* | --stop-stage* | --config* | --system | --system=* | --seed | --seed=*)
-            echo "compare_pooling.sh: '$1' is set for each system and seed in turn" \
+            echo "compare_pooling.sh: '$1': this script sets this option itself; omit it" \
                 "(--help lists the options)" >&2
             exit 2
             ;;
@@ -47,7 +47,8 @@ for name in $systems; do # check all systems before hours of training
     file=$name
     if [ ! -f "$file" ]; then file=$recipe/conf/$name.yaml; fi
     if [ ! -f "$file" ]; then
-        echo "compare_pooling.sh: $name: no such configuration in $recipe/conf" >&2
+        echo "compare_pooling.sh: $name: no such file, and no such configuration in" \
+            "$recipe/conf" >&2
         exit 1
     fi
     name=$(basename -- "$file" .yaml)

@@ -50,12 +50,12 @@ parse_dispatch() { # ARGUMENT...
             *)
                 [[ $1 =~ ^([A-Z][A-Z0-9_]*)=([0-9]{1,7}):([0-9]{1,7})$ ]] || break
                 if [ -n "$variable" ]; then
-                    _dispatch_fail "'$1': the jobs are already numbered by $variable"
+                    _dispatch_fail "'$1': the range of $variable is already given; give one range"
                 fi
                 variable=${BASH_REMATCH[1]}
                 first=$((10#${BASH_REMATCH[2]})) last=$((10#${BASH_REMATCH[3]}))
                 if [ "$first" -gt "$last" ]; then
-                    _dispatch_fail "'$1': expected a first number that is not beyond the last"
+                    _dispatch_fail "'$1': the first number is greater than the last; swap them"
                 fi
                 shift
                 continue
@@ -72,7 +72,7 @@ parse_dispatch() { # ARGUMENT...
     shift
     command=("$@")
     if [ -n "$variable" ] && [ "$first" -lt "$last" ] && [[ $log != *"$variable"* ]]; then
-        _dispatch_fail "$log: a log for each job needs $variable in its name"
+        _dispatch_fail "$log: expected $variable in the name, so that each job has its own log"
     fi
 }
 
@@ -93,8 +93,7 @@ clear_logs() { # create the folders of the logs, and empty the logs of an earlie
         case $line in
             '# '* | slurm*) ;;
             *)
-                echo "$dispatcher: $file: holds something else than a log;" \
-                    "name another file, or remove it" >&2
+                echo "$dispatcher: $file: is not a log; name another file, or remove this file" >&2
                 exit 1
                 ;;
         esac
@@ -110,7 +109,7 @@ clear_logs() { # create the folders of the logs, and empty the logs of an earlie
 execute() {
     local log=$1 status=0 stopped=''
     shift
-    # The command receives the signal, too. This shell continues, so that it can write the status.
+    # The command also receives the signal. This shell continues, so that it can write the status.
     trap 'stopped=1' INT TERM HUP USR1
     exec 3>&2 2> /dev/null # suppress bash's messages about ended commands
     "$@" < /dev/null >> "$log" 2>&1 3>&- || status=$?

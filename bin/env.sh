@@ -26,7 +26,7 @@ _wsedtk_make() { # VENV STAMP EXTRA: create or update the environment of the che
         echo "env.sh: needs Python >= 3.10 as '$python' (set PYTHON=/path/to/python3)" >&2
         return 1
     fi
-    echo "env.sh: setting up $venv (once, some minutes)" >&2
+    echo "env.sh: installing wsedtk and its packages in $venv; this takes some minutes" >&2
     [ -x "$venv/bin/python3" ] || "$python" -m venv "$venv" || return 1
     "$venv/bin/python3" -m pip install --quiet --disable-pip-version-check \
         -c "$_wsedtk_root/constraints.txt" -e "$_wsedtk_root${extra:+[$extra]}" >&2 || {

@@ -21,7 +21,7 @@ expect_number() {
     fi
 }
 expect_number jobs 1
-processes=$((jobs < 8 ? jobs : 8)) # the number of processes in a single job
+processes=$((jobs < 8 ? jobs : 8)) # the number of processes in one job
 expect_number gpus 0
 if [ -n "$dispatcher" ]; then
     case $dispatcher in
@@ -29,13 +29,13 @@ if [ -n "$dispatcher" ]; then
         *) dispatcher=$PWD/$dispatcher ;;
     esac
     if ! [ -f "$dispatcher" ] || ! [ -x "$dispatcher" ]; then
-        echo "$(basename -- "$0"): --dispatcher $dispatcher: no program there;" \
-            "bin/ has local.sh and slurm.sh" >&2
+        echo "$(basename -- "$0"): --dispatcher $dispatcher: is not an executable file;" \
+            "give bin/local.sh, bin/slurm.sh or your own script" >&2
         exit 2
     fi
 fi
 case $exp in
-    '') echo "$(basename -- "$0"): --exp '': name a folder" >&2; exit 2 ;;
+    '') echo "$(basename -- "$0"): --exp '': expected the path of a folder" >&2; exit 2 ;;
     -*) exp=./$exp ;;
 esac
 case $model in
@@ -47,7 +47,8 @@ if [ -z "$system" ]; then
 fi
 case $system in
     data | feats | log | download | dcase | .* | */*)
-        echo "$(basename -- "$0"): --system $system: can't be a system's name" >&2
+        echo "$(basename -- "$0"): --system $system: this name is reserved, starts with '.'" \
+            "or contains '/'; give another name as --system" >&2
         exit 2
         ;;
 esac

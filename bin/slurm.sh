@@ -50,7 +50,7 @@ read_conf() { # set $submit, the command line of sbatch, from the configuration
             *) _dispatch_fail "$conf:$number: '$line': expected command, option or default" ;;
         esac
     done < "$conf"
-    [ "${#submit[@]}" -gt 0 ] || _dispatch_fail "$conf: has no line 'command sbatch ...'"
+    [ "${#submit[@]}" -gt 0 ] || _dispatch_fail "$conf: has no line 'command sbatch ...'; add one"
     for name in gpu mem time num_threads; do
         value=${!name:-${defaults[$name]:-}} found='' exact=''
         [ -n "$value" ] || continue
@@ -100,10 +100,10 @@ submit_job() { # set $id, and $on, the options that name the cluster if there ar
     if [ -n "$variable" ]; then submit+=(--array "$first-$last${max_jobs_run:+%$max_jobs_run}"); fi
     [ -z "$stopped" ] || exit 75
     answer=$(trap '' INT TERM HUP USR1; exec "${submit[@]}" "$script") ||
-        { echo "slurm.sh: Slurm refused the job; see above, and check $conf" >&2; exit 1; }
+        { echo "slurm.sh: sbatch failed; see its message above, and check $conf" >&2; exit 1; }
     answer=${answer##*$'\n'} id=${answer%%;*}
     if ! [[ $id =~ ^[0-9]+$ ]]; then
-        echo "slurm.sh: $conf: expected the number of a job from the command, found '$answer'" >&2
+        echo "slurm.sh: $conf: expected a job number from the command sbatch, found '$answer'" >&2
         exit 1
     fi
     case $answer in *';'*) on=(--clusters "${answer#*;}") ;; esac
@@ -168,7 +168,7 @@ ask_slurm() { # fill $ended, NUMBER -> final state; UNKNOWN if Slurm no longer k
     done <<< "$answer"
 }
 
-# Remove successful jobs from $left. Set $news if another job has ended since the last call.
+# Remove successful jobs from $left. Set $news if a job has failed since the last call.
 look_at_logs() {
     local number still=()
     news=''

@@ -45,9 +45,8 @@ def main():
     except (RendezvousError, DistError) as error:
         print(
             f"torchrun.py: the machines did not connect ({type(error).__name__} {error}); "
-            "check that torchrun runs on all --nnodes and that the port of --rdzv-endpoint is "
-            "free; "
-            "--standalone is for one machine",
+            "check that torchrun.py runs on all --nnodes machines, and that the port of "
+            "--rdzv-endpoint is free; on one machine, use --standalone",
             file=sys.stderr,
         )
         return 1

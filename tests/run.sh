@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Run the tests, in an environment that this makes where there is none.
+# Run the linters, the type checker and the tests. If no environment is installed, create one first.
 #
 #     bash tests/run.sh [--full] [PYTEST_ARGUMENT...]
 #
-#   --full    the long trials at their full counts
+#   --full    run the statistical and random tests with all their trials
 #
-# WSEDTK_TEST_DATA names a folder of real data (esc10/, dcase2017/, ...); tests that need it are skipped elsewhere.
+# Set WSEDTK_TEST_DATA to the path of a folder with real data (esc10/, dcase2017/, ...). Without it,
+# the tests that need real data are skipped.
 set -euo pipefail
 tests=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 case ${1:-} in
@@ -15,7 +16,7 @@ esac
 . "$tests/../bin/env.sh"
 wsedtk_environment test || exit 1
 cd -- "$tests/.."
-export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" # test this checkout, whatever else is installed
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" # test this checkout, not an installed wsedtk
 python3 -m ruff check --quiet .
 python3 -m ruff format --check --quiet .
 python3 -m mypy --no-error-summary

@@ -45,7 +45,7 @@ if [ -z "$stop_stage" ]; then
     if [ -n "$dcase_metadata" ] || [ "$stage" = 10 ]; then stop_stage=10; fi
 fi
 feats=$exp/feats
-dcase=$exp/dcase # the experiment directory of recipes/dcase2017
+dcase=$exp/dcase # stage 10 runs recipes/dcase2017 in this experiment directory
 target=$dcase/$system # the model directory in $dcase
 dcase_sets='test eval'
 

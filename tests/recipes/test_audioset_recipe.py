@@ -337,7 +337,7 @@ def test_a_model_that_can_not_be_evaluated_is_refused_first(imported, real_data,
         (model / "model.yaml").read_text().replace("- /m/06_fw\n", "- /m/other\n")
     )
     for folder, message in (
-        ("none", "no model there"),
+        ("none", "none: no model.yaml"),
         ("few", "the model lacks 1 of DCASE's 17 classes: Skateboard"),
     ):
         process = call(
@@ -359,7 +359,7 @@ def test_a_model_that_can_not_be_evaluated_is_refused_first(imported, real_data,
 
 def test_possible_training_videos_are_excluded_in_a_second_result(imported, real_data):
     _, process, exp = imported
-    assert "unbalanced_train_segments.csv is not there" in process.stderr
+    assert ": no unbalanced_train_segments.csv" in process.stderr
     trained = videos_of(real_data / "audioset", "balanced_train")
     for part in ("test", "eval"):
         names = names_of(exp / "dcase/data" / part)

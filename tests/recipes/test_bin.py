@@ -340,7 +340,7 @@ def test_a_wrong_configuration_or_option_is_reported_before_anything_is_submitte
 def test_only_logs_are_overwritten(tmp_path):
     (tmp_path / "mine.sh").write_text("echo mine\n")
     process = local(tmp_path / "mine.sh", "true")
-    assert process.returncode == 1 and "mine.sh: holds something else than a log" in process.stderr
+    assert process.returncode == 1 and "mine.sh: is not a log" in process.stderr
     assert (tmp_path / "mine.sh").read_text() == "echo mine\n"
 
 
@@ -352,4 +352,4 @@ def test_output_without_a_newline_does_not_change_the_last_line(tmp_path):
 
 def test_an_array_without_a_log_for_each_job_is_refused(tmp_path):
     process = local("JOB=1:2", tmp_path / "l.log", "true")
-    assert process.returncode == 2 and "a log for each job needs JOB in its name" in process.stderr
+    assert process.returncode == 2 and "expected JOB in the name" in process.stderr

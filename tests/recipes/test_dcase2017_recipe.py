@@ -563,7 +563,7 @@ def test_a_difference_is_that_of_the_means(comparison):
             "local/compare_pooling.sh",
             ["--systems", "crnn_liner"],
             1,
-            "crnn_liner: no such configuration in",
+            "crnn_liner: no such file, and no such configuration in",
         ),
         ("local/compare_pooling.sh", ["--system-s", "x"], 2, "unknown option '--system-s'"),
         ("local/compare_pooling.sh", ["crnn_linear"], 2, "unexpected argument 'crnn_linear'"),
@@ -580,9 +580,7 @@ def test_all_systems_are_looked_for_before_the_first_is_trained(tmp_path):
     process = call(
         "local/compare_pooling.sh", "--exp", tmp_path / "exp", "--systems", "crnn_linear crnn_liner"
     )
-    assert process.returncode == 1 and "crnn_liner: no such configuration" in process.stderr, (
-        process.stderr
-    )
+    assert process.returncode == 1 and "crnn_liner: no such file" in process.stderr, process.stderr
 
 
 @pytest.mark.parametrize(

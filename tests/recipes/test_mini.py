@@ -356,8 +356,8 @@ def test_a_failing_stage_stops_the_recipe_and_names_its_log(experiment, tmp_path
         (["--stage", "10"], "stage at most 9"),
         (["--jobs", "0"], "--jobs '0': expected a number from 1 to 9999"),
         (["--gpus", "all"], "--gpus 'all': expected a number from 0 to 9999"),
-        (["--dispatcher", "no/such"], "--dispatcher //no/such: no program there"),
-        (["--dispatcher", "/tmp"], "--dispatcher /tmp: no program there"),
+        (["--dispatcher", "no/such"], "--dispatcher //no/such: is not an executable file"),
+        (["--dispatcher", "/tmp"], "--dispatcher /tmp: is not an executable file"),
         (["--stage", "5", "--stop-stage", "3"], "expected numbers with stage <= stop-stage"),
     ],
 )

@@ -37,8 +37,8 @@ def classes_of(model_labels, audioset_classes, dcase_classes):
     if missing:
         raise InputError(
             f"the model lacks {len(missing)} of DCASE's {len(pairs)} classes: "
-            f"{', '.join(missing)}; its classes must be "
-            f"AudioSet's, named as in {audioset_metadata.CLASSES} or by their IDs"
+            f"{', '.join(missing)}; the classes of the model must have the names or the IDs in "
+            f"{audioset_metadata.CLASSES}"
         )
     return pairs
 
@@ -55,8 +55,8 @@ def main():
     try:
         if not (options.model_dir / "model.yaml").is_file():
             raise InputError(
-                f"{options.model_dir}: no model there; "
-                "train one (stage 4), or name one with --model"
+                f"{options.model_dir}: no model.yaml; train the model (stage 4), or give another "
+                "model directory as --model"
             )
         spec = config.load(checkpoint.ModelSpec, options.model_dir / "model.yaml")
         labels = spec.labels
@@ -64,16 +64,16 @@ def main():
             FrontendConfig, options.frontend
         ):
             raise InputError(
-                f"{options.model_dir}: has another front end than {options.frontend}; "
-                "give its own (model.yaml) as --frontend"
+                f"{options.model_dir}: has another front end than {options.frontend}; copy the "
+                "mapping `frontend` of its model.yaml to a file, and give the file as --frontend"
             )
         files = youtube.find_metadata(
             options.audioset_metadata, f"AudioSet's {audioset_metadata.CLASSES}"
         )
         if audioset_metadata.CLASSES not in files:
             raise InputError(
-                f"{options.audioset_metadata}: {audioset_metadata.CLASSES} is not there; "
-                "is it the folder of AudioSet's metadata?"
+                f"{options.audioset_metadata}: no {audioset_metadata.CLASSES}; give the folder of "
+                "AudioSet's lists as --metadata"
             )
         dcase = datadir.read(options.dcase_set)
         pairs = classes_of(

@@ -58,15 +58,15 @@ def seen_videos(metadata_dir, data_sets):
         )
     if trained == ["AudioSet balanced"]:
         print(
-            f"warning: {metadata_dir}: {audioset_metadata.LISTS['unbalanced']} is not there. A "
-            "model that was trained on it has seen more videos than are counted here: put the "
-            "list there",
+            f"warning: {metadata_dir}: no {audioset_metadata.LISTS['unbalanced']}; if the model "
+            "was trained on this list, put the list into the folder, because its videos are not "
+            "counted now",
             file=sys.stderr,
         )
     if not trained:
         raise InputError(
             f"{metadata_dir}: has none of AudioSet's training lists, so the training videos of the "
-            "model are unknown; put the lists there"
+            "model are unknown; put the lists into this folder"
         )
     return sources, trained
 
@@ -80,7 +80,7 @@ def check_model(model_dir, feats, fit_set):
     if found != clip_sets.fingerprint_clips(clips):
         raise InputError(
             f"{model_dir}: was trained on other clips than those of {fit_set}, so its training "
-            "videos are unknown; train it on these (stage 4), or choose another --system"
+            "videos are unknown; train it on these clips (stage 4), or choose another --system"
         )
 
 
@@ -118,7 +118,7 @@ def main():
         ]
         write_text(options.output, "".join("\t".join(row) + "\n" for row in rows))
         print(
-            "Clips of DCASE 2017 task 4 from videos that AudioSet's lists name, too:",
+            "Numbers of clips of DCASE 2017 task 4 whose videos are also in each list or set:",
             *report_data.text_table(rows[0], rows[1:]),
             sep="\n",
         )

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Evaluate the model on DCASE 2017 task 4, on all clips and without those of training videos.
+# Evaluate the model on DCASE 2017 task 4, on all clips and on the clips of unseen videos.
 # This script takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"

@@ -5,10 +5,11 @@
 #     bash recipes/dcase2017/local/compare_pooling.sh [--systems 'NAME ...'] \
 #         [--seeds 'N ...'] [--option value ...]
 #
-# Run stages 1 to 3 of the recipe before this script. The script runs stages 4 to 8 for each system
-# and seed. The model directories are <system>.seed<N> in the experiment directory. A finished
-# training is not repeated. The script then writes and prints exp/compare.md, and writes the same
-# values to exp/compare.tsv.
+# Run stages 1 to 3 of the recipe before this script. For the systems gated_crnn_*, also run stage 2
+# with --config dcase2017/gated_crnn_linear, because they have another front end. The script runs
+# stages 4 to 8 for each system and seed. The model directories are <system>.seed<N> in the
+# experiment directory. A finished training is not repeated. The script then writes and prints
+# exp/compare.md, and writes the same values to exp/compare.tsv.
 #
 # The values in parentheses are the defaults.
 #
