@@ -241,6 +241,7 @@ def test_compare_shows_a_metric_of_ones_own(exp, monkeypatch, capsys):
     headers = [line for line in page.splitlines() if line.startswith(("| system", "| difference"))]
     assert len(headers) == 2 and all("| tags <b> |" in header for header in headers)
     assert "tags: a <i>clip</i>" in page
+    assert "No interval of tags <b>: intervals are not supported for these metrics\n" in page
     assert "\ttags <b>\t" in (exp / "compare.tsv").read_text()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from wsedtk.evaluation import average_precision, comparisons, intervals
-from wsedtk.evaluation.columns import Column
+from wsedtk.evaluation.columns import Column, built_in
 from wsedtk.evaluation.intervals import Estimate, SeedDifference, SeedMean
 from wsedtk.evaluation.report_data import figure
 from wsedtk.evaluation.scored_systems import Scored
@@ -281,6 +281,9 @@ def why_no_interval(runs: Iterable[Scored], section: str) -> str:
     section : str
         A section of report.json.
     """
+    supported = {metric.section for metric in built_in() if metric.counted is not None}
+    if section not in supported | {"audioset"}:
+        return "intervals are not supported for these metrics"
     runs = list(runs)
     for one in runs:
         if not one.has_reference:
