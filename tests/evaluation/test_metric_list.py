@@ -49,6 +49,7 @@ NOTHING = Metric(section="own", key="a", heading="", function=density)
 INFINITE = Metric(section="own", key="a", heading="a", function=lambda evidence: {"a": np.inf})
 WORD = Metric(section="own", key="a", heading="a", function=lambda evidence: {"a": "much"})
 LIST = Metric(section="own", key="a", heading="a", function=lambda evidence: [0.5])
+OTHER = Metric(section="own", key="a", heading="a", function=lambda evidence: {"b": 1})
 NO_METRIC = density
 '''
 LABELS = ["Car", "Dog", "Bell"]
@@ -163,6 +164,7 @@ def test_evaluate_takes_metrics_of_ones_own(tmp_path, own):
         ("INFINITE", "its function returned inf; expected a finite number or None"),
         ("WORD", "its function returned 'much'; expected a finite number or None"),
         ("LIST", "its function returned list; expected a mapping of keys to values"),
+        ("OTHER", "its function did not return the key 'a' (the value may be None); found the"),
     ],
 )
 def test_what_is_no_metric_is_refused(run, tmp_path, own, name, message):
@@ -239,6 +241,7 @@ def test_compare_shows_a_metric_of_ones_own(exp, monkeypatch, capsys):
     headers = [line for line in page.splitlines() if line.startswith(("| system", "| difference"))]
     assert len(headers) == 2 and all("| tags <b> |" in header for header in headers)
     assert "tags: a <i>clip</i>" in page
+    assert "No interval of tags <b>: intervals are not supported for these metrics\n" in page
     assert "\ttags <b>\t" in (exp / "compare.tsv").read_text()
 
 

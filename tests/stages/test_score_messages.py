@@ -82,8 +82,8 @@ def test_psds_says_over_which_classes_it_is(run, folder, trained):
 @pytest.mark.parametrize(
     "tags, clip, names, reason",
     [
-        ("1100 0011", "9911 1199", "MAP and MAUC", "leaving out a clip changes nothing"),  # perfect
-        ("1110 0011", "5555 5555", "MAUC and d'", "leaving out a clip changes nothing"),  # chance
+        ("1100 0011", "9911 1199", "MAP and MAUC", "the jackknife variance over clips"),  # perfect
+        ("1110 0011", "5555 5555", "MAUC and d'", "the jackknife variance over clips"),  # chance
         (
             "1000 0011",
             "9111 1199",

@@ -74,7 +74,7 @@ def test_dropped_true_events_are_reported_beside_the_figures(run, tmp_path):
     truth = write_list(tmp_path / "t", [("a", 1, 2, "Dog"), ("a", 4.5, 4.5, "Dog")])
     said = write_list(tmp_path / "e", [("a", 1, 2, "Dog")])
     note = (
-        "zero-length reference events dropped from event and segment figures: 1 "
+        "zero-length reference events dropped from event and segment metrics: 1 "
         "(sed_eval counts them)"
     )
     lines = run("score-files", truth, said).stdout.split("\n")

@@ -30,7 +30,7 @@ from wsedtk.data.tables import Names, Texts, find, normal, slices, texts
 
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 SHORTEST = 1.0  # seconds; the shortest official clip of DCASE 2017 has this duration
-MOST_LINES = 40  # maximum number of classes for which a printed table shows all classes
+MOST_LINES = 40  # a printed table of more classes than this shows only some of them
 # Properties of clips. The clips with each property are counted. Clips that are short, silent or
 # equal to an earlier clip ("twice") are used, too.
 COUNTS = ("used", "missing", "unreadable", "short", "silent", "twice")

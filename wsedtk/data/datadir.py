@@ -358,7 +358,8 @@ def write_decoded(
             f"{folder}: is a data directory, which decoded events would overwrite; "
             "name another folder"
         )
-    remove(folder / "clips.tsv")  # written last, as in `write`
+    # Without clips.tsv, which is written last, an unfinished folder is not valid (as in `write`).
+    remove(folder / "clips.tsv")
     remove(folder / "failed.tsv")
     if info is not None:
         write_text(folder / "info.yaml", to_yaml({**info, **provenance.made_by()}))

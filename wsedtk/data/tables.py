@@ -114,8 +114,8 @@ def round_seconds(values: Floats) -> npt.NDArray[np.float64]:
 def parse_seconds(texts: Sequence[str]) -> npt.NDArray[np.float64]:
     """Parse B texts as times in seconds. Return the times (B,), rounded to the microsecond.
 
-    The time is NaN if the text is not a number in ASCII without `_`, or if the rounded number is
-    negative or not finite.
+    The time is NaN if the text is not a number, or if it contains `_` or a character that is not
+    ASCII. The time is also NaN if the rounded number is negative or not finite.
     """
     try:
         values = np.array([float(text) for text in texts], np.float64)

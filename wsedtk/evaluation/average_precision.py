@@ -49,8 +49,8 @@ class _Areas(NamedTuple):
 class _Ranks:
     """The numbers of positive and negative clips of one class at each score.
 
-    The scores are the G distinct scores of positive clips, in descending order. Each number is the
-    sum of the weights of the clips.
+    The scores are the G distinct scores of positive clips, in descending order. A number of clips
+    is the sum of the weights of these clips.
 
     Attributes
     ----------
@@ -230,7 +230,7 @@ def _precision_by_others(ranks: _Ranks) -> float:
     """Return the average precision of one class, corrected for its upward bias.
 
     Average precision is the mean, over the positive clips, of the precision at the score of each
-    clip. It is biased upwards if there are few positive clips, because each clip counts in the
+    clip. It is biased upwards if there are few positive clips, because each of them counts in the
     precision at its own score. Here this precision is computed from the other clips. The number of
     other positive clips is multiplied by P / (P - 1) for P positive clips in total. The precision
     is 1 if no other clip has at least this score.

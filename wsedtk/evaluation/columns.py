@@ -1,7 +1,7 @@
 """The columns of tables of metric values, and user-defined metrics in reports.
 
-`wsedtk.evaluation.metric_list` defines which tables show each metric. This module defines the order
-and the headings of the columns of each table.
+`wsedtk.evaluation.metric_list` defines the headings of each metric, and which tables show it. This
+module defines the order of the columns of each table, and which heading of a metric it uses.
 """
 
 import dataclasses

@@ -87,7 +87,7 @@ def ranking_estimates(scored: Scored) -> dict[str, Estimate | None]:
 def paired_differences(
     group: Sequence[Scored], columns: Sequence[Column]
 ) -> Iterator[PairedDifferences]:
-    """Yield the differences from the first system of a group for each of the other systems.
+    """Yield the differences between the first system of a group and each of the other systems.
 
     The 95 % intervals show the variation over clips for these trained systems. All systems are
     evaluated on the same clips. For ratios of sums over clips, the intervals are percentiles of

@@ -135,9 +135,9 @@ def _rows(
     """
     if decoded.info.get("scores") not in (None, scores.attributes["fingerprint"]):
         raise InputError(
-            f"{path}: the folder was decoded from other scores; their fingerprint is "
-            f"{decoded.info['scores']}, that of this file is {scores.attributes['fingerprint']}; "
-            "decode this file, or give the file that was decoded"
+            f"{path}: its fingerprint is {scores.attributes['fingerprint']}, but the folder was "
+            f"decoded from scores with the fingerprint {decoded.info['scores']}; decode this file, "
+            "or give the file that was decoded"
         )
     if scores.labels != truth.labels:
         raise InputError(

@@ -71,7 +71,7 @@ def evaluate(
     own = load_metrics(metrics)
     if reference.is_file() or (estimate.is_file() and not reference.is_dir()):
         if scores is not None:
-            raise InputError(f"scores: {reference} is a list, not a data directory; omit scores")
+            raise InputError(f"scores: {reference} is not a data directory; omit scores")
         if kind not in (None, "tags", "events"):
             raise InputError(f"kind: found {kind!r}; expected 'tags' or 'events'")
         from wsedtk.evaluation.lists import evaluate_lists

@@ -1,4 +1,6 @@
-"""Event-based metrics (Mesaros, Heittola & Virtanen 2016). sed_eval gives the same values.
+"""Event-based metrics (Mesaros, Heittola & Virtanen 2016).
+
+The values equal those of sed_eval, apart from the conventions in `wsedtk.evaluation.metrics`.
 
 In the shapes, N is the number of clips and K is the number of classes.
 """

@@ -6,8 +6,12 @@ The jackknife (Efron & Stein 1981, "The jackknife estimate of variance") leaves 
 time. The influence of a clip is computed from the change of the metric value. The variance of the
 metric value is computed from the influences of all clips. If two systems were evaluated on the same
 clips, the influence of a clip on the difference between the systems is the difference of its
-influences on the two metric values. test_coverage.py and test_false_alarms.py in tests/evaluation/
-measure how often these intervals contain the metric value of a simulated population.
+influences on the two metric values.
+
+Two tests in tests/evaluation/ check these intervals with simulated populations. test_coverage.py
+measures how often an interval over clips contains the value of the population.
+test_false_alarms.py measures how often an interval over seeds excludes 0 although two systems are
+equal.
 """
 
 import dataclasses
@@ -36,7 +40,8 @@ class Estimate:
     value : float
         The metric value, as reported.
     centre : float
-        The centre of the interval. It is the metric value, corrected for its bias on few clips.
+        The centre of the interval. For MAP, it is the metric value, corrected for its bias on few
+        positive clips. For other metrics, it is the metric value.
     influence : (N,) float, or None
         The influence of each clip: (N - 1) times the decrease of the metric value if this clip is
         left out. The mean over all clips is subtracted, so that the influences have mean 0. None if

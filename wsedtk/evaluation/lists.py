@@ -49,8 +49,8 @@ def _read(
         if estimate.kind() not in (None, reference.kind()):
             raise InputError(
                 f"{reference.path} contains {reference.kind()}, but {estimate.path} contains "
-                f"{estimate.kind()}; give two lists of the same kind, or set --kind (rows without "
-                "times, or with the times in their file name, are tags)"
+                f"{estimate.kind()}; give two lists of the same kind, or set --kind (a row is a "
+                "tag if it has no times, or if its times are those in its file name)"
             )
         kind = "tags" if reference.kind() == "tags" else "events"
     if kind == "events":
@@ -68,7 +68,7 @@ def _shown(label: str, known: set[str]) -> str:
 def _check_match(reference: EventList, estimate: EventList, warn: Warn) -> None:
     """Warn of repeated rows, of clips that are in only one list, and of unknown classes.
 
-    A class is unknown if the reference has no row of it. Raises InputError if no clip of the
+    A class is unknown if no row of the reference contains it. Raises InputError if no clip of the
     estimate is in the reference.
     """
     for found in (reference, estimate):
@@ -113,10 +113,11 @@ def _durations(
 ) -> npt.NDArray[np.float64]:
     """Return the duration (N,) of each clip in seconds.
 
-    The duration is computed from the start and the end in the file name. If the file name has no
-    times, or if a reference event ends more than 1 s after this duration, the duration is the last
-    offset of the clip in both lists. Events of the estimate never change whether the times in the
-    file name are used, so this decision is the same for all systems.
+    The duration is computed from the start and the end in the file name. If `kind` is "events" and
+    a reference event ends more than 1 s after this duration, the times in the file name are
+    ignored. If they are ignored or missing, the duration is the last offset of the clip in the two
+    lists. Events of the estimate do not change whether the times in the file name are ignored. This
+    decision is therefore the same for all systems.
     """
     true_ends, said_ends = _last_offsets(reference, clips), _last_offsets(estimate, clips)
     times = {clip: excerpt_times(reference.names[clip]) for clip in clips}
@@ -173,7 +174,10 @@ def _data_set(
 
 
 def _warn_of_late_events(data_set: DataSet, path: PathLike, warn: Warn) -> None:
-    """Warn of events that end after the end of their clip, and of events that begin after it."""
+    """Warn of events that end more than `SLACK_SECONDS` after the end of their clip.
+
+    Also warn of events that begin at the end of their clip or later.
+    """
     events = data_set.events
     if events is None:
         return

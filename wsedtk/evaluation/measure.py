@@ -37,7 +37,8 @@ def measure(
     evidence : Evidence
         The inputs of the metrics.
     weights : (R, N) float32, optional
-        The result of `wsedtk.evaluation.bootstrap.clip_weights`. By default there are no intervals.
+        The result of `wsedtk.evaluation.bootstrap.clip_weights`. By default no intervals are
+        computed.
     own : sequence of Metric
         User-defined metrics.
 
@@ -118,8 +119,8 @@ def _measure_own(report: dict[str, Any], evidence: Evidence, own: Sequence[Metri
             )
         if metric.key not in figures:
             raise InputError(
-                f"{where}: its function returned no value of {metric.key!r}; "
-                f"found {', '.join(figures)}"
+                f"{where}: its function did not return the key {metric.key!r} (the value may be "
+                f"None); found the keys {list(figures)}"
             )
         value = checked_figure(figures.get(metric.key), where)
         report.setdefault(metric.section, {})[metric.key] = value

@@ -48,8 +48,8 @@ class Counted:
     parts : callable
         A function that returns {key: (numerators (N,), denominators (N,))} from the counts (N, C).
     in_report : bool
-        Whether report.json contains intervals of these metrics. Comparisons of two systems always
-        compute intervals of their differences.
+        Whether report.json contains intervals of these metrics. Even if it does not, intervals are
+        computed for the differences between two systems.
     """
 
     counts: Callable[[Evidence], metrics.Counts]
@@ -74,12 +74,14 @@ class Description:
     direction : {"higher", "lower"} or None
         Whether higher or lower values are better. None if neither is better.
     full_heading : str
-        The heading in tables where nothing else names the section. By default `heading`.
+        A longer heading, for the model card, `wsedtk info`, the notes in report.txt and the tables
+        of the classes on the report page. By default `heading`.
     short_heading : str
-        The heading in tables whose main section is the section of the metric. By default `heading`.
+        A shorter heading, for tables that mainly show metrics of the same section. By default
+        `heading`.
     places : frozenset of Place
-        The tables and plots that show the metric. By default all tables and plots of metric values
-        of all classes together, except the model card and `wsedtk info`.
+        The tables and plots that show the metric. By default all tables and plots that show one
+        value for all classes together, except the model card and `wsedtk info`.
     interval_in_text : bool
         Whether the tables in report.txt show the interval of the metric value.
     """
@@ -107,12 +109,14 @@ class Metric(Description):
     Attributes
     ----------
     function : callable
-        A function that returns {key: value} from an `Evidence`, for all metrics of the section. A
-        value is a finite number, or None if it is undefined. If several metrics have the same
-        function, it is called once.
+        A function that returns {key: value} from an `Evidence`. The result contains at least the
+        key of this metric. A value is a finite number, or None if it is undefined. The function of
+        a built-in metric returns the values of all metrics of its section, or {} if they can't be
+        computed from the evidence. If several metrics have the same function, it is called once.
     counted : Counted, optional
-        Functions that compute intervals for the section. None if the metrics of the section are not
-        ratios of sums over clips. It is ignored for user-defined metrics, which have no intervals.
+        Functions that compute the intervals of the metrics of the section. None if these metrics
+        are not ratios of sums over clips. It is ignored for user-defined metrics, which have no
+        intervals.
 
     Examples
     --------

@@ -1,7 +1,8 @@
 """The list of built-in metrics. All tables, plots, legends and comparisons use this list.
 
 To add a built-in metric, add an entry to this list. A user-defined metric needs no change in this
-module: write a `Metric` in your own module, and give its location as `package.module:NAME`.
+module: write a `Metric` in your own module, and give its location `package.module:NAME` to
+`wsedtk score --metric`.
 
 The functions of metrics return {} if their values can't be computed from the `Evidence`.
 """
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from wsedtk.core.registry import Registry
 from wsedtk.core.types import Floats, Integers
 from wsedtk.evaluation import average_precision, metrics, psds
-from wsedtk.evaluation.event_metrics import T_COLLAR
+from wsedtk.evaluation.event_metrics import PERCENTAGE_OF_LENGTH, T_COLLAR
 from wsedtk.evaluation.evidence import Evidence
 from wsedtk.evaluation.metric import ClassMetric, Counted, Figures, Metric, Place
 
@@ -167,7 +168,8 @@ def _event_counts(evidence: Evidence) -> Integers:
 _event_metric = functools.partial(
     Metric,
     section="event",
-    legend=f"event F1: onsets within {1000 * T_COLLAR:g} ms",
+    legend=f"event F1: onsets within {1000 * T_COLLAR:g} ms, offsets within {1000 * T_COLLAR:g} ms "
+    f"or {100 * PERCENTAGE_OF_LENGTH:g} % of the length of the event",
     function=_event,
     counted=Counted(_event_counts, metrics.f1_figures, metrics.f1_parts),
 )
@@ -260,7 +262,8 @@ _RANKING = (
         section="audioset",
         key="dprime",
         heading="d'",
-        legend="d': MAUC as the distance between two unit-variance normal distributions",
+        legend="d': the distance between the means of two normal distributions of variance 1 whose "
+        "area under the ROC curve is MAUC",
         places=_RANKING_PLACES,
         function=_ranking,
     ),
@@ -300,18 +303,19 @@ _CONSISTENCY = (
         key="segments_without_tag",
         heading="seg w/o tag",
         full_heading="its own segments in clips without its tag",
-        legend="seg w/o tag: the share of a system's positive segments in clips without its tag",
+        legend="seg w/o tag: the fraction of positive segments whose clip lacks the tag of the "
+        "class",
     ),
     _consistency_metric(
         key="tags_without_segment",
         heading="tag w/o seg",
         full_heading="its tags without a segment",
-        legend="tag w/o seg: the share of its tags without a positive segment "
-        "(Wang, Li & Metze's third criterion)",
+        legend="tag w/o seg: the fraction of tags that have no positive segment of the class "
+        "(third criterion of Wang, Li & Metze)",
     ),
 )
 
-# This is also the order of the sections in report.json.
+# The sections of report.json have the order of this registration.
 for _metric in (*_TAGGING, *_SEGMENT, *_EVENT, *_PSDS, *_RANKING, *_CONSISTENCY):
     METRICS.register(_metric.name)(_metric)
 

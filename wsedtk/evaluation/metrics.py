@@ -5,16 +5,16 @@ the number of classes. TP, FP and FN are the numbers of true positives, false po
 negatives.
 
 Three conventions of wsedtk differ from sed_eval:
-    1. If the denominator of precision, recall or F1 is 0, the result is 0 if there is a reference
-       or a prediction, and otherwise None. sed_eval returns NaN. If there is no reference, error
-       rates are None. sed_eval divides the numbers of errors by a very small number.
-    2. Reference events of length zero are left out of segment and event metrics. In sed_eval, event
-       metrics count them as missed, and segment metrics count them as active in the segment that
-       contains them. Estimated events of length zero are treated as in sed_eval: event metrics
+    1. If TP, FP and FN are all 0, precision, recall and F1 are None. If only the denominator of
+       precision or recall is 0, the value of this metric is 0. sed_eval returns NaN in both cases.
+       If the reference is empty, error rates are None. sed_eval divides the numbers of errors by a
+       very small number.
+    2. Reference events of length zero are left out of segment and event metrics. sed_eval does not
+       leave them out. Estimated events of length zero are treated as in sed_eval: event metrics
        count them as events, and segment metrics count them as active in the segment that contains
        them, except if they are at a boundary of two segments.
-    3. Clips without events are evaluated too. The duration of a clip is its duration in the
-       reference.
+    3. Clips without events are evaluated too. The segments of a clip always cover its full
+       duration. In sed_eval, by default, they end at the last event.
 
 Apart from these conventions, the values of segment metrics, and of event metrics in
 `event_metrics`, equal those of sed_eval. Tests compare them.
@@ -262,7 +262,7 @@ BASELINES = ("nothing", "everything", "system_tags", "true_tags")
 
 
 def baseline_tags(true_tags: Booleans, system_tags: Booleans) -> dict[str, Booleans]:
-    """Return {name: tags (N, K)} of the `BASELINES`, which are systems without a network.
+    """Return {name: tags (N, K)} of the `BASELINES`.
 
     "nothing" predicts no tags. "everything" predicts all tags for every clip. "system_tags"
     predicts the tags of the evaluated system, and "true_tags" the tags of the reference. Each tag
@@ -325,8 +325,8 @@ def consistency_parts(counts: Counts) -> Parts:
     """Return {name: (numerator, denominator)} for the consistency of tags and segments.
 
     "segments_without_tag" is the fraction of the active pairs of a segment and a class whose clip
-    lacks the tag of the class. "tags_without_segment" is the fraction of the tags without an active
-    segment. Both measure the third criterion of Wang, Li & Metze 2019.
+    lacks the tag of the class. "tags_without_segment" is the fraction of the tags whose class is
+    active in no segment of the clip. Both measure the third criterion of Wang, Li & Metze 2019.
 
     Parameters
     ----------

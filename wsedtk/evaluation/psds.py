@@ -65,8 +65,8 @@ def measure(
 ) -> Psds:
     """Return PSDS 1 and 2, which are computed from frame scores over all thresholds.
 
-    Overlapping reference events of a class are merged. Classes without reference events are left
-    out. If only one class has reference events, cross triggers are not counted.
+    Reference events of a class that overlap or touch are merged. Classes without reference events
+    are left out. If only one class has reference events, cross triggers are not counted.
 
     Parameters
     ----------

@@ -123,7 +123,7 @@ class Consistency:
     segments_without_tag : float or None
         The fraction of the positive segments whose clip lacks the tag of the same class.
     tags_without_segment : float or None
-        The fraction of the tags without a positive segment of the same class in the clip.
+        The fraction of the tags whose clip has no positive segment of the same class.
     """
 
     segments_without_tag: float | None
@@ -142,7 +142,7 @@ class ClassReport:
 
 @dataclasses.dataclass(frozen=True)
 class Baseline:
-    """The metric values of a baseline, which is a system without a network."""
+    """The metric values of a baseline (see `metrics.baseline_tags`)."""
 
     tagging: F1
     segment: Segments
@@ -158,7 +158,7 @@ class Clips:
         The number of clips that were evaluated.
     official : int
         The official number of clips of the set, including clips that could not be obtained. If it
-        is unknown, or if lists were evaluated, the number of clips of the reference.
+        is unknown, or if lists were evaluated, it is the number of clips of the reference.
     fingerprint : str or None
         A hash of the names of the evaluated clips.
     tuned_on_these : bool or None
@@ -185,6 +185,7 @@ class Report:
     event : F1
         The metrics of events for all classes together (micro-averaged), computed by sed_eval.
     psds : Psds
+        The polyphonic sound detection scores.
     psds_classes : int or None
         The number of classes over which PSDS is averaged. None if PSDS was not computed.
     zero_length_reference_events : int or None

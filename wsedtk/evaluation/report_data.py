@@ -270,7 +270,7 @@ def why_no_interval(report: Mapping[str, Any]) -> NoInterval | None:
     reason = average_precision.why_no_interval(counts)
     *others, last = names
     text = f"{', '.join(others)} and {last}" if others else last
-    unknown = "leaving out a clip changes nothing or leaves no value, so that the spread is unknown"
+    unknown = "the jackknife variance over clips is 0 or undefined"
     return NoInterval(text, reason or unknown)
 
 

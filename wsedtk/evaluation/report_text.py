@@ -88,7 +88,7 @@ def _list_parts(report: Mapping[str, Any], title: str, layout: Layout) -> Parts:
     lines = [title, "", *_table("system", systems, shown, shown)]
     if dropped := report["zero_length_reference_events"]:
         lines.append(
-            "zero-length reference events dropped from event and segment figures: "
+            "zero-length reference events dropped from event and segment metrics: "
             f"{dropped:,} (sed_eval counts them)"
         )
     lines += _own_legends(report)

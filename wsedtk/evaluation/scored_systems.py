@@ -64,7 +64,7 @@ class Scored:
 
     @property
     def has_events(self) -> bool:
-        """Whether segments and events were evaluated."""
+        """Whether segments and events were evaluated, and the segment F1 is defined."""
         return self.report["segment"]["f1"] is not None
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from wsedtk.evaluation import average_precision, comparisons, intervals
-from wsedtk.evaluation.columns import Column
+from wsedtk.evaluation.columns import Column, built_in
 from wsedtk.evaluation.intervals import Estimate, SeedDifference, SeedMean
 from wsedtk.evaluation.report_data import figure
 from wsedtk.evaluation.scored_systems import Scored
@@ -18,12 +18,10 @@ Key = tuple[str, str]  # section and key of a metric
 _OF_A_SEED = re.compile(r"(.+)\.seed\d+")  # the name of a model directory of compare_pooling.sh
 _HIERARCHIES = ("hierarchical", "plain", "nested", "published_all")
 # Systems with one of these hierarchies are compared with linear and max pooling in the same
-# hierarchy. "" is single pooling. The other two are interpretations of He, Shen & Zhang.
+# hierarchy. "" means single pooling. The other two are interpretations of the hierarchical pooling
+# of He, Shen & Zhang.
 _READINGS = ("", "hierarchical", "published_all")
-NULL = (
-    "equals single pooling by algebra, so this row is the null hypothesis for hierarchical "
-    "pooling: any difference is noise"
-)
+NULL = "equals single pooling mathematically, so any difference in this row is only noise"
 
 
 class Trainings(NamedTuple):
@@ -129,10 +127,11 @@ def pairs_of(systems: Sequence[str]) -> list[Pair]:
     """Return the pairs of systems to compare.
 
     The papers make claims about three kinds of pairs. First, every pooling without a hierarchy
-    is compared with linear softmax and with max pooling of the same network (Wang, Li & Metze).
-    Second, every pooling with the hierarchy "hierarchical" or "published_all" is compared with
-    linear softmax (He, Shen & Zhang, section 4.1) and with max pooling in the same hierarchy.
-    Third, every pooling with a hierarchy is compared with the same pooling without a hierarchy.
+    is compared with linear softmax pooling and with max pooling of the same network (Wang, Li &
+    Metze). Second, every pooling with the hierarchy "hierarchical" or "published_all" is compared
+    with linear softmax pooling (He, Shen & Zhang, section 4.1) and with max pooling in the same
+    hierarchy. Third, every pooling with a hierarchy is compared with the same pooling without a
+    hierarchy.
 
     A system that is in no pair is compared with the first system. If only the first system is in no
     pair, it is compared with the second system.
@@ -282,12 +281,18 @@ def why_no_interval(runs: Iterable[Scored], section: str) -> str:
     section : str
         A section of report.json.
     """
+    supported = {metric.section for metric in built_in() if metric.counted is not None}
+    if section not in supported | {"audioset"}:
+        return "intervals are not supported for these metrics"
     runs = list(runs)
     for one in runs:
         if not one.has_reference:
             return f"the folder of {one.system} lacks a copy of the reference; score it again"
         if section == "audioset" and one.scores is None:
-            return f"the scores of {one.system} are missing; predict them again"
+            return (
+                f"the scores of {one.system} are missing or do not match its report; predict, "
+                "decode and score again"
+            )
     reason = None
     if section == "audioset":
         reason = average_precision.why_no_interval(runs[0].truth.clips_per_class())

@@ -11,7 +11,9 @@ from wsedtk.data import store
 
 
 class _Link(NamedTuple):
-    """Two fingerprints of an input of a decoded folder, which are equal unless a file is stale.
+    """Two fingerprints of one input of a decoded folder.
+
+    They are equal unless the folder or its report is stale.
 
     Attributes
     ----------

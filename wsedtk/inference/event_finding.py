@@ -174,7 +174,7 @@ class EventFinder:
 
     @property
     def labels(self) -> list[str]:
-        """The names that the classes to find have in the events."""
+        """The names of the classes to find, as they are written in the events."""
         return list(self.names.values())
 
     @property

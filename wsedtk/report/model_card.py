@@ -225,7 +225,7 @@ def generated(folder: PathLike, spec: ModelSpec, fingerprint: str | None) -> str
         training=list(_training(spec.trained)),
         settings=_settings(folder),
         scores=[_score_row(*one) for one in _scored(folder, fingerprint)],
-        scores_header=_header(["set/mode", "clips, of official ones", *headings]),
+        scores_header=_header(["set/mode", "evaluated clips (of official clips)", *headings]),
         legend=_legend(),
     )
 

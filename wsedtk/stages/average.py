@@ -30,7 +30,7 @@ Rows = npt.NDArray[np.int64]
 
 @dataclasses.dataclass(frozen=True)
 class AverageResult:
-    """The mean scores of several systems. `run` returns one.
+    """The result of `run`: the mean scores of several systems.
 
     Attributes
     ----------

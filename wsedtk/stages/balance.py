@@ -47,7 +47,7 @@ class ClassCounts(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class BalanceResult:
-    """The two parts of a set. `run` returns one.
+    """The result of `run`: the two parts of a set.
 
     Attributes
     ----------

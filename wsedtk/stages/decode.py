@@ -21,7 +21,7 @@ from wsedtk.stages.options.results import DecodeOptions
 
 @dataclasses.dataclass(frozen=True)
 class DecodeResult:
-    """A decoded folder, and the numbers of its tags and events. `run` returns one.
+    """The result of `run`: a decoded folder, and the numbers of its tags and events.
 
     Attributes
     ----------

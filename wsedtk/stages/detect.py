@@ -76,7 +76,7 @@ class RecordingResult:
 
 @dataclasses.dataclass(frozen=True)
 class DetectResult:
-    """The totals over all recordings. `run` returns one.
+    """The result of `run`: the totals over all recordings.
 
     Attributes
     ----------

@@ -42,7 +42,7 @@ _CLIP = re.compile(r"[A-Za-z0-9_-]{11}_[0-9.]+_[0-9.]+\.wav")
 
 @dataclasses.dataclass(frozen=True)
 class DownloadPlan:
-    """The downloads that `run` would start. `plan` returns one.
+    """The result of `plan`: the downloads that `run` would start.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class DownloadPlan:
 
 @dataclasses.dataclass(frozen=True)
 class DownloadResult:
-    """The audio that was downloaded. `run` returns one.
+    """The result of `run`: the audio that was downloaded.
 
     Attributes
     ----------

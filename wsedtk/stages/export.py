@@ -28,7 +28,7 @@ _TOLERANCE = 1e-3  # the largest accepted difference between scores of onnxrunti
 
 @dataclasses.dataclass(frozen=True)
 class ExportResult:
-    """An ONNX file. `run` returns one.
+    """The result of `run`: an ONNX file.
 
     Attributes
     ----------

@@ -39,7 +39,7 @@ _PRELOADED = ("wsedtk.stages.extract",)
 
 @dataclasses.dataclass(frozen=True)
 class ExtractResult:
-    """A feature file. `run` returns one.
+    """The result of `run`: a feature file.
 
     Attributes
     ----------

@@ -36,7 +36,7 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class ImportResult:
-    """A model directory with imported weights. `run` returns one.
+    """The result of `run`: a model directory with imported weights.
 
     Attributes
     ----------

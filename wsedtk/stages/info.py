@@ -13,7 +13,7 @@ from wsedtk.stages.options.results import InfoOptions
 
 @dataclasses.dataclass(frozen=True)
 class InfoResult:
-    """The descriptions of artefacts. `run` returns one.
+    """The result of `run`: the descriptions of artefacts.
 
     Attributes
     ----------

@@ -29,7 +29,7 @@ from wsedtk.stages.options.results import PredictOptions
 
 @dataclasses.dataclass(frozen=True)
 class PredictResult:
-    """The scores of a model in a file. `run` returns one.
+    """The result of `run`: the scores of a model in a file.
 
     Attributes
     ----------

@@ -42,7 +42,7 @@ TITLE = "Sound event detection report"
 
 @dataclasses.dataclass(frozen=True)
 class ReportResult:
-    """A page about trained and evaluated systems. `run` returns one.
+    """The result of `run`: a page about trained and evaluated systems.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class ScoreResult:
-    """The evaluation of a decoded folder. `run` returns one.
+    """The result of `run`: the evaluation of a decoded folder.
 
     Attributes
     ----------

@@ -12,7 +12,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class ScoreFilesResult:
-    """The evaluation of a list. `run` returns one.
+    """The result of `run`: the evaluation of a list.
 
     Attributes
     ----------

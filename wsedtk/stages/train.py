@@ -38,7 +38,7 @@ _RUNNING = threading.Lock()
 
 @dataclasses.dataclass(frozen=True)
 class TrainResult:
-    """A finished training run. `run` returns one.
+    """The result of `run`: a finished training run.
 
     Attributes
     ----------

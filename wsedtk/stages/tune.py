@@ -1,4 +1,4 @@
-"""tune: scores and reference tags of a validation set -> an operating point.
+"""tune: scores and the reference (tags, optional events) of a set -> an operating point.
 
 N clips, S segments, K classes.
 """
@@ -35,7 +35,7 @@ FEW_CLIPS = 30  # a warning lists the classes that have fewer positive clips
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TuneResult:
-    """An operating point, and its results on the set that it was tuned on. `run` returns one.
+    """The result of `run`: an operating point, and its results on the set that it was tuned on.
 
     Attributes
     ----------

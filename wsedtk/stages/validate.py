@@ -71,7 +71,7 @@ class ValidatedSet:
 
 @dataclasses.dataclass(frozen=True)
 class ValidateResult:
-    """The data directories that were checked. `run` returns one.
+    """The result of `run`: the data directories that were checked.
 
     Attributes
     ----------
