@@ -278,7 +278,7 @@ def test_info_and_report_name_what_can_not_be_entered(run, tmp_path, closed):
     )
     closed(tmp_path / "exp" / "secret", 0o600)
     result = run("info", tmp_path / "exp")
-    assert result.exit_code == 0 and "data/train: data directory, whole" in result.stdout
+    assert result.exit_code == 0 and "data/train: data directory, complete" in result.stdout
     message = (
         f"warning: {tmp_path}/exp/secret: can't be entered (Permission denied); "
         "change its permissions, or run the command as its owner\n"

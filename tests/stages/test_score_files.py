@@ -53,6 +53,32 @@ def refused(run, *arguments):
 # ---- metrics ----
 
 
+def test_recordings_of_days_equal_sed_eval(run, tmp_path):
+    """Two days, with dense events at the start of each hour."""
+    rng = np.random.default_rng(0)
+
+    def busy():
+        onset = rng.choice(48, 200) * 3600 + rng.uniform(0, 5, 200)
+        columns = onset, onset + rng.uniform(0.1, 3, 200), rng.integers(0, 2, 200)
+        rows = zip(*(column.round(3).tolist() for column in columns))
+        return [(0, *row) for row in rows] + [(0, 172799.5, 172800.0, 0)]
+
+    lists = busy(), busy()
+    paths = [
+        write_list(
+            tmp_path / f"{name}.tsv",
+            [("a.wav", onset, offset, LABELS[label]) for _, onset, offset, label in rows],
+            EVENTS,
+        )
+        for name, rows in zip(("reference", "estimate"), lists)
+    ]
+    report, _ = scored(run, *paths)
+    durations = np.array([172800.0])
+    assert_segment_figures(report["segment"], segment_based(*lists, durations, LABELS[:2]))
+    expected = event_based(*lists, 1, LABELS[:2]).overall_f_measure()
+    assert report["event"]["f1"] == pytest.approx(expected["f_measure"], abs=1e-9) > 0.1
+
+
 @pytest.mark.parametrize("seed, named", [(0, True), (1, True), (2, False), (3, False)])
 def test_events_equal_sed_eval(run, tmp_path, seed, named):
     """Durations are in the file names, or unknown: then a clip ends at the last offset."""
@@ -693,7 +719,7 @@ def test_real_tags_by_sets(run, tmp_path, real_data):
         (b"filename\tevent_labels\na.wav\tCar,\n", ":2: expected a class, found an empty field"),
         (
             b"a.wav\t0\t1e7\tCar\n",
-            "lasts 1e+07 s; expected at most 86400 s (one day); write times in seconds",
+            "lasts 1e+07 s; expected at most 31 days; write times in seconds",
         ),
     ],
 )

@@ -12,7 +12,7 @@ from wsedtk.core import config
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.data import clip_sets, table_files, tables
-from wsedtk.data.clip_names import LONGEST_SECONDS, excerpt_times
+from wsedtk.data.clip_names import excerpt_times
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
 from wsedtk.data.formats import dcase
@@ -27,6 +27,7 @@ from wsedtk.evaluation.report_text import Kind
 
 # Events that end at most this long after the end of their clip are cut without a warning.
 SLACK_SECONDS = 0.1
+_MOST_DAYS = 31  # the longest clip of a list; more seconds are probably milliseconds
 
 
 def _read(
@@ -140,10 +141,10 @@ def _durations(
         seconds.append(end - start)
     durations: npt.NDArray[np.float64] = tables.round_seconds(np.array(seconds))
     longest = int(durations.argmax())
-    if durations[longest] > LONGEST_SECONDS:
+    if durations[longest] > _MOST_DAYS * 86400:
         raise InputError(
             f"{reference.path}: the clip {reference.names[clips[longest]]!r} lasts "
-            f"{durations[longest]:g} s; expected at most {LONGEST_SECONDS:g} s (one day); write "
+            f"{durations[longest]:g} s; expected at most {_MOST_DAYS} days; write "
             "times in seconds"
         )
     return durations
