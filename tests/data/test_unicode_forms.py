@@ -114,7 +114,9 @@ def test_a_model():
         "Möwe",
         "Dog",
     )
-    with pytest.raises(InputError, match="labels must contain at least one class, and no class twice"):
+    with pytest.raises(
+        InputError, match="labels must contain at least one class, and no class twice"
+    ):
         config.from_mapping(
             checkpoint.ModelSpec, {**described, "labels": ["Möwe", nfd("Möwe")]}, "model.yaml"
         )
