@@ -34,7 +34,7 @@ class Column(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
-    """The order and the kind of headings of the columns of a table.
+    """The order of the columns of a table, and the kind of their headings.
 
     Attributes
     ----------
@@ -42,7 +42,8 @@ class _Layout:
         Names of sections ("segment") or of single metrics ("segment.f1"), in the order of their
         columns. The columns of all other metrics come last.
     short_section : str
-        The section whose metrics are shown with their short headings. "" if there is none.
+        The section whose metrics are shown with their short headings. "" if the table has no such
+        section.
     full : bool
         Whether all metrics are shown with their full headings.
     """

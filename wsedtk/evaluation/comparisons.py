@@ -127,7 +127,7 @@ def paired_differences(
 
 
 def _difference(first: Estimate | None, second: Estimate | None) -> Difference:
-    """Return the difference of two metric values with its interval, second minus first."""
+    """Return the difference of two metric values, second minus first, with its interval."""
     value = None if first is None or second is None else second.value - first.value
     return Difference(value, intervals.difference_over_clips(first, second))
 

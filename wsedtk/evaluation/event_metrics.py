@@ -14,7 +14,7 @@ from wsedtk.core.types import Booleans, Integers
 from wsedtk.data.events import Events
 from wsedtk.evaluation.metrics import Figures, drop_zero_length, f1_figures
 
-T_COLLAR = 0.2  # tolerance of onsets and offsets in seconds
+T_COLLAR = 0.2  # in seconds; tolerance of onsets, and minimum tolerance of offsets
 PERCENTAGE_OF_LENGTH = 0.2  # tolerance of offsets, as a fraction of the reference event's length
 
 _ROUNDING = 1e-6  # in seconds; larger than the rounding errors of the times of events
@@ -112,7 +112,8 @@ def _pairs(reference: Events, estimated: Events) -> Iterator[Integers]:
     highest = np.searchsorted(onsets, reference.onset + tolerance, "right")
     first = np.searchsorted(keys, key(reference, lowest))
     counts = np.searchsorted(keys, key(reference, highest)) - first
-    before = np.cumsum(counts) - counts  # for each event, the number of pairs of the events before
+    # For each reference event, the number of candidate pairs of all preceding reference events.
+    before = np.cumsum(counts) - counts
     _, starts = np.unique(before // _MOST_PAIRS, return_index=True)
     for block in np.split(np.arange(len(reference)), starts[1:]):
         true = np.repeat(block, counts[block])

@@ -156,7 +156,7 @@ def over_clips(estimate: Estimate | None) -> Interval | None:
 
     It is Student's t interval around the centre, computed on the logit scale. If necessary, it is
     widened to contain the metric value. The result is None if there is no valid interval, for
-    example because all influences are 0 in a perfect ranking.
+    example for a perfect ranking, because its influences are all 0.
     """
     if estimate is None or estimate.influence is None or not 0 < estimate.centre < 1:
         return None

@@ -229,8 +229,8 @@ def evaluate_lists(
     Raises
     ------
     InputError
-        If a list is invalid, if the lists do not contain the same kind of rows, if they have no
-        clip in common, or if a user-defined metric can't be evaluated.
+        If a list is invalid, if `kind` is None and one list contains tags but the other list
+        events, if the lists have no clip in common, or if a user-defined metric can't be evaluated.
     """
     reference, estimate, kind = _read(reference_path, estimate_path, kind)
     _check_match(reference, estimate, warn)

@@ -19,11 +19,11 @@ class Place(enum.Enum):
     `wsedtk.evaluation.columns` defines the order of the columns, and which headings they use.
     """
 
-    EVENT_TEXT = "text table of a folder with events"
-    TAG_TEXT = "text table of a folder without events"
-    EVENT_LIST = "text table of a list of events"
-    TAG_LIST = "text table of a list of tags"
-    CLASS_TEXT = "text table of the classes"
+    EVENT_TEXT = "first table of report.txt if events were evaluated"
+    TAG_TEXT = "first table of report.txt if only tags were evaluated"
+    EVENT_LIST = "text tables for a list of events"
+    TAG_LIST = "text tables for a list of tags"
+    CLASS_TEXT = "tables of the classes in report.txt"
     PAGE = "first table and table of differences on the report page"
     PAGE_SEEDS = "tables of means over seeds on the report page"
     PAGE_CLASSES = "tables of the classes on the report page"

@@ -282,7 +282,10 @@ class Report:
         return written
 
     def to_text(self) -> str:
-        """Return the tables and notes as text, as in report.txt."""
+        """Return the tables and notes as text.
+
+        For a decoded folder, this text is the content of report.txt.
+        """
         return "".join(report_text.parts(self.to_dict(), self.title, self.layout))
 
 

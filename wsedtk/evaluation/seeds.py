@@ -275,14 +275,14 @@ def _figures(scored: Scored, keys: Sequence[Key]) -> dict[Key, Estimate | None]:
 
 
 def why_no_interval(runs: Iterable[Scored], section: str) -> str:
-    """Return the reason why the differences of the metrics in a section have no intervals.
+    """Return the reason why differences between two systems have no intervals in a section.
 
     Parameters
     ----------
     runs : iterable of Scored
         The folders of all seeds of both systems.
     section : str
-        A section of report.json.
+        The section of report.json that contains the metrics.
     """
     supported = {metric.section for metric in built_in() if metric.counted is not None}
     if section not in supported | {"audioset"}:
