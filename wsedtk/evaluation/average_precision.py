@@ -159,7 +159,7 @@ def class_ranking(
 def average_precision(
     scores: Floats, truth: Booleans, weight: Floats | None = None
 ) -> float | None:
-    """Return the average precision of a single class, which `class_ranking` defines.
+    """Return the average precision of a single class, as described in `class_ranking`.
 
     Parameters
     ----------
@@ -247,12 +247,12 @@ def _precision_by_others(ranks: _Ranks) -> float:
 
 
 def _without_each(scores: Floats, truth: Booleans) -> tuple[Floats, _Ranks]:
-    """Return the metric values (2, N) of one class if a clip is left out, and its `_Ranks`.
+    """Return the jackknife values (2, N) and the `_Ranks` of one class.
 
-    Column i contains the values without clip i. The first row contains average precisions, the
-    second row areas under the ROC curve. An undefined value is NaN. The `_Ranks` are computed from
-    all clips. Shapes of the parameters: scores (N,) float, truth (N,) bool. At least one clip must
-    be positive.
+    Column i contains the metric values without clip i. The first row contains average precisions,
+    the second row areas under the ROC curve. An undefined value is NaN. The `_Ranks` are computed
+    from all clips. Shapes of the parameters: scores (N,) float, truth (N,) bool. At least one clip
+    must be positive.
     """
     ranks, levels = _rank(scores, truth, np.ones(len(truth)))
     count, upto = ranks.upto[-1], ranks.upto
@@ -305,8 +305,8 @@ def ranking_estimates(scores: Floats, truth: Booleans) -> dict[str, intervals.Es
     """Return the `Estimate` of each of {map, mauc, dprime}.
 
     An `Estimate` is None if the metric value is undefined. For the centre of MAP, the precision at
-    the score of a positive clip is computed from the *other* clips. This centre is therefore not
-    biased upwards if classes have few positive clips, but MAP is. The influences of an `Estimate`
+    the score of a positive clip is computed from the *other* clips. If classes have few positive
+    clips, MAP is biased upwards, but this centre is not. The influences of an `Estimate`
     are None if there is no valid interval, for example because too many classes are rare (see
     `why_no_interval`).
 

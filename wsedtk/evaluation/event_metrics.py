@@ -95,8 +95,8 @@ def _pairs(reference: Events, estimated: Events) -> Iterator[Integers]:
     A block of P pairs is an array (2, P) of indices. The first row contains indices of reference
     events, the second row indices of estimated events.
     """
-    # Each event has an integer key. The order of the keys is the order by clip, class and onset.
-    # Onsets are replaced by their ranks, because integers are exact.
+    # Each event has an integer key. Events in the order of their keys are sorted by clip, then by
+    # class, then by onset. Onsets are replaced by their ranks, because integers are exact.
     onsets, rank = np.unique(estimated.onset, return_inverse=True)
     num_classes = 1 + max(reference.label.max(initial=0), estimated.label.max(initial=0))
 

@@ -88,7 +88,7 @@ def measure(
     if not used:
         return Psds(dict.fromkeys(PSDS_SETTINGS), 0)
     with warnings.catch_warnings(), matplotlib_importable():
-        # sed_scores_eval imports matplotlib, and pkg_resources, which is deprecated.
+        # sed_scores_eval imports matplotlib and pkg_resources. pkg_resources causes a warning.
         warnings.simplefilter("ignore")
         from sed_scores_eval import intersection_based
         from sed_scores_eval.base_modules.scores import create_score_dataframe

@@ -121,10 +121,10 @@ class Consistency:
     Attributes
     ----------
     segments_without_tag : float or None
-        The fraction of the decoded segments of all classes whose clip lacks the decoded tag of the
-        same class.
+        The fraction of the active pairs of a segment and a class whose clip lacks the decoded tag
+        of the class. A pair is active if a decoded event of the class overlaps the segment.
     tags_without_segment : float or None
-        The fraction of the decoded tags whose clip has no decoded segment of the same class.
+        The fraction of the decoded tags whose class is active in no segment of the clip.
     """
 
     segments_without_tag: float | None

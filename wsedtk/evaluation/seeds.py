@@ -275,14 +275,16 @@ def _figures(scored: Scored, keys: Sequence[Key]) -> dict[Key, Estimate | None]:
 
 
 def why_no_interval(runs: Iterable[Scored], section: str) -> str:
-    """Return the reason why differences between two systems have no intervals in a section.
+    """Return the reason why the differences between two systems have no intervals.
+
+    The reason is valid for the metrics of one section.
 
     Parameters
     ----------
     runs : iterable of Scored
         The folders of all seeds of both systems.
     section : str
-        The section of report.json that contains the metrics.
+        The section of report.json that contains these metrics.
     """
     supported = {metric.section for metric in built_in() if metric.counted is not None}
     if section not in supported | {"audioset"}:
