@@ -225,7 +225,7 @@ def own_metrics(report: Mapping[str, Any]) -> list[Description]:
 def metrics_of(reports: Iterable[Mapping[str, Any]]) -> list[Description]:
     """Return the built-in metrics, and the user-defined metrics that the reports describe.
 
-    `reports` are contents of report.json.
+    Each report is the content of a report.json.
     """
     own: dict[str, Description] = {}
     for report in reports:

@@ -67,7 +67,7 @@ def event_metrics(
 
 
 def match(reference: Events, estimated: Events) -> Booleans:
-    """Return whether each reference event (E,) is matched with an estimated event.
+    """Return whether each of the E reference events is matched with an estimated event, (E,).
 
     As many events as possible are matched. `event_metrics` describes which events can be matched.
     """

@@ -54,7 +54,7 @@ def ratio(numerator: float, denominator: float, exists: bool = True) -> float | 
 
 
 def _figures(parts: Parts, exists: bool) -> Figures:
-    """Return {name: ratio} from numerators and denominators that were summed over clips."""
+    """Return {name: ratio} from one numerator and one denominator for each name. See `ratio`."""
     return {name: ratio(float(n), float(d), exists) for name, (n, d) in parts.items()}
 
 
@@ -102,7 +102,7 @@ def tag_counts(truth: Booleans, predicted: Booleans) -> Integers:
 
 
 def sum_by_clip(values: Integers, clip_of_segment: Integers, num_clips: int) -> Floats:
-    """Return the sums (N, C) of values (S, C) over the segments of each clip."""
+    """Return the sums (N, C) of C values per segment, (S, C), over the segments of each clip."""
     sums = np.zeros((num_clips, values.shape[1]))
     np.add.at(sums, clip_of_segment, values)
     return sums

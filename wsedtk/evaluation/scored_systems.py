@@ -1,4 +1,4 @@
-"""Find and read evaluated systems: folders `<system>/<set>/<mode>/` that contain a report.json.
+"""Find systems, and read their evaluated folders: `<system>/<set>/<mode>/` with a report.json.
 
 In the shapes, N is the number of clips and K is the number of classes.
 """
