@@ -16,9 +16,9 @@ from wsedtk.evaluation import intervals
 from wsedtk.evaluation.metrics import Figures
 
 # A class with fewer than FEW_POSITIVES positive clips is rare. The jackknife can't leave out the
-# only positive clip of a class, because the average precision is then undefined.
+# only positive clip of a class, because the average precision without this clip is undefined.
 FEW_POSITIVES = 2
-MOST_RARE = 0.1  # If the share of rare classes is larger, no intervals are computed.
+MOST_RARE = 0.1  # No intervals are computed if the fraction of rare classes is larger.
 
 
 class ClassFigures(TypedDict):
@@ -159,7 +159,7 @@ def class_ranking(
 def average_precision(
     scores: Floats, truth: Booleans, weight: Floats | None = None
 ) -> float | None:
-    """Return the average precision of a single class. See `class_ranking`.
+    """Return the average precision of a single class, as described in `class_ranking`.
 
     Parameters
     ----------
@@ -173,7 +173,10 @@ def average_precision(
 
 
 def roc_auc(scores: Floats, truth: Booleans, weight: Floats | None = None) -> float | None:
-    """Return the area under the ROC curve of a single class. See `average_precision`."""
+    """Return the area under the ROC curve of a single class.
+
+    See `average_precision` for the parameters.
+    """
     return class_ranking(scores[:, None], truth[:, None], weight)[0]["auc"]
 
 
@@ -186,15 +189,15 @@ def _mean(values: Iterable[float | None]) -> float | None:
 def mean_ranking(classes: Sequence[ClassFigures]) -> Figures:
     """Return {map, mauc, dprime} from the metric values of each class.
 
-    MAP is the mean of the average precisions. MAUC is the mean of the areas under the ROC curve.
-    Classes whose value is None are left out of a mean. d' is computed from MAUC.
+    MAP is the mean of the average precisions. MAUC is the mean of the areas under the ROC curve. In
+    both means, classes whose value is None are left out. d' is computed from MAUC.
     """
     mauc = _mean(one["auc"] for one in classes)
     return {"map": _mean(one["ap"] for one in classes), "mauc": mauc, "dprime": dprime(mauc)}
 
 
 def ranking_metrics(scores: Floats, truth: Booleans, weight: Floats | None = None) -> Figures:
-    """Return {map, mauc, dprime} over the classes with positive clips.
+    """Return {map, mauc, dprime}, as described in `mean_ranking`.
 
     See `class_ranking` for the parameters.
     """
@@ -229,11 +232,12 @@ def precision_recall(scores: Floats, truth: Booleans) -> Curve:
 def _precision_by_others(ranks: _Ranks) -> float:
     """Return the average precision of one class, corrected for its upward bias.
 
-    Average precision is the mean, over the positive clips, of the precision at the score of each
-    clip. It is biased upwards if there are few positive clips, because each of them counts in the
-    precision at its own score. Here this precision is computed from the other clips. The number of
-    other positive clips is multiplied by P / (P - 1) for P positive clips in total. The precision
-    is 1 if no other clip has at least this score.
+    For each positive clip, there is a precision: the fraction of positive clips among all clips
+    with at least the score of this clip. Average precision is the mean of these precisions. It is
+    biased upwards if there are few positive clips, because each positive clip is counted in its own
+    precision. Here each precision is computed from the other clips with at least this score. The
+    number of positive clips among them is multiplied by P / (P - 1), where P is the number of all
+    positive clips. The precision is 1 if no other clip has at least this score.
     """
     count = ranks.upto[-1]
     others = ranks.upto - 1
@@ -243,11 +247,12 @@ def _precision_by_others(ranks: _Ranks) -> float:
 
 
 def _without_each(scores: Floats, truth: Booleans) -> tuple[Floats, _Ranks]:
-    """Return the metric values (2, N) of one class with each clip left out, and its `_Ranks`.
+    """Return the jackknife values (2, N) and the `_Ranks` of one class.
 
-    The first row contains average precisions, the second row areas under the ROC curve. An
-    undefined value is NaN. Shapes of the parameters: scores (N,) float, truth (N,) bool. At least
-    one clip must be positive.
+    Column i contains the metric values without clip i. The first row contains average precisions,
+    the second row areas under the ROC curve. An undefined value is NaN. The `_Ranks` are computed
+    from all clips. Shapes of the parameters: scores (N,) float, truth (N,) bool. At least one clip
+    must be positive.
     """
     ranks, levels = _rank(scores, truth, np.ones(len(truth)))
     count, upto = ranks.upto[-1], ranks.upto
@@ -257,12 +262,12 @@ def _without_each(scores: Floats, truth: Booleans) -> tuple[Floats, _Ranks]:
     found = np.empty((2, len(truth)))
 
     def from_each(values: Floats) -> Floats:
-        """Return the sums (G + 1,) of the values from each level to the lowest. The last is 0."""
+        """Return (G + 1,): the sums of the values from each level to the lowest level, then 0."""
         return np.append(np.cumsum(values[::-1])[::-1], 0.0)
 
     terms = ranks.positives * _share(upto, ranks.with_ties)
     before = np.append(0.0, np.cumsum(terms))  # (G + 1,), sums of the terms of higher levels
-    one_less = _share(upto - 1, ranks.with_ties)  # precision with one positive clip fewer
+    one_less = _share(upto - 1, ranks.with_ties)  # precision without one of the positive clips
     own, below = (ranks.positives - 1) * one_less, from_each(ranks.positives * one_less)
     fewer_false = ranks.positives * _share(upto, np.maximum(ranks.with_ties - 1, 0))
     at, over = place[truth], place[~truth]
@@ -271,7 +276,8 @@ def _without_each(scores: Floats, truth: Booleans) -> tuple[Floats, _Ranks]:
         found[0, ~truth] = (before[over] + from_each(fewer_false)[over]) / count
         pairs = (ranks.positives * ranks.outranked).sum()
         found[1, truth] = (pairs - ranks.outranked[at]) / ((count - 1) * ranks.negatives)
-        higher = np.append(0.0, upto)[over]  # number of positive clips above each negative clip
+        # The number of positive clips with a higher score than each negative clip.
+        higher = np.append(0.0, upto)[over]
         tied = np.append(0.0, upto)[np.searchsorted(-levels, -scores[~truth], "right")]
         found[1, ~truth] = (pairs - (higher + tied) / 2) / (count * (ranks.negatives - 1))
     found[~np.isfinite(found)] = np.nan
@@ -279,10 +285,10 @@ def _without_each(scores: Floats, truth: Booleans) -> tuple[Floats, _Ranks]:
 
 
 def why_no_interval(positives: Sequence[int] | Integers) -> str | None:
-    """Return a message if too many classes are rare for intervals of MAP, MAUC and d'.
+    """Return the reason if too many classes are rare for intervals of MAP, MAUC and d'.
 
-    If there are not too many rare classes, return None. A class is rare if it has fewer than
-    `FEW_POSITIVES` positive clips. The jackknife can't leave out the only positive clip of a class.
+    A class is rare if it has fewer than `FEW_POSITIVES` positive clips. The result is None if at
+    most the fraction `MOST_RARE` of the classes is rare.
 
     Parameters
     ----------
@@ -299,9 +305,9 @@ def ranking_estimates(scores: Floats, truth: Booleans) -> dict[str, intervals.Es
     """Return the `Estimate` of each of {map, mauc, dprime}.
 
     An `Estimate` is None if the metric value is undefined. For the centre of MAP, the precision at
-    the score of a positive clip is computed from the *other* clips. Unlike MAP, this centre is not
-    biased upwards if classes have few positive clips. The influences of an `Estimate` are None if
-    there is no valid interval, for example because too many classes are rare (see
+    the score of a positive clip is computed from the *other* clips. If classes have few positive
+    clips, MAP is biased upwards, but this centre is not. The influences of an `Estimate`
+    are None if there is no valid interval, for example because too many classes are rare (see
     `why_no_interval`).
 
     Parameters
@@ -356,9 +362,9 @@ def ranking_intervals(scores: Floats, truth: Booleans) -> dict[str, intervals.In
     MAUC. An interval is None if it can't be computed, for example because the influences are None
     or all 0.
 
-    tests/evaluation/test_coverage.py draws 147 and 1,103 clips from several simulated populations.
-    The intervals contain the metric value of the population in 90 to 97 % of these draws. In other
-    populations this percentage may differ.
+    tests/evaluation/test_coverage.py draws samples of 147 and of 1,103 clips from simulated
+    populations. 90 to 97 % of the intervals contain the metric value of the population. For other
+    populations, this percentage may differ.
 
     Parameters
     ----------

@@ -64,7 +64,7 @@ def intervals(metric: Metric, weights: Floats, *arrays: Counts) -> Intervals:
     Returns
     -------
     dict
-        {name: [low, high]}. The interval is None if the value is undefined in every resample.
+        {name: [low, high]}. An interval is None if the value is undefined in every resample.
     """
     values = metric(*(array.sum(axis=0) for array in arrays))
     return interval_of(resampled(metric, weights, *arrays), values)
@@ -74,15 +74,15 @@ def interval_of(results: Sequence[Mapping[str, float | None]], values: Figures) 
     """Return the 2.5th and 97.5th percentiles of resampled values as {name: [low, high]}.
 
     An interval always contains the value that was computed from all clips. With few clips or few
-    resamples, this value may be outside the percentiles. In this case the nearer end of the
+    resamples, this value may not be between the two percentiles. In this case the nearer end of the
     interval is moved to the value. An interval is None if the value is undefined in every resample.
 
     Parameters
     ----------
     results : sequence of mappings
-        {name: value} of each resample.
+        {name: value} for each resample.
     values : dict
-        {name: value} of all clips.
+        {name: value}, computed from all clips.
     """
     found: Intervals = {}
     for name, value in values.items():
@@ -115,7 +115,7 @@ def paired_intervals(
     metric, weights
         As in `intervals`.
     first, second : (N, ...) float or int
-        The contributions of each clip to the metric, for each system.
+        The contributions of each clip to the metric. One array for each system.
 
     Returns
     -------

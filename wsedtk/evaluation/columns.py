@@ -23,8 +23,8 @@ class Column(NamedTuple):
     ----------
     heading : str
     section, key : str
-        The keys of the metric value in a report, a baseline or a class of a report:
-        source[section][key].
+        The keys of the metric value: source[section][key]. The source is a report, or a baseline or
+        a class of a report.
     """
 
     heading: str
@@ -34,7 +34,7 @@ class Column(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
-    """The order and the kind of headings of the columns of a table.
+    """The order of the columns of a table, and the kind of their headings.
 
     Attributes
     ----------
@@ -42,9 +42,10 @@ class _Layout:
         Names of sections ("segment") or of single metrics ("segment.f1"), in the order of their
         columns. The columns of all other metrics come last.
     short_section : str
-        The section whose metrics have short headings. "" if no section has short headings.
+        The section whose metrics are shown with their short headings. "" if the table has no such
+        section.
     full : bool
-        Whether all metrics have full headings.
+        Whether all metrics are shown with their full headings.
     """
 
     order: tuple[str, ...]
@@ -93,8 +94,8 @@ def load_metrics(wanted: Sequence[str | Metric]) -> list[Metric]:
     ------
     InputError
         If a metric can't be imported or is not a `Metric`, if its section, key, heading, legend or
-        direction is invalid, if its section is reserved for wsedtk, or if another metric has the
-        same section and key.
+        direction is invalid, if its section is reserved for wsedtk, or if two different metrics
+        have the same section and key.
     """
     taken = {metric.section for metric in built_in()}
     found: dict[str, Metric] = {}
@@ -224,7 +225,7 @@ def own_metrics(report: Mapping[str, Any]) -> list[Description]:
 def metrics_of(reports: Iterable[Mapping[str, Any]]) -> list[Description]:
     """Return the built-in metrics, and the user-defined metrics that the reports describe.
 
-    `reports` are contents of report.json.
+    Each report is the content of a report.json.
     """
     own: dict[str, Description] = {}
     for report in reports:

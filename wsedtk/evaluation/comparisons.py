@@ -1,4 +1,4 @@
-"""Comparisons of evaluated systems: paired differences, errors of each class, and curves.
+"""Comparisons of evaluated systems: paired differences, errors of classes and clips, and curves.
 
 In the shapes, N is the number of clips, S is the number of segments of all clips together, and K is
 the number of classes.
@@ -59,9 +59,9 @@ class ChosenClips(NamedTuple):
 
 
 def counted_sections(scored: Scored) -> dict[str, Counted]:
-    """Return {section: Counted} for the metric values that are ratios of sums over clips.
+    """Return {section: Counted} of the sections whose metrics are ratios of sums over clips.
 
-    The sections "segment" and "event" are left out if no events were evaluated.
+    The sections "segment" and "event" are left out if `scored.has_events` is False.
     """
     found = {}
     for metric in built_in():
@@ -76,7 +76,7 @@ def counted_sections(scored: Scored) -> dict[str, Counted]:
 def ranking_estimates(scored: Scored) -> dict[str, Estimate | None]:
     """Return the `Estimate` of each of {map, mauc, dprime}.
 
-    If the report has no MAP, or if the scores are missing, return {}.
+    If the report has no MAP, or if `scored.scores` is None, return {}.
     """
     if scored.report["audioset"]["map"] is None or scored.scores is None:
         return {}
@@ -127,7 +127,7 @@ def paired_differences(
 
 
 def _difference(first: Estimate | None, second: Estimate | None) -> Difference:
-    """Return the difference of two metric values with its interval, second minus first."""
+    """Return the difference of two metric values, second minus first, with its interval."""
     value = None if first is None or second is None else second.value - first.value
     return Difference(value, intervals.difference_over_clips(first, second))
 
@@ -174,9 +174,10 @@ def choose_clips(errors: Floats | Integers, num_true: Integers, count: int) -> C
     errors : (N,)
         Number of errors of each clip.
     num_true : (N,) int
-        Number of reference events or tags of each clip. Of two clips with the same number of
-        errors, the better one is the clip with more reference events or tags.
+        Number of reference events or tags of each clip. Of the best clips with the same number of
+        errors, the clips with more reference events or tags come first.
     count : int
+        The maximum number of best clips, and of worst clips.
     """
     worst = [i for i in np.argsort(-errors, kind="stable")[:count].tolist() if errors[i] > 0]
     best = [i for i in np.lexsort((-num_true, errors)).tolist() if i not in worst and num_true[i]]
@@ -204,10 +205,11 @@ def segment_scores(scored: Scored, classes: Sequence[int]) -> Floats:
 
 
 def operating_points(scored: Scored, classes: Sequence[int]) -> list[OperatingPoint | None]:
-    """Return precision and recall of the tags of M classes at their clip thresholds.
+    """Return precision and recall of the tags of M classes at the clip thresholds of the system.
 
-    `classes` contains the indices of these classes. The result is None for a class if no clip score
-    reaches its threshold. It is None for all classes if the thresholds or the scores are unknown.
+    `classes` contains the indices of these classes. The result for a class is None if no clip score
+    reaches its threshold. The results for all classes are None if the thresholds or the scores are
+    unknown.
     """
     if scored.point is None or scored.scores is None:
         return [None] * len(classes)
@@ -224,8 +226,9 @@ def operating_points(scored: Scored, classes: Sequence[int]) -> list[OperatingPo
 def thinned(curve: average_precision.Curve, most: int = 400) -> average_precision.Curve:
     """Return a precision-recall curve with at most `most` points.
 
-    For each of `most` // 2 equidistant values of recall, two points are kept: the first point with
-    at least this recall, and the last point with at most this recall.
+    `most` // 2 values of recall are spaced equally from 0 to 1. For each of these values, two
+    points are kept: the first point with at least this recall, and the last point with at most this
+    recall.
     """
     precision, recall = curve
     places = np.linspace(0, 1, most // 2)

@@ -27,7 +27,7 @@ from wsedtk.evaluation.report import Report
 def _read_truth(data_set: PathLike, warn: Warn) -> DataSet:
     """Read the reference, and warn of rows and events that are ignored.
 
-    Repeated rows are ignored, and events that begin at or after the end of their clip.
+    Repeated rows, and events that begin at or after the end of their clip, are ignored.
     """
     truth, faults = datadir.check(data_set)
     table_files.raise_on_errors(faults, f"wsedtk validate '{data_set}' lists them all")
@@ -101,7 +101,8 @@ def _match(
 def _official_clips(truth: DataSet, data_set: PathLike) -> int:
     """Return the official number of clips of the set, including clips that could not be obtained.
 
-    It is the entry official_clips of info.yaml. By default it is the number of clips of the set.
+    This number is the entry official_clips of the info.yaml of the set. If this entry is missing,
+    the number of clips of the set is returned.
     """
     official = truth.info.get("official_clips")
     if official is None:

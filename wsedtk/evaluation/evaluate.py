@@ -23,7 +23,7 @@ def evaluate(
     num_resamples: int = 0,
     metrics: Sequence[str | Metric] = (),
 ) -> Report:
-    """Evaluate tags and events against a reference, as `wsedtk score` and `score-files` do.
+    """Evaluate tags and events, as `wsedtk score` and `wsedtk score-files` do.
 
     No files are written. The logger `wsedtk.evaluation.evaluate` logs warnings, for example if a
     list of estimates lacks clips of the reference.

@@ -14,11 +14,11 @@ from wsedtk.core.types import Booleans, Integers
 from wsedtk.data.events import Events
 from wsedtk.evaluation.metrics import Figures, drop_zero_length, f1_figures
 
-T_COLLAR = 0.2  # tolerance of onsets and offsets in seconds
+T_COLLAR = 0.2  # in seconds; tolerance of onsets, and minimum tolerance of offsets
 PERCENTAGE_OF_LENGTH = 0.2  # tolerance of offsets, as a fraction of the reference event's length
 
-_ROUNDING = 1e-6  # seconds; more than the rounding errors of times within a day
-_MOST_PAIRS = 1 << 22  # pairs of events that are compared together
+_ROUNDING = 1e-6  # in seconds; larger than the rounding errors of the times of events
+_MOST_PAIRS = 1 << 22  # approximate maximum number of pairs of events in a block
 
 
 class EventMetrics(NamedTuple):
@@ -67,16 +67,17 @@ def event_metrics(
 
 
 def match(reference: Events, estimated: Events) -> Booleans:
-    """Return whether each reference event (E,) is matched with an estimated event.
+    """Return whether each of the E reference events is matched with an estimated event, (E,).
 
     As many events as possible are matched. `event_metrics` describes which events can be matched.
     """
     from scipy.sparse import csr_array  # slow to import
     from scipy.sparse.csgraph import maximum_flow
 
-    # The maximum flow from a source through reference and then estimated events to a sink, if each
-    # event passes on at most 1, is a maximum matching. scipy's `maximum_bipartite_matching` takes
-    # minutes for some dense lists.
+    # The matching is computed as a maximum flow from a source to a sink. Each unit of the flow
+    # passes through a reference event and then an estimated event. At most one unit passes through
+    # an event. scipy's `maximum_bipartite_matching` takes minutes for some lists with many pairs of
+    # events that can be matched.
     true, said = np.arange(len(reference)), len(reference) + np.arange(len(estimated))
     source, sink = len(reference) + len(estimated) + np.arange(2)
     pairs = np.concatenate([np.empty((2, 0), np.int64), *_pairs(reference, estimated)], axis=1)
@@ -89,9 +90,13 @@ def match(reference: Events, estimated: Events) -> Booleans:
 
 
 def _pairs(reference: Events, estimated: Events) -> Iterator[Integers]:
-    """Yield indices (2, P) of reference and estimated events that can be matched, in blocks."""
-    # The key of an event rises with its clip, then its class, then its onset. Onsets are replaced
-    # by their ranks, because integers are exact.
+    """Yield pairs of a reference event and an estimated event that can be matched, in blocks.
+
+    A block of P pairs is an array (2, P) of indices. The first row contains indices of reference
+    events, the second row indices of estimated events.
+    """
+    # Each event has an integer key. Events in the order of their keys are sorted by clip, then by
+    # class, then by onset. Onsets are replaced by their ranks, because integers are exact.
     onsets, rank = np.unique(estimated.onset, return_inverse=True)
     num_classes = 1 + max(reference.label.max(initial=0), estimated.label.max(initial=0))
 
@@ -107,7 +112,8 @@ def _pairs(reference: Events, estimated: Events) -> Iterator[Integers]:
     highest = np.searchsorted(onsets, reference.onset + tolerance, "right")
     first = np.searchsorted(keys, key(reference, lowest))
     counts = np.searchsorted(keys, key(reference, highest)) - first
-    before = np.cumsum(counts) - counts  # numbers of pairs of earlier reference events
+    # For each reference event, the number of candidate pairs of all preceding reference events.
+    before = np.cumsum(counts) - counts
     _, starts = np.unique(before // _MOST_PAIRS, return_index=True)
     for block in np.split(np.arange(len(reference)), starts[1:]):
         true = np.repeat(block, counts[block])

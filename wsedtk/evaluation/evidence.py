@@ -62,7 +62,7 @@ class Scores:
         file has no frame scores.
     seconds_per_frame : float
     durations : (N,) float64
-        Durations of the recordings in seconds. The last frame ends at the end of the recording.
+        Durations of the recordings in seconds. A recording may be shorter than its clip.
     """
 
     clip: Floats
@@ -86,7 +86,8 @@ class Evidence:
     truth : DataSet
         The reference tags and events. `truth.events` is None if the reference has only tags.
     decoded : DataSet
-        The decoded tags and events. `decoded.events` is None if the system has only tags.
+        The decoded tags and events. `decoded.events` is None if only tags were decoded, or if lists
+        of tags are compared.
     scores : Scores or None
         The scores from which tags and events were decoded. None if no score file was given.
     has_tags : bool
@@ -127,7 +128,7 @@ class Evidence:
     def true_events(self) -> Events:
         """The reference events, cut at the ends of the clips, without events of length zero.
 
-        Raises ValueError if the reference has only tags.
+        Raises ValueError if `truth.events` is None.
         """
         if self.truth.events is None:
             raise ValueError("the reference has no events")
@@ -137,7 +138,7 @@ class Evidence:
     def decoded_events(self) -> Events:
         """The decoded events, cut at the ends of the clips.
 
-        Raises ValueError if the system has only tags.
+        Raises ValueError if `decoded.events` is None.
         """
         if self.decoded.events is None:
             raise ValueError("no events were decoded")
@@ -176,7 +177,7 @@ class Evidence:
     def class_ranking(self) -> list[average_precision.ClassFigures]:
         """Average precision, area under the ROC curve and d' of each class, from the clip scores.
 
-        Raises ValueError if there are no scores.
+        Raises ValueError if `scores` is None.
         """
         if self.scores is None:
             raise ValueError("there are no scores")

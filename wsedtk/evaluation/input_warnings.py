@@ -30,6 +30,9 @@ def warn_of_late(
 ) -> None:
     """Warn of events of a table that begin at or after the end of their clip.
 
+    There is no warning about an event of length zero at the end of its clip, because it is
+    evaluated (see `wsedtk.evaluation.metrics.cut`).
+
     Parameters
     ----------
     warn : callable

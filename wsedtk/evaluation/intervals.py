@@ -3,15 +3,15 @@
 In the shapes, N is the number of clips and M is the number of seeds.
 
 The jackknife (Efron & Stein 1981, "The jackknife estimate of variance") leaves out one clip at a
-time. The influence of a clip is computed from the change of the metric value. The variance of the
-metric value is computed from the influences of all clips. If two systems were evaluated on the same
-clips, the influence of a clip on the difference between the systems is the difference of its
-influences on the two metric values.
+time. The influence of a clip is computed from the change of the metric value if this clip is left
+out. The variance of the metric value is computed from the influences of all clips. If two systems
+were evaluated on the same clips, each clip has an influence on the metric value of each system. Its
+influence on the difference of the two metric values is the difference of these two influences.
 
 Two tests in tests/evaluation/ check these intervals with simulated populations. test_coverage.py
 measures how often an interval over clips contains the value of the population.
-test_false_alarms.py measures how often an interval over seeds excludes 0 although two systems are
-equal.
+test_false_alarms.py measures how often the interval of a difference over seeds excludes 0 although
+the two systems are equal.
 """
 
 import dataclasses
@@ -40,12 +40,12 @@ class Estimate:
     value : float
         The metric value, as reported.
     centre : float
-        The centre of the interval. For MAP, it is the metric value, corrected for its bias on few
-        positive clips. For other metrics, it is the metric value.
+        The centre of the interval. For MAP, it is the metric value, corrected for its upward bias
+        if classes have few positive clips. For other metrics, it is the metric value.
     influence : (N,) float, or None
         The influence of each clip: (N - 1) times the decrease of the metric value if this clip is
-        left out. The mean over all clips is subtracted, so that the influences have mean 0. None if
-        there is no valid interval.
+        left out. The mean over all clips is subtracted, so that the influences have mean 0. For d',
+        the influences are computed from those on MAUC. None if there is no valid interval.
     """
 
     value: float
@@ -88,7 +88,7 @@ def jackknife(value: float | None, without: Floats, centre: float | None = None)
     value : float or None
         The metric value of all clips.
     without : (N,) float
-        The metric value with each clip left out. If one of them is not finite, the `Estimate` has
+        The metric value without each clip. If one of these values is not finite, the `Estimate` has
         no influences.
     centre : float, optional
         The metric value, corrected for its bias. By default `value`.
@@ -156,7 +156,7 @@ def over_clips(estimate: Estimate | None) -> Interval | None:
 
     It is Student's t interval around the centre, computed on the logit scale. If necessary, it is
     widened to contain the metric value. The result is None if there is no valid interval, for
-    example because all influences are 0 in a perfect ranking.
+    example for a perfect ranking, because its influences are all 0.
     """
     if estimate is None or estimate.influence is None or not 0 < estimate.centre < 1:
         return None
@@ -210,12 +210,12 @@ def over_seeds(values: npt.ArrayLike) -> SeedMean:
 def difference_over_seeds(first: Sequence[Estimate], second: Sequence[Estimate]) -> SeedDifference:
     """Return the difference of the means over seeds, second minus first, with its 95 % interval.
 
-    The variance of the difference is the sum of three variances. Two of them are the variances of
-    the two means over seeds on these clips. The third variance is the variance of the difference
-    over clips. It is computed from the influence of each clip, averaged over seeds. This variance
-    over clips also contains the interaction of seeds and clips, which is already part of the
-    variances over seeds. The interaction is therefore subtracted, as in a two-way analysis of
-    variance. The degrees of freedom are computed with the Welch-Satterthwaite equation.
+    The variance of the difference is the sum of three variances. Two of them are the variances over
+    seeds of the two means, on the evaluated clips. The third variance is the variance of the
+    difference over clips. It is computed from the influences of the clips, averaged over seeds. It
+    also contains the interaction of seeds and clips, which is already part of the variances over
+    seeds. The interaction is therefore subtracted, as in a two-way analysis of variance. The
+    degrees of freedom are computed with the Welch-Satterthwaite equation.
 
     Parameters
     ----------

@@ -35,8 +35,9 @@ def _read(
 ) -> tuple[EventList, EventList, Kind]:
     """Read both lists. If `kind` is None, determine whether they contain tags or events.
 
-    Raises InputError if a list has faults, if the reference contains no tags or events, or if the
-    lists do not contain the same kind of rows.
+    Raises InputError if a list has faults, or if the reference contains no tags or events. Also
+    raises InputError if `kind` is None and one list contains tags but the other list events, or if
+    events are evaluated and a row has no times.
     """
     reference = dcase.read(reference_path)
     estimate = dcase.read(estimate_path)
@@ -115,10 +116,10 @@ def _durations(
     """Return the duration (N,) of each clip in seconds.
 
     The duration is computed from the start and the end in the file name. If `kind` is "events" and
-    a reference event ends more than 1 s after this duration, the times in the file name are
-    ignored. If they are ignored or missing, the duration is the last offset of the clip in the two
-    lists. Events of the estimate do not change whether the times in the file name are ignored. This
-    decision is therefore the same for all systems.
+    a reference event ends more than 1 s after the end of the clip, these times are ignored. If the
+    times are ignored or missing, the duration is the last offset of the clip in the two lists. Only
+    reference events can cause the times to be ignored. The times of a clip are therefore ignored
+    for all systems or for none.
     """
     true_ends, said_ends = _last_offsets(reference, clips), _last_offsets(estimate, clips)
     times = {clip: excerpt_times(reference.names[clip]) for clip in clips}
@@ -157,7 +158,10 @@ def _data_set(
     durations: npt.NDArray[np.float64],
     with_events: bool,
 ) -> DataSet:
-    """Return the rows of a list as a DataSet of these clips."""
+    """Return a DataSet of the clips, with the tags of a list.
+
+    If `with_events` is True, the DataSet also contains the events of the list.
+    """
     index = {clip: number for number, clip in enumerate(clips)}
     label_index = {label: number for number, label in enumerate(labels)}
     rows = [row for row in event_list.rows if row.clip in index]
@@ -226,8 +230,8 @@ def evaluate_lists(
     Raises
     ------
     InputError
-        If a list is invalid, if the lists do not contain the same kind of rows, if they have no
-        clip in common, or if a user-defined metric can't be evaluated.
+        If a list is invalid, if `kind` is None and one list contains tags but the other list
+        events, if the lists have no clip in common, or if a user-defined metric can't be evaluated.
     """
     reference, estimate, kind = _read(reference_path, estimate_path, kind)
     _check_match(reference, estimate, warn)

@@ -13,16 +13,17 @@ Figures = Mapping[str, float | None]
 
 
 class Place(enum.Enum):
-    """A table or a plot of metric values.
+    """The tables or plots that show the same metrics.
 
-    `wsedtk.evaluation.columns` defines the order and the headings of the columns.
+    `wsedtk.evaluation.metric_list` defines the headings of each metric.
+    `wsedtk.evaluation.columns` defines the order of the columns, and which headings they use.
     """
 
-    EVENT_TEXT = "text table of a folder with events"
-    TAG_TEXT = "text table of a folder without events"
-    EVENT_LIST = "text table of a list of events"
-    TAG_LIST = "text table of a list of tags"
-    CLASS_TEXT = "text table of the classes"
+    EVENT_TEXT = "first table of report.txt if events were evaluated"
+    TAG_TEXT = "first table of report.txt if only tags were evaluated"
+    EVENT_LIST = "text tables for a list of events"
+    TAG_LIST = "text tables for a list of tags"
+    CLASS_TEXT = "tables of the classes in report.txt"
     PAGE = "first table and table of differences on the report page"
     PAGE_SEEDS = "tables of means over seeds on the report page"
     PAGE_CLASSES = "tables of the classes on the report page"
@@ -48,8 +49,8 @@ class Counted:
     parts : callable
         A function that returns {key: (numerators (N,), denominators (N,))} from the counts (N, C).
     in_report : bool
-        Whether report.json contains intervals of these metrics. Even if it does not, intervals are
-        computed for the differences between two systems.
+        Whether report.json contains intervals of these metrics. Differences of these metrics
+        between two systems can have intervals in both cases.
     """
 
     counts: Callable[[Evidence], metrics.Counts]
@@ -62,10 +63,14 @@ class Counted:
 class Description:
     """The names of a metric, and the tables and plots that show it.
 
+    For a user-defined metric, report.json contains only `section`, `key`, `heading`, `legend` and
+    `direction`. In tables and plots, the other attributes of this metric have their default values.
+
     Attributes
     ----------
     section, key : str
-        The keys of the metric value in report.json: report[section][key].
+        The keys of the metric value in report.json: report[section][key]. `ClassMetric` describes
+        the keys of the values of a class.
     heading : str
         The heading of the column of the metric.
     legend : str
@@ -74,8 +79,9 @@ class Description:
     direction : {"higher", "lower"} or None
         Whether higher or lower values are better. None if neither is better.
     full_heading : str
-        A longer heading, for the model card, `wsedtk info`, the notes in report.txt and the tables
-        of the classes on the report page. By default `heading`.
+        A longer heading. It is used in the model card, in `wsedtk info`, in the tables of the
+        classes on the report page and, for the section "consistency", in the notes of report.txt.
+        By default `heading`.
     short_heading : str
         A shorter heading, for tables that mainly show metrics of the same section. By default
         `heading`.
@@ -133,7 +139,7 @@ class Metric(Description):
     ...     function=tags_per_clip,
     ... )
 
-    `wsedtk score --metric my_metrics:TAGS_PER_CLIP` evaluates this metric too.
+    `wsedtk score --metric my_metrics:TAGS_PER_CLIP` adds this metric to the report.
     """
 
     function: Callable[[Evidence], Figures]

@@ -4,7 +4,8 @@ To add a built-in metric, add an entry to this list. A user-defined metric needs
 module: write a `Metric` in your own module, and give its location `package.module:NAME` to
 `wsedtk score --metric`.
 
-The functions of metrics return {} if their values can't be computed from the `Evidence`.
+The attribute `function` of a metric is a function that returns {} if the values can't be computed
+from the `Evidence`.
 """
 
 import functools
@@ -315,7 +316,7 @@ _CONSISTENCY = (
     ),
 )
 
-# The sections of report.json have the order of this registration.
+# In report.json, the sections are in the order in which their metrics are registered here.
 for _metric in (*_TAGGING, *_SEGMENT, *_EVENT, *_PSDS, *_RANKING, *_CONSISTENCY):
     METRICS.register(_metric.name)(_metric)
 

@@ -1,4 +1,4 @@
-"""Tagging and segment metrics from counts.
+"""Tagging, segment and consistency metrics from counts, and the baselines of a report.
 
 In the shapes, N is the number of clips, S is the number of segments of all clips together, and K is
 the number of classes. TP, FP and FN are the numbers of true positives, false positives and false
@@ -10,14 +10,15 @@ Three conventions of wsedtk differ from sed_eval:
        If the reference is empty, error rates are None. sed_eval divides the numbers of errors by a
        very small number.
     2. Reference events of length zero are left out of segment and event metrics. sed_eval does not
-       leave them out. Estimated events of length zero are treated as in sed_eval: event metrics
-       count them as events, and segment metrics count them as active in the segment that contains
-       them, except if they are at a boundary of two segments.
+       leave them out. Estimated events of length zero are treated as in sed_eval. In event metrics,
+       they are counted as events. In segment metrics, their class is active in the segment that
+       contains them, except if they are at the start or the end of a segment.
     3. Clips without events are evaluated too. The segments of a clip always cover its full
-       duration. In sed_eval, by default, they end at the last event.
+       duration, and the parts of events after the end of the clip are ignored (see `cut`). In
+       sed_eval, by default, the segments end at the last event, and events are not cut.
 
-Apart from these conventions, the values of segment metrics, and of event metrics in
-`event_metrics`, equal those of sed_eval. Tests compare them.
+Apart from these conventions, segment metrics, and the event metrics of `event_metrics`, have the
+same values as in sed_eval. Tests compare these values.
 """
 
 import dataclasses
@@ -53,7 +54,7 @@ def ratio(numerator: float, denominator: float, exists: bool = True) -> float | 
 
 
 def _figures(parts: Parts, exists: bool) -> Figures:
-    """Return {name: ratio} from numerators and denominators that were summed over clips."""
+    """Return {name: ratio} from one numerator and one denominator for each name. See `ratio`."""
     return {name: ratio(float(n), float(d), exists) for name, (n, d) in parts.items()}
 
 
@@ -101,7 +102,7 @@ def tag_counts(truth: Booleans, predicted: Booleans) -> Integers:
 
 
 def sum_by_clip(values: Integers, clip_of_segment: Integers, num_clips: int) -> Floats:
-    """Return the sums (N, C) of values (S, C) over the segments of each clip."""
+    """Return the sums (N, C) of C values per segment, (S, C), over the segments of each clip."""
     sums = np.zeros((num_clips, values.shape[1]))
     np.add.at(sums, clip_of_segment, values)
     return sums
@@ -178,8 +179,8 @@ def error_rate_parts(counts: Counts) -> Parts:
 
     Parameters
     ----------
-    counts : (7,) or (N, 7) int
-        The columns of `segment_counts`, summed over segments.
+    counts : (7,) or (N, 7) float or int
+        The columns of `segment_counts`, summed over the segments of all clips or of each clip.
     """
     substitutions, deletions, insertions, references = counts[..., :4].T
     numerators = {
@@ -300,9 +301,12 @@ def baselines(
 def consistency_counts(tags: Booleans, active: Booleans, clip_of_segment: Integers) -> Integers:
     """Return four counts of each clip for `consistency_parts`, (N, 4).
 
-    A pair of a segment and a class is active if the class is active in the segment. The columns are
-    the numbers of active pairs whose clip lacks the tag, of all active pairs, of tags without an
-    active segment, and of all tags.
+    A pair of a segment and a class is active if the class is active in the segment. The columns of
+    the result contain these four numbers:
+        0. active pairs whose clip lacks the tag of the class
+        1. all active pairs
+        2. tags whose class is active in no segment of the clip
+        3. all tags
 
     Parameters
     ----------
@@ -326,7 +330,8 @@ def consistency_parts(counts: Counts) -> Parts:
 
     "segments_without_tag" is the fraction of the active pairs of a segment and a class whose clip
     lacks the tag of the class. "tags_without_segment" is the fraction of the tags whose class is
-    active in no segment of the clip. Both measure the third criterion of Wang, Li & Metze 2019.
+    active in no segment of the clip. Both fractions measure the third criterion of Wang, Li & Metze
+    (2019), the consistency of tags and segments.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from wsedtk.evaluation import metrics
 
 
 class _Settings(TypedDict):
-    """The parameters of `sed_scores_eval.intersection_based.psds`."""
+    """Parameters of `sed_scores_eval.intersection_based.psds` that define a PSDS."""
 
     dtc_threshold: float
     gtc_threshold: float
@@ -27,7 +27,7 @@ class _Settings(TypedDict):
     alpha_st: float
 
 
-# The settings of the two scenarios of DCASE challenges.
+# The settings of the two PSDS scenarios of the DCASE challenges.
 PSDS_SETTINGS: dict[str, _Settings] = {
     "psds1": {
         "dtc_threshold": 0.7,
@@ -88,8 +88,8 @@ def measure(
     if not used:
         return Psds(dict.fromkeys(PSDS_SETTINGS), 0)
     with warnings.catch_warnings(), matplotlib_importable():
-        warnings.simplefilter("ignore")  # pkg_resources is deprecated
-        # sed_scores_eval imports matplotlib.
+        # sed_scores_eval imports matplotlib and pkg_resources. pkg_resources causes a warning.
+        warnings.simplefilter("ignore")
         from sed_scores_eval import intersection_based
         from sed_scores_eval.base_modules.scores import create_score_dataframe
     spans: list[list[tuple[float, float, int]]] = [[] for _ in range(len(durations))]

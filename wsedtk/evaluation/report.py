@@ -1,4 +1,4 @@
-"""The report of an evaluation, with a dataclass for each section of report.json.
+"""The report of an evaluation, as dataclasses for the sections of report.json.
 
 Metric values are fractions, not percentages. A metric value is None if it was not computed or is
 undefined.
@@ -121,9 +121,10 @@ class Consistency:
     Attributes
     ----------
     segments_without_tag : float or None
-        The fraction of the positive segments whose clip lacks the tag of the same class.
+        The fraction of the active pairs of a segment and a class whose clip lacks the decoded tag
+        of the class. A pair is active if a decoded event of the class overlaps the segment.
     tags_without_segment : float or None
-        The fraction of the tags whose clip has no positive segment of the same class.
+        The fraction of the decoded tags whose class is active in no segment of the clip.
     """
 
     segments_without_tag: float | None
@@ -181,9 +182,9 @@ class Report:
     tagging : F1
         The metrics of tags for all classes together (micro-averaged).
     segment : Segments
-        The metrics in 1 s segments, computed by sed_eval.
+        The metrics in 1 s segments for all classes together (micro-averaged).
     event : F1
-        The metrics of events for all classes together (micro-averaged), computed by sed_eval.
+        The metrics of events for all classes together (micro-averaged).
     psds : Psds
         The polyphonic sound detection scores.
     psds_classes : int or None
@@ -192,8 +193,9 @@ class Report:
         The number of reference events of length zero, which are not evaluated. None if the
         reference has only tags.
     audioset : Ranking
-        The means over classes of metrics that are computed from clip scores.
+        Mean average precision, mean area under the ROC curve, and d', from clip scores.
     consistency : Consistency
+        The consistency between the tags and the segments of the system.
     classes : mapping of str to ClassReport
         The metric values of each class.
     baselines : mapping of str to Baseline
@@ -280,7 +282,10 @@ class Report:
         return written
 
     def to_text(self) -> str:
-        """Return the tables and notes as text, as in report.txt."""
+        """Return the tables and notes as text.
+
+        For a decoded folder, this text is the content of report.txt.
+        """
         return "".join(report_text.parts(self.to_dict(), self.title, self.layout))
 
 
@@ -314,7 +319,10 @@ def _read_section(values: Mapping[str, Any], section: Any) -> Any:
 
 
 def _write(value: Any) -> Any:
-    """Convert a dataclass, or a mapping of dataclasses, to the form that report.json contains."""
+    """Convert a dataclass, or a mapping of dataclasses, to the form that report.json contains.
+
+    A value of any other type is returned unchanged.
+    """
     if isinstance(value, Mapping):
         return {key: _write(inner) for key, inner in value.items()}
     if not dataclasses.is_dataclass(value):

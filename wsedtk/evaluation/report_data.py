@@ -19,7 +19,7 @@ from wsedtk.evaluation.metric_list import CLASS_METRICS
 from wsedtk.evaluation.metrics import BASELINES
 
 MANY_CLASSES = 40  # Reports with more classes first show the best and the worst classes.
-NUM_EXTREMES = 10  # the number of best classes, and the number of worst classes
+NUM_EXTREMES = 10  # the maximum number of best classes, and of worst classes
 _CI = "_ci"  # the suffix of the key of an interval
 
 
@@ -115,9 +115,10 @@ def completed(report: object) -> dict[str, Any]:
 
 
 def _completed(found: Mapping[str, Any], pattern: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Check a section of a report, and return it with all keys of a pattern.
+    """Check a part of a report, and return it with all keys of `pattern`. Missing values are None.
 
-    `where` is the name of the section for messages.
+    `found` is the part of the report, and `pattern` is the same part of an empty report. `where` is
+    the name of this part for messages.
     """
     result: dict[str, Any] = {}
     for key, expected in pattern.items():
@@ -154,16 +155,19 @@ def _odd(what: str) -> InputError:
 
 
 def figure(source: Mapping[str, Any], column: Column) -> float | None:
-    """Return the metric value of a column in a report, a baseline or a class of a report.
+    """Return the metric value of a column, or None if it is missing.
 
-    If it is missing, return None.
+    `source` is a report, or a baseline or a class of a report.
     """
     value: float | None = source.get(column.section, {}).get(column.key)
     return value
 
 
 def interval(source: Mapping[str, Any], column: Column) -> list[float] | None:
-    """Return the interval [low, high] of the metric value of a column. See `figure`."""
+    """Return the interval [low, high] of the metric value of a column, or None if it is missing.
+
+    See `figure` for the parameters.
+    """
     ends: list[float] | None = source.get(column.section, {}).get(column.key + _CI)
     return ends
 
@@ -254,9 +258,9 @@ class NoInterval(NamedTuple):
 
 
 def why_no_interval(report: Mapping[str, Any]) -> NoInterval | None:
-    """Return which of MAP, MAUC and d' have no interval, and the reason.
+    """Return which of MAP, MAUC and d' are defined but have no interval, and the reason.
 
-    If all of them have an interval, or if intervals were not requested, return None.
+    If there are no such metrics, or if intervals were not requested, return None.
     """
     names = []
     for metric in built_in():

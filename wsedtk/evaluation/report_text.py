@@ -33,8 +33,9 @@ _EVENT_BASELINES = {
 class Parts(NamedTuple):
     """The two parts of the text of a report.
 
-    `averages` contains the table of the system and of the baselines, and notes. `classes` contains
-    the table of all classes.
+    `averages` contains the table of the system and of the baselines, and notes. For a decoded
+    folder with many classes, it also contains tables of the best and the worst classes. `classes`
+    contains the table of all classes.
     """
 
     averages: str
@@ -64,8 +65,9 @@ def _table(
     columns: Sequence[Column],
     with_interval: Iterable[Column],
 ) -> list[str]:
-    """Return the lines of a table. `first` is the heading of the column of titles.
+    """Return the lines of a table.
 
+    `first` is the heading of the first column, which contains the titles of the rows.
     `with_interval` contains the columns that also show intervals.
     """
     lines = []
@@ -98,7 +100,7 @@ def _list_parts(report: Mapping[str, Any], title: str, layout: Layout) -> Parts:
 
 
 def _with_interval(shown: Iterable[Column], report: Mapping[str, Any]) -> list[Column]:
-    """Return the columns that also show intervals in report.txt."""
+    """Return the columns that also show intervals in the text of a decoded folder."""
     names = {metric.name for metric in metrics_of([report]) if metric.interval_in_text}
     return [column for column in shown if f"{column.section}.{column.key}" in names]
 
@@ -147,7 +149,7 @@ def _averaged_over(report: Mapping[str, Any]) -> str:
 
 
 def _section(report: Mapping[str, Any], section: str) -> list[Column]:
-    """Return all columns of a section, with their default headings."""
+    """Return a column with the default heading for each metric of a section."""
     return [
         Column(metric.heading, metric.section, metric.key)
         for metric in metrics_of([report])

@@ -1,4 +1,4 @@
-"""Find and read evaluated systems: folders `<system>/<set>/<mode>/` that contain a report.json.
+"""Find systems, and read their evaluated folders: `<system>/<set>/<mode>/` with a report.json.
 
 In the shapes, N is the number of clips and K is the number of classes.
 """
@@ -154,7 +154,7 @@ class Scored:
     def features(self) -> FeatureStore | None:
         """The features from which the scores were predicted.
 
-        None if the features are missing or have changed, or if the scores are missing.
+        None if the features are missing or have changed, or if `scores` is None.
         """
         if self.scores is None:
             return None
@@ -175,8 +175,8 @@ class Scored:
     def recordings(self) -> dict[str, str]:
         """The audio files of the clips, {name of the clip: path of the file}.
 
-        The paths are those in the data directory that the folder was evaluated against. The result
-        is {} if this data directory is missing or has changed.
+        The paths are read from the data directory that the folder was evaluated against. The result
+        is {} if this data directory is unknown or missing, or if its content or audio has changed.
         """
         place = self.truth.info.get("data_set")
         if not isinstance(place, str):

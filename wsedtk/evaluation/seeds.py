@@ -18,8 +18,8 @@ Key = tuple[str, str]  # section and key of a metric
 _OF_A_SEED = re.compile(r"(.+)\.seed\d+")  # the name of a model directory of compare_pooling.sh
 _HIERARCHIES = ("hierarchical", "plain", "nested", "published_all")
 # Systems with one of these hierarchies are compared with linear and max pooling in the same
-# hierarchy. "" means single pooling. The other two are interpretations of the hierarchical pooling
-# of He, Shen & Zhang.
+# hierarchy. "" stands for pooling without a hierarchy. "hierarchical" and "published_all" are two
+# interpretations of the hierarchical pooling of He, Shen & Zhang.
 _READINGS = ("", "hierarchical", "published_all")
 NULL = "equals single pooling mathematically, so any difference in this row is only noise"
 
@@ -52,8 +52,8 @@ class Pair(NamedTuple):
 class _Name(NamedTuple):
     """The name of a system, split into two parts.
 
-    `single` is the name of the same system with single pooling. `hierarchy` is the name of the
-    hierarchy of the pooling, or "" if the system has single pooling.
+    `single` is the name of the system without the hierarchy. `hierarchy` is the name of the
+    hierarchy of the pooling, or "" if the pooling has no hierarchy.
     """
 
     single: str
@@ -69,8 +69,8 @@ class Difference:
     base, system : str
         The names of the two systems.
     figures : dict
-        {(section, key): SeedDifference}. It contains the metrics for which all seeds of both
-        systems have a value.
+        {(section, key): SeedDifference}. A metric is left out if its value is undefined for a seed
+        of one of the systems.
     why : str
         A message if there are too few seeds for intervals. Otherwise "".
     """
@@ -82,7 +82,7 @@ class Difference:
 
 
 def _name(one: Scored) -> str:
-    """Return the name of the system of a folder, without the seed in this name."""
+    """Return the name of the system of a folder, without the ending ".seed<number>"."""
     match = _OF_A_SEED.fullmatch(one.system)
     return match[1] if match else one.system
 
@@ -126,12 +126,12 @@ def _split(system: str) -> _Name:
 def pairs_of(systems: Sequence[str]) -> list[Pair]:
     """Return the pairs of systems to compare.
 
-    The papers make claims about three kinds of pairs. First, every pooling without a hierarchy
-    is compared with linear softmax pooling and with max pooling of the same network (Wang, Li &
-    Metze). Second, every pooling with the hierarchy "hierarchical" or "published_all" is compared
-    with linear softmax pooling (He, Shen & Zhang, section 4.1) and with max pooling in the same
-    hierarchy. Third, every pooling with a hierarchy is compared with the same pooling without a
-    hierarchy.
+    There are three kinds of pairs. First, every pooling without a hierarchy is compared with linear
+    softmax pooling and with max pooling of the same network, as in Wang, Li & Metze. Second, every
+    pooling with the hierarchy "hierarchical" or "published_all" is compared with linear softmax
+    pooling (as in He, Shen & Zhang, section 4.1) and with max pooling in the same hierarchy. Third,
+    every pooling with a hierarchy is compared with the same pooling without a hierarchy. A pair is
+    left out if one of its two systems is missing.
 
     A system that is in no pair is compared with the first system. If only the first system is in no
     pair, it is compared with the second system.
@@ -163,9 +163,9 @@ def pairs_of(systems: Sequence[str]) -> list[Pair]:
 
 
 def _same_with(pooling: str, system: str) -> str | None:
-    """Return the name of the same system with the given pooling.
+    """Return the name of the system with the same network and hierarchy, and the given pooling.
 
-    If systems of this hierarchy are not compared, or if the name has no network, return None.
+    If the hierarchy is not in `_READINGS`, or if the name has no network, return None.
     """
     single, hierarchy = _split(system)
     network, _, _ = single.rpartition("_")
@@ -180,7 +180,10 @@ def note_of(base: str, system: str) -> str:
 
 
 def estimates(scored: Scored, sections: Collection[str]) -> dict[Key, Estimate | None]:
-    """Return the `Estimate` of each metric value for which influences of clips can be computed.
+    """Return the `Estimate` of the ratios of sums over clips, and of MAP, MAUC and d'.
+
+    An `Estimate` is None if the metric value is undefined. The result contains only metrics that
+    can be computed from the files of the folder.
 
     Parameters
     ----------
@@ -204,7 +207,7 @@ def estimates(scored: Scored, sections: Collection[str]) -> dict[Key, Estimate |
 def means(runs: Sequence[Scored], columns: Iterable[Column]) -> list[SeedMean | None]:
     """Return the mean over seeds for each column.
 
-    The result for a column is None if the metric value of a seed is None.
+    The result for a column is None if the metric value of at least one seed is None.
 
     Parameters
     ----------
@@ -221,10 +224,10 @@ def means(runs: Sequence[Scored], columns: Iterable[Column]) -> list[SeedMean | 
 
 
 def differences(systems: Mapping[str, Sequence[Scored]], keys: Sequence[Key]) -> list[Difference]:
-    """Return the differences between the means over seeds for each pair in `pairs_of`.
+    """Return the differences between the means over seeds of the pairs that `pairs_of` returns.
 
-    Intervals need a copy of the reference in the folder of every seed. Intervals of MAP, MAUC and
-    d' also need the scores of every seed.
+    A difference has an interval only if the folder of every seed contains a copy of the reference.
+    For MAP, MAUC and d', the scores of every seed are also needed.
 
     Parameters
     ----------
@@ -258,7 +261,7 @@ def _defined(known: Sequence[Mapping[Key, Estimate | None]], key: Key) -> list[E
 def _figures(scored: Scored, keys: Sequence[Key]) -> dict[Key, Estimate | None]:
     """Return the `Estimate` of each metric, or None if the metric value is undefined.
 
-    If a metric value is known only from report.json, its `Estimate` has no influences.
+    If a metric value can only be read from report.json, its `Estimate` has no influences.
     """
     sections = {section for section, _ in keys}
     exact = estimates(scored, sections) if scored.has_reference else {}
@@ -272,14 +275,16 @@ def _figures(scored: Scored, keys: Sequence[Key]) -> dict[Key, Estimate | None]:
 
 
 def why_no_interval(runs: Iterable[Scored], section: str) -> str:
-    """Return the reason why the differences of the metrics in a section have no intervals.
+    """Return the reason why the differences between two systems have no intervals.
+
+    The reason is valid for the metrics of one section.
 
     Parameters
     ----------
     runs : iterable of Scored
         The folders of all seeds of both systems.
     section : str
-        A section of report.json.
+        The section of report.json that contains these metrics.
     """
     supported = {metric.section for metric in built_in() if metric.counted is not None}
     if section not in supported | {"audioset"}:

@@ -1,4 +1,4 @@
-"""Find stale files of a system: a decoded folder or a report that was made from older files."""
+"""Find decoded folders and reports that are stale because their inputs have changed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +34,9 @@ class _Link(NamedTuple):
 
 
 def read_info(folder: PathLike) -> dict[str, Any]:
-    """Return the content of the info.yaml of a folder, or {} if the folder does not contain it.
+    """Return the content of the info.yaml of a folder.
+
+    If the file is missing, or if its content is not a mapping, return {}.
 
     Raises
     ------
