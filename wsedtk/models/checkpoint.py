@@ -76,8 +76,9 @@ class ModelSpec:
     groups : tuple of int
         The sizes of the groups of hierarchical pooling; see `Pooling`.
     trained : dict
-        The origin of the weights. For a trained model: versions, the seed, fingerprints of the data
-        and more. For an imported model: the file from which the weights were imported, and more.
+        The origin of the weights. For a trained model, the entries include versions, the seed and
+        fingerprints of the data. For an imported model, they include the file from which the
+        weights were imported.
     weights_fingerprint : str, optional
         The fingerprint of model.safetensors. None if it is not known.
 
@@ -135,7 +136,7 @@ class ModelSpec:
         )
 
     def frontend_config(self) -> FrontendConfig:
-        """Return the front end of the training features. Raises InputError if it is wrong."""
+        """Return the front end of the model. Raises InputError if a setting of it is wrong."""
         return config.from_mapping(FrontendConfig, self.frontend, "model.yaml: frontend")
 
     def size(self, network: Network) -> dict[str, float]:

@@ -218,9 +218,9 @@ class Network(nn.Module):
 
     A network turns features (B, T, F) into an `Output` with max(1, T // time_reduction) frames. A
     user-defined network derives from this class or from `torch.nn.Module`. A class that derives
-    from `torch.nn.Module` must define `time_reduction`, `pooling` and `forward`. The constructor
-    takes a `Pooling`, `num_mels`, and options that the network defines. Users select the network
-    with the name `package.module:Class`. The following class is an example:
+    directly from `torch.nn.Module` must define `time_reduction`, `pooling` and `forward`. The
+    constructor takes a `Pooling`, `num_mels`, and options that the network defines. Users select
+    the network with the name `package.module:Class`. The following class is an example:
 
         import torch
         from torch import nn

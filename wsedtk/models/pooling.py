@@ -16,8 +16,8 @@ probability of a frame. The methods differ in the weight w of a frame:
     power               x^beta                                Liu et al. 2020, arXiv 2010.09985
     general             x^beta exp(alpha x)                   Wang, Li & Metze 2019 propose it in
                                                               section 4
-    monotone-attention  exp(a x), a >= 0 from the network,    Wang, Li & Metze 2019 ask for such a
-                        one a for each clip and class         function in section 4
+    monotone-attention  exp(a x), a >= 0 from the network,    Wang, Li & Metze 2019 ask for a
+                        one a for each clip and class         monotone weight in section 4
 
 alpha and beta are learnt for each class. `Pooling.project` keeps them >= 0. `general` includes
 average (alpha 0, beta 0), linear (0, 1), exp (1, 0), power and auto, and approaches max as alpha
@@ -298,7 +298,8 @@ class Pooling(nn.Module):
         x : (B, T, K) Tensor
             Frame probabilities in [0, 1].
         w : (B, T, K) Tensor, optional
-            The frame weights >= 0 that the network computed. Required if `needs_weights`.
+            The frame weights >= 0 that the network computed. Required if `needs_weights` is
+            True.
         mask : (B, T) Tensor of bool, optional
             True for real frames. By default, all frames are real.
 

@@ -131,8 +131,8 @@ class PoolingFunction(abc.ABC):
         real : (B, T, 1) Tensor of bool
             True for real frames, False for padded frames.
         softmax_over : {"time", "class"}
-            Whether weights add up to 1 over the frames of each class, or over the classes of each
-            frame.
+            Whether the softmax adds up to 1 over the frames of each class, or over the classes of
+            each frame.
 
         Returns
         -------
@@ -276,9 +276,9 @@ class General(PoolingFunction):
 class MonotoneAttention(PoolingFunction):
     """Monotone attention. The weight is exp(a x).
 
-    The network computes a >= 0 for each clip and class. A frame with a higher probability never has
-    a smaller weight. The network only determines how fast the weight grows with the probability.
-    Wang, Li & Metze 2019 ask for a function with this property in section 4.
+    The network computes a >= 0 for each clip and class. a determines how fast the weight grows with
+    the probability. A frame with a higher probability never has a smaller weight. Wang, Li & Metze
+    2019 ask for a function with this property in section 4.
     """
 
     needs_weights = True

@@ -272,7 +272,7 @@ def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSp
     if found.network != spec.network or source.time_reduction != network.time_reduction:
         raise InputError(f"{what}, {spec.network} {spec.network_options}")
     theirs, mine = source.state_dict(), network.state_dict()
-    # `_outputs` builds networks with random weights. Training must not depend on this.
+    # `_outputs` draws random numbers, which must not change the random state of the training run.
     generator = torch.get_rng_state()
     outputs, their_outputs = _outputs(spec), _outputs(found)
     torch.set_rng_state(generator)

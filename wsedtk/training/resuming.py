@@ -137,8 +137,7 @@ def _write(state: dict[str, Any], trainer: Trainer, folder: Path, kind: str) -> 
     checkpoint.save_checkpoint(written, state)
     _write_history(trainer, folder)
     found = checkpoints(folder)
-    # Checkpoints of later steps are not kept: the run was resumed from an earlier step because they
-    # are damaged.
+    # Checkpoints of later steps are not kept. They are damaged: `resume` could not restore them.
     steps = [p for p in found if p.stem.startswith("step") and _number(p)[0] <= trainer.step]
     best = [path for path in steps if trainer.best and _number(path)[0] == trainer.best[1]]
     for old in {*found} - {written, *steps[: trainer.cfg.keep_checkpoints], *best}:

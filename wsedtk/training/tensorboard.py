@@ -59,7 +59,7 @@ class Scalars:
             If the file can't be written.
         """
         try:
-            with warnings.catch_warnings():  # libraries of TensorBoard warn
+            with warnings.catch_warnings():  # libraries of TensorBoard issue warnings
                 warnings.simplefilter("ignore")
                 if not self._is_open:
                     self._is_open = True

@@ -44,11 +44,11 @@ class TrainConfig:
         The largest number of bins in each of the two mel masks of a clip. 0 turns the mel masks
         off.
     time_shift_seconds : float
-        The longest rotation of a clip in time. 0 turns the rotation off.
+        The longest rotation of a clip in time, in seconds. 0 turns the rotation off.
     augmentations : tuple of dict
         Further augmentations. They are applied after the four augmentations above, in the given
-        order. In each dict, `name` is `package.module:Class` or a built-in name. The other
-        keys are options of this augmentation. See `wsedtk.training.augmentations`.
+        order. In each dict, `name` is `package.module:Class` or a built-in name. The other keys are
+        options of this augmentation. See `wsedtk.training.augmentations`.
     checkpoint_every : int, optional
         The number of batches between checkpoints. None (null in YAML) means one epoch.
     max_checkpoints : int

@@ -68,7 +68,7 @@ class GatedCrnn(Network):
     num_channels : int
         The number of output channels of each gated convolution.
     num_top_channels : int
-        The number of output channels of the last convolution.
+        The number of output channels of the convolution after the blocks.
     num_hidden : int
         The number of outputs H of the GRU in each direction. If `gru_gate` is True, the outputs
         are counted after the gate.

@@ -67,7 +67,8 @@ class TalNet(Network):
     num_convs : int
         The number of convolutions, a multiple of `num_pools`.
     num_pools : int
-        The number of max-poolings. Each max-pooling follows num_convs / num_pools convolutions.
+        The number of max-poolings, at least 1. Each max-pooling follows num_convs / num_pools
+        convolutions.
 
     Raises
     ------
