@@ -8,10 +8,11 @@ A model directory contains `model.safetensors` (the tensors of the network) and 
 proportion to the size of its files. There is one exception: `model.yaml` can name a network or a
 pooling function as `package.module:Class`. Loading the model then imports `package.module` and
 calls the class, which can run any code of that module with the rights of the user. Therefore
-`load_model` raises InputError for such a model, before anything is imported, unless the environment
-variable WSEDTK_NETWORKS contains the name of the package, or the caller trusts the class (argument
-`trusted`). After the import, `load_model` checks that the class derives from `torch.nn.Module` or
-`PoolingFunction`. This check detects mistakes, but does not protect against harmful modules.
+`load_model` imports `package.module` only if the environment variable WSEDTK_NETWORKS contains the
+name of the package, or if the caller trusts the class (argument `trusted`). Otherwise, `load_model`
+raises InputError. After the import, `load_model` checks that the class derives from
+`torch.nn.Module` or `PoolingFunction`. This check detects mistakes, but does not protect against
+harmful modules.
 """
 
 import dataclasses
@@ -69,14 +70,15 @@ class ModelSpec:
     frontend : dict
         The settings of the front end; see `FrontendConfig`.
     mean, std : tuple of float
-        Mean and standard deviation of each of the F mel bins in the training features.
+        The mean and the standard deviation that normalise each of the F mel bins.
     hierarchy : str, optional
         The kind of hierarchical pooling; see `Pooling`. None means single pooling.
     groups : tuple of int
         The sizes of the groups of hierarchical pooling; see `Pooling`.
     trained : dict
-        Information about the training, such as versions, the seed and fingerprints of the data, or
-        the file from which the weights were imported.
+        The origin of the weights. For a trained model, the entries include versions, the seed and
+        fingerprints of the data. For an imported model, they include the file from which the
+        weights were imported.
     weights_fingerprint : str, optional
         The fingerprint of model.safetensors. None if it is not known.
 
@@ -134,7 +136,7 @@ class ModelSpec:
         )
 
     def frontend_config(self) -> FrontendConfig:
-        """Return the front end of the training features. Raises InputError if it is wrong."""
+        """Return the front end of the model. Raises InputError if a setting of it is wrong."""
         return config.from_mapping(FrontendConfig, self.frontend, "model.yaml: frontend")
 
     def size(self, network: Network) -> dict[str, float]:
@@ -174,7 +176,8 @@ class LoadedModel(NamedTuple):
 def save_tensors(path: PathLike, tensors: Mapping[str, Tensor]) -> None:
     """Write named tensors to a safetensors file, atomically."""
     content = safetensors.torch.save({name: t.contiguous() for name, t in tensors.items()})
-    # The write functions of safetensors and torch do not raise OSError if the disk is full.
+    # `write_bytes` raises OSError if the disk is full. The functions of safetensors and torch that
+    # write files do not.
     with writing(path) as temporary:
         temporary.write_bytes(content)
 
@@ -218,7 +221,7 @@ def check_tensors(
     ------
     InputError
         If a tensor of the network is missing or has a different shape, or if the network does not
-        have one of the tensors. The message names one of these tensors.
+        have one of the checked tensors. The message names the first such tensor.
     """
     for name, tensor in expected.items():
         if name not in tensors:
@@ -301,8 +304,9 @@ def load_model(folder: PathLike, trusted: Collection[str] = ()) -> LoadedModel:
     Raises
     ------
     InputError
-        If the folder is not a complete model directory, if one of its files is damaged, or if
-        model.yaml names a class that is not trusted, or is not a network or pooling function.
+        If the folder is not a complete model directory, if one of its files is damaged or wrong, if
+        model.yaml names a class that is not trusted, or if such a class is neither a network nor a
+        pooling function.
     """
     folder = Path(folder)
     if not (folder / "model.yaml").is_file():
@@ -431,7 +435,8 @@ def _check_archive(path: Path) -> None:
 def _why_not_loaded(error: Exception) -> str:
     """Return the reason for an exception of `torch.load`.
 
-    The exception's advice to set `weights_only=False` is left out, because this is unsafe.
+    The message of `torch.load` can advise to set `weights_only=False`. This advice is left out,
+    because the setting is unsafe.
     """
     found = re.search(r"unsupported GLOBAL \S+|GLOBAL \S+", str(error), re.I)
     if found:

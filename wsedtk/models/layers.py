@@ -1,4 +1,4 @@
-"""Parts that networks share: the base class, the output, masks after max-pooling, the last layer.
+"""Parts that networks share: the base class, the output, masks, the GRU and the last layer.
 
 B clips, T frames, F mel bins, C channels, H hidden units, K classes, T' output frames.
 """
@@ -48,8 +48,8 @@ def zero_padding(x: Tensor, mask: Tensor | None) -> Tensor:
 def pool_mask(mask: Tensor | None, factor: int) -> Tensor | None:
     """Return the mask (B, T // factor) after max-pooling over time.
 
-    The number of real frames of a clip is divided by `factor` and rounded down, but is at least 1.
-    If `mask` is None, the result is None.
+    The number of real frames of a clip is divided by `factor` and rounded down, but the result is
+    at least 1. If `mask` is None, the function returns None.
     """
     if factor == 1 or mask is None:
         return mask
@@ -82,7 +82,8 @@ def pad_time(x: Tensor, mask: Tensor | None, shortest: int) -> tuple[Tensor, Ten
     if is_tracing():
         missing = missing.clamp_min(0)  # type: ignore[attr-defined]  # a trace has tensors as sizes
     elif missing <= 0:
-        # Test the mask only here: on a GPU, each test waits for all queued computations.
+        # Networks call this function once. Other functions do not test whether all frames are real,
+        # because on a GPU each such test waits for all queued computations.
         return x, None if mask is None or bool(mask.all()) else mask
     if mask is None:
         mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
@@ -93,8 +94,8 @@ def run_gru(gru: nn.GRU, x: Tensor, mask: Tensor | None) -> Tensor:
     """Run a batch-first bidirectional GRU over the real frames.
 
     In evaluation mode on a CPU, the GRU computes in the precision of its weights, even under
-    autocast. The matrices of a time step are small: converting them to a lower precision would take
-    more time than it saves.
+    autocast. The matrices of a time step are small: their conversion to a lower precision would
+    take more time than the lower precision saves.
 
     Parameters
     ----------
@@ -153,8 +154,8 @@ class Head(nn.Module):
     """The last layer of a network, which turns hidden states (B, T, H) into an `Output`.
 
     It computes frame probabilities and clip probabilities, and also frame weights if the pooling
-    function needs them. All computations use the precision of its parameters (float32), even under
-    autocast.
+    function needs them. All computations use the precision of the parameters of this layer
+    (float32), even under autocast.
 
     Parameters
     ----------
@@ -216,10 +217,10 @@ class Network(nn.Module):
     """The base class of networks.
 
     A network turns features (B, T, F) into an `Output` with max(1, T // time_reduction) frames. A
-    user-defined network derives from this class, or from `torch.nn.Module` with the same attributes
-    and methods. Its constructor takes a `Pooling`, `num_mels`, and options that the network
-    defines. Users select the network with the name `package.module:Class`. An example of such a
-    class:
+    user-defined network derives from this class or from `torch.nn.Module`. A class that derives
+    directly from `torch.nn.Module` must define `time_reduction`, `pooling` and `forward`. The
+    constructor takes a `Pooling`, `num_mels`, and options that the network defines. Users select
+    the network with the name `package.module:Class`. The following class is an example:
 
         import torch
         from torch import nn

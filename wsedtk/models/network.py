@@ -49,7 +49,8 @@ def build_network(
     Raises
     ------
     InputError
-        If the network, the pooling function, the hierarchy or an option is unknown or wrong.
+        If the network, the pooling function, the hierarchy, the groups or an option is unknown or
+        wrong.
 
     Examples
     --------
@@ -85,7 +86,7 @@ def _check_sizes(options: dict[str, object], where: str) -> None:
 
 
 def _is_too_large(value: object) -> bool:
-    """Return whether an option is or contains a number or a list that is too large."""
+    """Return whether an option, or an element of a list option, is too large."""
     if isinstance(value, (list, tuple)):
         return len(value) > 1000 or any(map(_is_too_large, value))
     return isinstance(value, (int, float)) and not abs(value) <= LARGEST_SIZE
@@ -94,7 +95,7 @@ def _is_too_large(value: object) -> bool:
 def _first_line(error: Exception) -> str:
     """Return the type of an exception and the first line of its message.
 
-    Of an InputError, return the whole message without the type.
+    For an InputError, return the whole message without the type.
     """
     if isinstance(error, InputError):
         return str(error)
@@ -104,7 +105,7 @@ def _first_line(error: Exception) -> str:
 
 
 def check_network(network: Network, name: str, num_mels: int, num_classes: int) -> None:
-    """Run a network once on features that are all 0. Check its output and its frame weights.
+    """Run a network once on features that are all 0. Check the output and the pooling weights.
 
     Parameters
     ----------
@@ -143,8 +144,8 @@ def check_network(network: Network, name: str, num_mels: int, num_classes: int) 
             output = network.eval()(torch.zeros(2, num_frames, num_mels), mask)
             _check_output(output, num_frames, num_classes, where)
             _check_weights(network.pooling, output.frame, output.weight, output.mask)
-            # Features of 0 give only a few probabilities. The pooling function must accept every
-            # probability from 0 to 1.
+            # The pooling function must accept every probability from 0 to 1, but features of 0 give
+            # only a few different probabilities.
             x = torch.linspace(0, 1, num_frames)[None, :, None].expand(2, -1, num_classes)
             _check_weights(network.pooling, x, x, mask)
     except InputError:
@@ -159,7 +160,7 @@ def check_network(network: Network, name: str, num_mels: int, num_classes: int) 
 
 
 def _check_weights(pooling: Pooling, x: Tensor, w: Tensor | None, mask: Tensor) -> None:
-    """Raise InputError unless the weights are finite, at least 0, and have the shape of `x`."""
+    """Raise InputError unless the pooling weights are finite, at least 0, and shaped as `x`."""
     weights = pooling.weights(x, w, mask)
     if weights.shape == x.shape and torch.isfinite(weights).all() and (weights >= 0).all():
         return

@@ -5,10 +5,10 @@ samples, T feature frames, T' output frames, F mel bins, K classes. The TorchScr
 of PyTorch traces the graph. The newer exporter of PyTorch fails on a bidirectional GRU if the
 number of frames is not fixed.
 
-All numbers are float32. If all mel bins of a recording contain energy, the scores of the graph
-differ from the scores of PyTorch by at most 1e-3, and usually by about 1e-6. The levels of mel bins
-without energy are rounding errors of the Fourier transform, and differ between the graph and
-`LogMel`. Recordings with such mel bins have scores that differ by up to 4e-3.
+All numbers are float32. The scores of the graph usually differ from the scores of PyTorch by about
+1e-6. On noise, `wsedtk export` accepts differences of at most 1e-3. The levels of mel bins without
+energy are rounding errors of the Fourier transform, and differ between the graph and `LogMel`. On
+recordings with such mel bins, the scores were found to differ by up to 4e-3.
 """
 
 import io
@@ -26,8 +26,8 @@ from wsedtk.core.errors import InputError
 from wsedtk.models.layers import Network, Output
 
 OPSET = 17  # the version of the ONNX operators, released in 2022
-_MOST_BYTES = 2**31 - 2**24  # limit for the tensors of a graph; an ONNX file has at most 2 GiB
-_CHECKED_SECONDS = (0.0, 1.0, 12.34)  # of noise in `difference`; 0.0 means the duration of a hop
+_MOST_BYTES = 2**31 - 2**24  # maximum size of all tensors; an ONNX file has at most 2 GiB
+_CHECKED_SECONDS = (0.0, 1.0, 12.34)  # durations of the noise in `difference`; 0.0 means one hop
 
 
 class Runner(Protocol):
@@ -55,7 +55,7 @@ def _waves(rows: Tensor, columns: Tensor, period: int) -> tuple[Tensor, Tensor]:
 
 
 class Frontend(nn.Module):
-    """The front end `LogMel` in a graph. It computes levels (B, T, F) from samples (B, S).
+    """The front end `LogMel` as a module, which computes levels (B, T, F) from samples (B, S).
 
     All numbers are float32. S can be any number. A DFT of P * Q points is computed as Q DFTs of P
     points each, a multiplication of each result by a complex number of magnitude 1, and P DFTs of Q
@@ -148,7 +148,7 @@ class Frontend(nn.Module):
 
 
 class Graph(nn.Module):
-    """The exported graph.
+    """A module that computes the outputs of a model from samples. `trace` exports it to ONNX.
 
     The input is `samples` (B, S). The outputs are the clip probabilities `clip` (B, K), the frame
     probabilities `frame` (B, T', K) and the frame weights `weight` (B, T', K). If the pooling

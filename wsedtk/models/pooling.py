@@ -1,7 +1,7 @@
 """Pooling functions, which compute clip probabilities from frame probabilities.
 
-B clips, T frames, K classes, J groups of L frames, S segments. Every method computes a weighted
-average over time, y = sum_t w x / sum_t w. y is the probability of the clip, and x is the
+B clips, T frames, K classes, J groups of L frames, S segments. Every pooling method computes a
+weighted average over time, y = sum_t w x / sum_t w. y is the probability of the clip, and x is the
 probability of a frame. The methods differ in the weight w of a frame:
 
     max                 1 at the first maximum of x, 0        Wang, Li & Metze 2019, table 1
@@ -10,16 +10,16 @@ probability of a frame. The methods differ in the weight w of a frame:
     linear              x                                     Wang, Li & Metze 2019, table 1;
                                                               He, Shen & Zhang 2019, eq. (6)
     exp                 exp(x)                                Wang, Li & Metze 2019, table 1
-    attention           learnt by the network, a softmax      Wang, Li & Metze 2019, table 1 and
-                        over time                             section 3.1
+    attention           computed by the network, by default   Wang, Li & Metze 2019, table 1 and
+                        a softmax over time                   section 3.1
     auto                exp(alpha x)                          McFee, Salamon & Bello 2018
     power               x^beta                                Liu et al. 2020, arXiv 2010.09985
     general             x^beta exp(alpha x)                   Wang, Li & Metze 2019 propose it in
                                                               section 4
-    monotone-attention  exp(a x), a >= 0 from the network,    Wang, Li & Metze 2019 ask for such a
-                        one a for each clip and class         function in section 4
+    monotone-attention  exp(a x), a >= 0 from the network,    Wang, Li & Metze 2019 ask for a
+                        one a for each clip and class         monotone weight in section 4
 
-alpha and beta are learnt, one for each class, and stay >= 0 (`Pooling.project`). `general` includes
+alpha and beta are learnt for each class. `Pooling.project` keeps them >= 0. `general` includes
 average (alpha 0, beta 0), linear (0, 1), exp (1, 0), power and auto, and approaches max as alpha
 grows. With `monotone-attention`, a frame with a higher probability never has a smaller weight. The
 network only determines how fast the weight grows with the probability.
@@ -34,13 +34,13 @@ equations give the same result as single pooling, which is one average over all 
 the weight of a group, multiplied by the average of the group, is the sum of w x over its frames,
 divided by M. The sum of these products over all groups is the sum of w x over all frames, divided
 by M. The sum of the weights of all groups is the sum of the weights of all frames, divided by M.
-Therefore value and gradient are the same as in single pooling, for any weights.
+Therefore the value and the gradient are the same as in single pooling, for any weights.
 
 The gradients in eqs. (8), (A-18), (A-20) and (A-23) of the paper are correct only under one
 condition: in the average over the frames of a group, the weights are constants without gradient,
-but the weights of the groups have a gradient. The gradient of frame i then contains (xs_j - y)
-instead of (x_i - y), the factor in single pooling. xs_j is the average over group j, which contains
-frame i.
+but the weights of the groups have a gradient. The gradient with respect to x_i, the probability of
+frame i, then contains the factor (xs_j - y). In single pooling, this factor is (x_i - y). xs_j is
+the average over group j, which contains frame i.
 
 Eqs. (A-7) to (A-11) derive the gradient for one inner average, from frames to groups. The networks
 of the paper have two inner averages: 125 frames -> 25 groups of 5 frames -> 5 groups of 25 frames
@@ -59,17 +59,17 @@ Two further hierarchies are available for comparison:
 
     plain          all weights have a gradient. Values and gradients are the same as in single
                    pooling. This hierarchy is a control: its results differ from the results of
-                   single pooling only by noise.
+                   single pooling only because of rounding errors.
     nested         the weight of a group is computed from its average, w_j = n_j f(xs_j). n_j is the
                    number of real frames in the group, and f is the weight in the table above. For
                    attention, f is the geometric mean of the weights of the frames. The values
-                   differ from single pooling. This hierarchy is not from the paper.
+                   differ from the values of single pooling. This hierarchy is not from the paper.
 
 If all frames are in one group with constant weights, no weight has a gradient. Then attention
 weights are not learnt, and the gradients of linear and exp lack the part that comes from their
 weights. This happens if the first number of `groups` (`published`), or the product of all numbers
-(`published-all`), is at least the number of frames. With such groups, `wsedtk train` ends with an
-error.
+(`published-all`), is at least the number of output frames. `wsedtk train` ends with an error if
+this happens for the longest clip of the training set.
 
 With `published` and `published-all`, alpha and beta learn only from the differences between groups.
 `max` and `average` ignore the hierarchy, because their result is the same with each hierarchy.
@@ -91,8 +91,8 @@ def _scaled(w: Tensor, count: Tensor) -> Tensor:
     """Scale weights (..., T, K) to a maximum of 1 over time.
 
     The scaling changes neither the weighted average nor its gradient, and keeps both finite for
-    weights of any size. If all weights of a class are below the smallest normal number, `count`
-    replaces them.
+    weights of any size. If all weights of a class are below the smallest normal floating-point
+    number, `count` replaces them.
     """
     w = torch.where(count > 0, w, 0.0)
     largest = w.detach().amax(dim=-2, keepdim=True)  # (..., 1, K)
@@ -108,8 +108,8 @@ def weighted_average(x: Tensor, w: Tensor, count: Tensor) -> Tensor:
     x : (..., T, K) Tensor
         The values.
     w : (..., T, K) Tensor
-        Weights >= 0. If all weights of a class are below the smallest normal number, `count`
-        replaces them.
+        Weights >= 0. If all weights of a class are below the smallest normal floating-point number,
+        `count` replaces them.
     count : (..., T, 1) Tensor
         See `wsedtk.models.pooling_functions.Frames`.
 
@@ -134,7 +134,7 @@ def _mean(w: Tensor, count: Tensor) -> Tensor:
 
 
 def _groups(a: Tensor, size: int) -> Tensor:
-    """Cut (B, T, K) into groups (B, J, size, K). Zeros fill an incomplete group."""
+    """Cut a tensor (B, T, K) into groups (B, J, size, K). Zeros fill an incomplete group."""
     a = nn.functional.pad(a, (0, 0, 0, (size - a.shape[1] % size) % size))
     return a.reshape(a.shape[0], -1, size, a.shape[2])
 
@@ -149,7 +149,10 @@ def is_tracing() -> bool:
 
 
 def _find_function(method: str) -> PoolingFunction:
-    """Return the pooling function of a method. Raises ValueError if the method is wrong."""
+    """Return the pooling function of a method.
+
+    Raises ValueError if the method is unknown, or is not a subclass of `PoolingFunction`.
+    """
     try:
         found: object = POOLINGS.get(method)
     except InputError as error:
@@ -191,9 +194,9 @@ class Pooling(nn.Module):
     hierarchy : str, optional
         "published", "published-all", "plain" or "nested". By default, there is no hierarchy.
     groups : sequence of int
-        With a hierarchy, the size of the groups at each stage. With (5, 5), the first stage puts
-        125 frames into 25 groups of 5 frames, and the second stage puts these 25 groups into 5
-        groups. The last group of a stage can be incomplete.
+        The size of the groups at each stage of the hierarchy. For example, with (5, 5), the first
+        stage puts 125 frames into 25 groups of 5 frames, and the second stage puts these 25 groups
+        into 5 groups. The last group of a stage can be incomplete.
 
     Attributes
     ----------
@@ -207,8 +210,9 @@ class Pooling(nn.Module):
     Raises
     ------
     ValueError
-        If the method or hierarchy is unknown, if a group is not a whole number >= 1, or if only one
-        of `hierarchy` and `groups` is given.
+        If the method or hierarchy is unknown, if the method is not a `PoolingFunction`, if an
+        element of `groups` is not a whole number >= 1, or if only one of `hierarchy` and `groups`
+        is given.
 
     Examples
     --------
@@ -242,9 +246,9 @@ class Pooling(nn.Module):
     def has_constant_weights(self, num_frames: int) -> bool:
         """Return whether all frames of a clip are in one group with constant weights.
 
-        The frame weights of a clip of `num_frames` frames then have no gradient. Only the
-        hierarchies "published" and "published-all" have constant weights. If the pooling function
-        ignores the hierarchy, the result is False.
+        `num_frames` is the number of output frames of the clip. If the result is True, the frame
+        weights of the clip have no gradient. Only the hierarchies "published" and "published-all"
+        have constant weights. If the pooling function ignores the hierarchy, the result is False.
         """
         if self.function.ignores_hierarchy:
             return False
@@ -294,7 +298,8 @@ class Pooling(nn.Module):
         x : (B, T, K) Tensor
             Frame probabilities in [0, 1].
         w : (B, T, K) Tensor, optional
-            The frame weights >= 0 that the network computed. Required if `needs_weights`.
+            The frame weights >= 0 that the network computed. Required if `needs_weights` is
+            True.
         mask : (B, T) Tensor of bool, optional
             True for real frames. By default, all frames are real.
 

@@ -12,9 +12,9 @@ B clips, T frames, K classes. A user-defined pooling function is a class, such a
             return frames.x**2
 
 `--set pooling=my_module:Square` and `wsedtk.Pooling("my_module:Square", num_classes)` select this
-class, with or without a hierarchy. model.yaml then contains the name `my_module:Square`. On each
-machine that loads the model, `my_module` must be importable, and the environment variable
-WSEDTK_NETWORKS must contain its name (see `wsedtk.models.checkpoint`).
+class, with or without a hierarchy. The model.yaml of a model that uses this class contains the name
+`my_module:Square`. On each machine that loads the model, `my_module` must be importable, and the
+environment variable WSEDTK_NETWORKS must contain `my_module` (see `wsedtk.models.checkpoint`).
 """
 
 import abc
@@ -46,7 +46,8 @@ class Frames:
     learnt : mapping of str to Tensor
         The learnt parameters of the pooling function, by name.
     network_weights : (B, T, K) or (B, 1, K) Tensor, or None
-        The weights >= 0 that the network computed. None if the function does not need them.
+        The weights >= 0 that the network computed. For a group, the geometric mean of the weights
+        of its real frames. None if the pooling function does not need these weights.
     """
 
     x: Tensor
@@ -130,8 +131,8 @@ class PoolingFunction(abc.ABC):
         real : (B, T, 1) Tensor of bool
             True for real frames, False for padded frames.
         softmax_over : {"time", "class"}
-            Whether weights add up to 1 over the frames of each class, or over the classes of each
-            frame.
+            Whether the softmax adds up to 1 over the frames of each class, or over the classes of
+            each frame.
 
         Returns
         -------
@@ -159,7 +160,7 @@ def exponential(logarithm: Tensor, count: Tensor) -> Tensor:
     Returns
     -------
     (B, T, K) Tensor
-        exp(logarithm), divided by its maximum over time.
+        exp(logarithm), divided by its maximum over the real frames.
     """
     logarithm = torch.where(count > 0, logarithm, torch.finfo(logarithm.dtype).min)
     return torch.exp(logarithm - logarithm.detach().amax(dim=1, keepdim=True))
@@ -275,9 +276,9 @@ class General(PoolingFunction):
 class MonotoneAttention(PoolingFunction):
     """Monotone attention. The weight is exp(a x).
 
-    The network computes a >= 0 for each clip and class. A frame with a higher probability never has
-    a smaller weight. The network only determines how fast the weight grows with the probability.
-    Wang, Li & Metze 2019 ask for a function with this property in section 4.
+    The network computes a >= 0 for each clip and class. a determines how fast the weight grows with
+    the probability. A frame with a higher probability never has a smaller weight. Wang, Li & Metze
+    2019 ask for a function with this property in section 4.
     """
 
     needs_weights = True

@@ -1,4 +1,4 @@
 """Training: the sampler, frame targets, augmentations, the training loop, checkpoints, processes.
 
-This folder may import `evaluation`, `inference`, and all folders that these two may import.
+This package may import `evaluation`, `inference`, and all packages that these two may import.
 """

@@ -5,7 +5,7 @@ B clips, T frames, T' output frames, F mel bins, K classes.
 A training run applies several augmentations to each batch. First, it applies the built-in
 augmentations that the settings turn on. Then it applies the augmentations that the setting
 `augmentations` lists. To add an augmentation, write a subclass of `Augmentation` in your own
-module, and add an entry with its name to this setting, such as `{name: package.module:Class}`.
+module, and add an entry such as `{name: package.module:Class}` to the setting `augmentations`.
 """
 
 import abc
@@ -29,8 +29,8 @@ class Batch:
     Attributes
     ----------
     x : (B, T, F) float tensor
-        The features, normalised to mean 0 and standard deviation 1 for each mel bin. Padded frames
-        are 0.
+        The features, normalised with the mean and the standard deviation of each mel bin in
+        model.yaml. Padded frames are 0.
     mask : (B, T) bool tensor
         True for real frames, False for padded frames.
     tags : (B, K) float tensor
@@ -191,7 +191,7 @@ class MixUp(Augmentation):
 
 @AUGMENTATIONS.register("time-masks")
 class TimeMasks(Augmentation):
-    """Set two random time spans of each clip to the training mean.
+    """Set the normalised features to 0 in two random time spans of each clip.
 
     Source: SpecAugment, Park et al. 2019.
 
@@ -214,7 +214,7 @@ class TimeMasks(Augmentation):
 
 @AUGMENTATIONS.register("mel-masks")
 class MelMasks(Augmentation):
-    """Set two random ranges of mel bins of each clip to the training mean.
+    """Set the normalised features to 0 in two random ranges of mel bins of each clip.
 
     Source: SpecAugment, Park et al. 2019.
 

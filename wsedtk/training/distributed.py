@@ -31,7 +31,9 @@ if TYPE_CHECKING:  # torch.distributed does not export `Store` to type checkers
 _LOG = logging.getLogger(__name__)
 
 
-_TOLD = "told"  # key in the shared store; the value counts the processes that reported the end
+# A key in the store that the processes share. Its value is the number of processes that have
+# reported why the training run ends.
+_TOLD = "told"
 _PATIENCE = datetime.timedelta(seconds=2)
 
 Value = TypeVar("Value")
@@ -105,7 +107,7 @@ class Group:
         Parameters
         ----------
         network : Network
-            The network. The module shares its weights.
+            The network. The returned module has the same weights.
         device : torch.device
             The device of this process.
         with_frames : bool
@@ -115,9 +117,11 @@ class Group:
 
 
 class _LossOutputs(torch.nn.Module):
-    """A network whose outputs are detached if the loss does not depend on them.
+    """A network without the outputs on which the loss does not depend.
 
-    Otherwise DDP would wait for the gradients of these outputs and never continue.
+    Frame probabilities are detached if the loss does not depend on them. Frame weights are replaced
+    by None. According to its documentation, DDP would wait endlessly for the gradients of outputs
+    on which the loss does not depend.
     """
 
     def __init__(self, network: Network, with_frames: bool) -> None:
@@ -233,9 +237,9 @@ def _is_loss(error: BaseException) -> bool:
 
 
 def _why_lost(error: BaseException, size: int, is_joined: bool) -> str:
-    """Return the message for an exception for which `_is_loss` is True.
+    """Return the message for an exception which means that communication has failed.
 
-    `is_joined` is True if the processes were connected before.
+    `is_joined` is True if the processes were connected before the exception.
     """
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     if not is_joined:
@@ -257,8 +261,8 @@ def _why_lost(error: BaseException, size: int, is_joined: bool) -> str:
 def _connect(device: str, rank: int, size: int) -> "Store":
     """Join the group of processes. Return the store that the processes share.
 
-    This is done in another thread, because Python calls signal handlers while the main thread waits
-    for a thread, but not while it waits for torch.
+    Another thread makes the connection. Python calls signal handlers while the main thread waits
+    for another thread, but not while the main thread waits for torch.
     """
     connected: Future[Store] = Future()
 

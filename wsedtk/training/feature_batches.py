@@ -38,7 +38,7 @@ class FeatureBatches:
     ------
     InputError
         If no clip has features, if a clip with readable audio is not in the store, or if the
-        features come from different audio.
+        features come from other audio than the data set.
     """
 
     def __init__(self, store: FeatureStore, dataset: DataSet, folder: PathLike) -> None:

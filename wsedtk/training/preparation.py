@@ -29,7 +29,7 @@ Statistics = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
 def made_by() -> dict[str, str]:
-    """Return the versions of wsedtk, PyTorch and Python."""
+    """Return the version and the commit of wsedtk, and the versions of PyTorch and Python."""
     return {
         **provenance.made_by(),
         "torch": str(torch.__version__),
@@ -140,8 +140,8 @@ def describe(network: Network, spec: ModelSpec) -> str:
 def check_groups(network: Network, num_frames: int, fit_set: PathLike) -> None:
     """Check that the frame weights of hierarchical pooling have a gradient.
 
-    They have none if one group with constant weights contains all frames of a clip. See
-    `Pooling.has_constant_weights`.
+    The frame weights have no gradient if one group with constant weights contains all frames of a
+    clip. See `Pooling.has_constant_weights`.
 
     Parameters
     ----------
@@ -272,7 +272,8 @@ def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSp
     if found.network != spec.network or source.time_reduction != network.time_reduction:
         raise InputError(f"{what}, {spec.network} {spec.network_options}")
     theirs, mine = source.state_dict(), network.state_dict()
-    generator = torch.get_rng_state()  # building a network draws random weights
+    # `_outputs` draws random numbers, which must not change the random state of the training run.
+    generator = torch.get_rng_state()
     outputs, their_outputs = _outputs(spec), _outputs(found)
     torch.set_rng_state(generator)
     kept = {name for name in outputs & their_outputs if found.labels == spec.labels}

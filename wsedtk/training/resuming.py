@@ -27,7 +27,7 @@ from wsedtk.training.training_loop import Trainer
 _LOG = logging.getLogger(__name__)
 
 
-# Settings in config.yaml that may be different when a training run is resumed.
+# Entries of config.yaml that may be different when a training run is resumed.
 HOUSEKEEPING = ("keep_checkpoints", "resume_seconds", "made_by")
 _MEANING = {
     "content_fingerprint": " (the values of the features)",
@@ -52,9 +52,10 @@ class Checkpoint:
     valid_loss, valid_f1, valid_map : float
         Loss, micro F1 at tuned thresholds, and mean average precision on the validation set.
     learning_rate : float
-        The learning rate during these batches.
+        The learning rate since the previous checkpoint.
     seconds : float
-        The time in seconds that these batches and the validation took.
+        The duration of the training since the previous checkpoint and of the validation, in
+        seconds. Interruptions are not counted.
     """
 
     step: int
@@ -136,7 +137,7 @@ def _write(state: dict[str, Any], trainer: Trainer, folder: Path, kind: str) -> 
     checkpoint.save_checkpoint(written, state)
     _write_history(trainer, folder)
     found = checkpoints(folder)
-    # Checkpoints of later steps are damaged, because the run was resumed from an earlier step.
+    # Checkpoints of later steps are not kept. They are damaged: `resume` could not restore them.
     steps = [p for p in found if p.stem.startswith("step") and _number(p)[0] <= trainer.step]
     best = [path for path in steps if trainer.best and _number(path)[0] == trainer.best[1]]
     for old in {*found} - {written, *steps[: trainer.cfg.keep_checkpoints], *best}:
@@ -150,7 +151,10 @@ def _versions(made_by: object) -> str:
 
 
 def _check_same_training(folder: Path, resolved: dict[str, Any]) -> None:
-    """Raise InputError if the training run of a model directory has different settings."""
+    """Raise InputError if the training run of a model directory has different settings.
+
+    Log a warning if only the versions of the software or the type of the device are different.
+    """
     # A setting that is missing in config.yaml did not exist when the run began: use its default.
     previous = config.to_mapping(TrainConfig())
     content = config.read_yaml(folder / "config.yaml")
@@ -212,7 +216,7 @@ def check_same_inputs(group: Group, resolved: dict[str, Any]) -> None:
 
 
 def set_threads(trainer: Trainer) -> None:
-    """Use the same number of threads as before the training run was resumed.
+    """Use the number of threads that the training run used before it was interrupted.
 
     The last digits of the result depend on the number of threads. If the environment variable
     OMP_NUM_THREADS is set, the number is not changed.
@@ -253,7 +257,8 @@ def resume(trainer: Trainer, folder: Path, resolved: dict[str, Any]) -> dict[str
     Raises
     ------
     InputError
-        If the directory contains another training run or model, or if all checkpoints are damaged.
+        If the directory contains a training run with other settings, if it contains a model but no
+        training run, or if it contains checkpoints, but none of them can be restored.
     """
     if not (folder / "config.yaml").exists():
         if (folder / "model.yaml").exists():
@@ -283,7 +288,10 @@ def resume(trainer: Trainer, folder: Path, resolved: dict[str, Any]) -> dict[str
 
 
 def _restore(trainer: Trainer, path: Path) -> dict[str, Any] | None:
-    """Restore a checkpoint and return its state. If this is impossible, log why and return None."""
+    """Restore a checkpoint and return its state.
+
+    If the checkpoint is damaged or does not fit the training run, log the reason and return None.
+    """
     try:
         state: dict[str, Any] = checkpoint.load_checkpoint(path)
         trainer.restore(state)
@@ -337,7 +345,8 @@ def begin(
 def train_to_the_end(trainer: Trainer, model_dir: Path, stop_signals: StopSignals) -> None:
     """Train until the training run is finished.
 
-    The state is saved at each checkpoint, every `resume_seconds` seconds, and if a signal arrives.
+    The state is saved at each checkpoint, when a signal arrives, and when `resume_seconds` seconds
+    have passed since the state was last saved.
 
     Parameters
     ----------
@@ -378,7 +387,8 @@ def train_to_the_end(trainer: Trainer, model_dir: Path, stop_signals: StopSignal
             trainer.run_to_checkpoint(after_batch)
             step, *values = trainer.history[-1]
             figures = dict(zip(HISTORY[1:], values))
-            # Written before the checkpoint, so that a run resumed from it has all points.
+            # The points are written before the checkpoint. Therefore a run that is resumed from the
+            # checkpoint has all points.
             trainer.group.first(lambda: points.write(step, figures))
             save(trainer, model_dir)
             saved = time.monotonic()

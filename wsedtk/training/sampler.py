@@ -33,7 +33,7 @@ class Sampler:
 
         "weighted" draws clips with replacement. Each tag of a clip adds 1 / (number of clips with
         this tag) to the weight of the clip. The probability of a clip is proportional to its
-        weight. Clips without tags count as one more class.
+        weight. Clips without tags are drawn as if they had a common additional tag.
 
         "none" takes all clips in random order, then all clips in a new random order, and so on.
 

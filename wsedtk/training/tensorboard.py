@@ -29,9 +29,8 @@ def _writer_class() -> "type[SummaryWriter] | None":
 class Scalars:
     """A folder with the curves of a training run, for TensorBoard.
 
-    If TensorBoard is missing, nothing is written. A resumed run can write points at steps for which
-    the interrupted run has already written points. TensorBoard then shows only the points of the
-    resumed run.
+    If TensorBoard is missing, nothing is written. A resumed run can repeat steps of the interrupted
+    run. TensorBoard then shows only the points that the resumed run wrote.
 
     Parameters
     ----------
@@ -60,7 +59,7 @@ class Scalars:
             If the file can't be written.
         """
         try:
-            with warnings.catch_warnings():  # libraries of TensorBoard warn
+            with warnings.catch_warnings():  # libraries of TensorBoard issue warnings
                 warnings.simplefilter("ignore")
                 if not self._is_open:
                     self._is_open = True

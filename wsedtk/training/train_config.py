@@ -44,10 +44,10 @@ class TrainConfig:
         The largest number of bins in each of the two mel masks of a clip. 0 turns the mel masks
         off.
     time_shift_seconds : float
-        The longest rotation of a clip in time. 0 turns the rotation off.
+        The longest rotation of a clip in time, in seconds. 0 turns the rotation off.
     augmentations : tuple of dict
-        Further augmentations, which are applied in this order after the four augmentations above.
-        In each dict, `name` is `package.module:Class` or a built-in name. The other keys are
+        Further augmentations. They are applied after the four augmentations above, in the given
+        order. In each dict, `name` is `package.module:Class` or a built-in name. The other keys are
         options of this augmentation. See `wsedtk.training.augmentations`.
     checkpoint_every : int, optional
         The number of batches between checkpoints. None (null in YAML) means one epoch.
@@ -60,11 +60,11 @@ class TrainConfig:
     schedule_factor : float
         The factor by which the learning rate is multiplied when it is reduced.
     schedule_patience : int
-        After this number of consecutive checkpoints without improvement, the next checkpoint
-        without improvement reduces the learning rate.
+        The learning rate is reduced if more than this number of consecutive checkpoints show no
+        improvement.
     stop_patience : int, optional
-        Training ends after this number of consecutive checkpoints without improvement of the metric
-        `select_by`. With None, training ends after `max_checkpoints` checkpoints.
+        Training ends early if the metric `select_by` does not improve in this number of consecutive
+        checkpoints. With None, training ends after `max_checkpoints` checkpoints.
     select_by : {"loss", "f1", "map"}
         The validation metric that selects the best checkpoint. The trained model has the weights of
         the best checkpoint.
@@ -75,8 +75,8 @@ class TrainConfig:
     keep_checkpoints : int
         The number of newest checkpoints to keep. The best checkpoint is also kept.
     resume_seconds : float
-        Between checkpoints, the state is also saved when this time in seconds has passed since it
-        was last saved.
+        Between checkpoints, the state is also saved when this number of seconds has passed since
+        the state was last saved.
 
     Raises
     ------

@@ -52,8 +52,8 @@ def binary_cross_entropy(
 ) -> torch.Tensor:
     """Return the mean binary cross-entropy (Wang, Li & Metze 2019, eq. (1)).
 
-    If a probability on a GPU is NaN, this function returns NaN. The function of PyTorch would stop
-    the process.
+    If a probability on a GPU is NaN, this function returns NaN.
+    `torch.nn.functional.binary_cross_entropy` would instead stop the process.
 
     Parameters
     ----------
@@ -64,7 +64,8 @@ def binary_cross_entropy(
         weighted mean. It is 0 if all weights are 0.
     total : callable
         A function that sums a value over all processes. It is called with the sum of the weights.
-        Each process then returns its part of the weighted mean over all processes.
+        Each process then returns its part of the weighted mean over all processes. By default,
+        there is one process.
 
     Returns
     -------
@@ -84,7 +85,7 @@ def validate(
     after_batch: Callable[[], None] = _nothing,
     group: Group = Group(),
 ) -> dict[str, float]:
-    """Return loss, micro F1 at tuned thresholds, and MAP of a network on the validation set.
+    """Return the loss, the micro F1 at tuned thresholds, and the MAP on the validation set.
 
     Parameters
     ----------
@@ -112,7 +113,8 @@ def validate(
         If a score is not finite.
     """
     scores = np.zeros(truth.shape, np.float32)
-    # Repeat some clips, so that all processes have the same number of batches.
+    # Repeat some clips, so that all processes have the same number of batches: `after_batch` waits
+    # for all processes.
     share = np.resize(group.share(np.arange(len(truth))), -(-len(truth) // group.size))
     for positions, output, _ in network_runner.score(runner, batches.store, batches.rows[share]):
         scores[share[positions]] = output.clip.float().cpu().numpy()
@@ -140,7 +142,8 @@ def _figures(scores: Floats, truth: Booleans) -> dict[str, float]:
 def _check_finite(value: object, name: str) -> None:
     """Raise ValueError if a tensor of a state is not finite, or a Python number is NaN.
 
-    Infinite Python numbers are valid, because the learning rate schedule contains some.
+    Infinite Python numbers are valid, because the state of the learning rate schedule contains
+    infinite numbers.
     """
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -167,7 +170,7 @@ class Trainer:
     fit, valid : FeatureBatches
         The clips of the training set and of the validation set.
     statistics : pair of (F,) arrays
-        Mean and standard deviation of the training features.
+        The mean and the standard deviation that normalise each mel bin.
     seconds_per_frame : float
         The hop of the features in seconds.
     device : torch.device
@@ -202,13 +205,14 @@ class Trainer:
             network, mean, std, device, precise=cfg.precision == "float32"
         )
         if device.type == "cuda" and self.runner.precise:
-            # The backward pass needs this, too: `Runner.run` sets it only for the forward pass.
+            # `Runner.run` turns TF32 off only for the forward pass. The backward pass must not use
+            # TF32 either.
             torch.backends.cudnn.allow_tf32 = False
         wrapped = group.wrap(network, device, bool(cfg.frame_loss_weight))
         runner = dataclasses.replace(self.runner, network=wrapped)  # type: ignore[arg-type]  # DDP
         self.forward = runner.run
         fused = True if device.type == "cuda" else None
-        # `catch_warnings`, because sympy adds a warning filter when it is imported.
+        # PyTorch imports sympy here. sympy adds a warning filter, which `catch_warnings` removes.
         with torch_without_compiler_cache(), warnings.catch_warnings():
             self.optimizer = torch.optim.Adam(network.parameters(), cfg.learning_rate, fused=fused)
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
@@ -427,7 +431,8 @@ class Trainer:
         name = f"checkpoint {number} of {self.cfg.max_checkpoints}"
         trained, waited = self.run_batches(name, after_batch)
         started = time.monotonic()
-        self.group.align(self.runner.network)  # the running statistics of batch norm
+        # On CPUs, the running statistics of batch norm differ between the processes.
+        self.group.align(self.runner.network)
         found = validate(self.runner, self.valid, self.valid_truth, after_batch, self.group)
         rate = self.optimizer.param_groups[0]["lr"]
         loss, seconds = float(np.mean(self.losses)), self.seconds + time.monotonic() - started

@@ -1,4 +1,4 @@
-"""The CRNN that Wang, Li & Metze 2019 use for DCASE 2017, figure 2 (left).
+"""The CRNN for DCASE 2017 in figure 2 (left) of Wang, Li & Metze 2019.
 
 B clips, T frames, F mel bins, C channels, K classes, T' output frames, F' frequency bins after
 max-pooling. With 64 mel bins, 17 classes and linear pooling, the network has 936,041 parameters.
@@ -28,11 +28,10 @@ from wsedtk.models.pooling import Pooling
 class DcaseCrnn(Network):
     """A network of three 5x5 convolutions, a bidirectional GRU and an output layer.
 
-    Each convolution is followed by max-pooling and ReLU. T feature frames become
-    T // 4 output frames. With the 40 feature frames per second of the paper, the network has 10
-    output frames per second. It does not use batch norm. The convolutions and the output layer
-    start with Xavier-uniform weights and zero biases. `wsedtk.models.layers.init_gru` initialises
-    the GRU.
+    Each convolution is followed by max-pooling and ReLU. T feature frames become max(1, T // 4)
+    output frames. With the 40 feature frames per second of the paper, the network has 10 output
+    frames per second. It does not use batch norm. The convolutions and the output layer start with
+    Xavier-uniform weights and zero biases. `wsedtk.models.layers.init_gru` initialises the GRU.
 
     Parameters
     ----------
@@ -50,7 +49,8 @@ class DcaseCrnn(Network):
     Raises
     ------
     ValueError
-        If `num_mels` is not a multiple of 8, or `channels` does not contain three numbers.
+        If `num_mels` is not a multiple of 8, if `channels` does not contain three numbers, or if
+        `dropout` is below 0 or above 1.
     """
 
     time_reduction = 4
@@ -88,7 +88,7 @@ class DcaseCrnn(Network):
         for conv, factor in ((self.conv1, 1), (self.conv2, 2), (self.conv3, 2)):
             x = conv(zero_padding(x, mask))
             x = nn.functional.max_pool2d(x, (factor, 2))  # (B, C, T / factor, F / 2)
-            x = torch.relu(x)  # before max-pooling, it has the same result but takes longer
+            x = torch.relu(x)  # ReLU before max-pooling has the same result, but takes longer
             mask = pool_mask(mask, factor)
         x = x.permute(0, 2, 1, 3).flatten(2)  # (B, T', C * F')
         return self.head(self.dropout(run_gru(self.gru, self.dropout(x), mask)), mask)

@@ -4,8 +4,8 @@ B clips, T frames, F mel bins, C channels, H hidden units, K classes, T' output 
 bins after max-pooling. With 80 mel bins, 17 classes and linear pooling, the network has 1,755,281
 parameters. The paper does not give the sizes of the layers, but says that the network is similar to
 the network of Xu, Kong, Wang & Plumbley (ICASSP 2018). The default sizes are taken from Xu et al.
-The factors of the max-pooling over time follow from the frame rates in the paper. The default
-dropout rate is not from a paper.
+The factors of the max-pooling over time follow from the frame rates in the paper of He et al. The
+default dropout rate is not from either paper.
 """
 
 from collections.abc import Sequence
@@ -53,11 +53,11 @@ class GatedCrnn(Network):
     """A network of several blocks, a 3x3 convolution, a bidirectional GRU and an output layer.
 
     Each block consists of two gated convolutions, dropout and max-pooling. With the default
-    `time_pools`, T feature frames become T // 4 output frames. With the 50 feature frames per
-    second of the paper, the network then has 12.5 output frames per second. The convolutions and
-    the output layer start with Xavier-uniform weights and zero biases. The paper does not give the
-    initial weights of the GRU. `wsedtk.models.layers.init_gru` initialises the GRU, as in the other
-    networks. In training, the statistics of batch norm include padded frames.
+    `time_pools`, T feature frames become max(1, T // 4) output frames. With the 50 feature frames
+    per second of the paper, the network then has 12.5 output frames per second. The convolutions
+    and the output layer start with Xavier-uniform weights and zero biases. The paper does not give
+    the initial weights of the GRU. `wsedtk.models.layers.init_gru` initialises the GRU, as in the
+    other networks. In training, the statistics of batch norm include padded frames.
 
     Parameters
     ----------
@@ -68,9 +68,10 @@ class GatedCrnn(Network):
     num_channels : int
         The number of output channels of each gated convolution.
     num_top_channels : int
-        The number of output channels of the last convolution.
+        The number of output channels of the convolution after the blocks.
     num_hidden : int
-        The number of outputs H of the GRU in each direction, after the gate if `gru_gate` is True.
+        The number of outputs H of the GRU in each direction. If `gru_gate` is True, the outputs
+        are counted after the gate.
     time_pools : sequence of int
         The factors of the max-pooling over time, one for each block. Each block also halves the
         number of frequency bins.

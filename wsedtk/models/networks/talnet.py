@@ -2,7 +2,8 @@
 
 B clips, T frames, F mel bins, C channels, E embedding size, K classes, T' output frames. With 64
 mel bins, 527 classes and linear pooling, the network has 9,980,527 parameters. The tensors have the
-same names as in the authors' published weights.
+same names as in the authors' published weights, but the names of the output layer start with
+`head.`.
 """
 
 import torch
@@ -46,13 +47,13 @@ class TalNet(Network):
 
     The first two max-poolings halve the number of frames and the number of frequency bins. Later
     max-poolings halve only the number of frequency bins. With two or more max-poolings, T feature
-    frames become T // 4 output frames. With the 40 feature frames per second of the paper, the
-    network then has 10 output frames per second.
+    frames become max(1, T // 4) output frames. With the 40 feature frames per second of the paper,
+    the network then has 10 output frames per second.
 
     A convolution with f frequency bins at its input has 2 E / f output channels. The convolutions
-    of the published network have 32, 32, 64, 64, 128, 128, 256, 256, 512 and 512 channels. Frame
-    probabilities are clamped to [1e-7, 1 - 1e-7]. In training, the statistics of batch norm include
-    padded frames, as in the published code.
+    of the published network have 32, 32, 64, 64, 128, 128, 256, 256, 512 and 512 channels. The
+    probabilities of real frames are clamped to [1e-7, 1 - 1e-7]. In training, the statistics of
+    batch norm include padded frames, as in the published code.
 
     Parameters
     ----------
@@ -66,13 +67,13 @@ class TalNet(Network):
     num_convs : int
         The number of convolutions, a multiple of `num_pools`.
     num_pools : int
-        The number of max-poolings. A max-pooling follows after every num_convs / num_pools
+        The number of max-poolings, at least 1. Each max-pooling follows num_convs / num_pools
         convolutions.
 
     Raises
     ------
     ValueError
-        If one of these numbers does not meet its conditions.
+        If a parameter does not meet the conditions above.
     """
 
     def __init__(
@@ -104,7 +105,8 @@ class TalNet(Network):
         self.time_reduction = 2 ** min(num_pools, 2)
         num_inputs, num_bins = 1, num_mels
         for number in range(1, num_convs + 1):
-            # After the last max-pooling, channels times bins is E, the number of the GRU's inputs.
+            # With this formula, the number of channels times the number of bins after the last
+            # max-pooling is E, the number of the GRU's inputs.
             num_outputs = 2 * embedding_size // num_bins
             self.add_module(f"conv{number}", ConvBlock(num_inputs, num_outputs))
             num_inputs = num_outputs
