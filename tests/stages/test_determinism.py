@@ -519,7 +519,7 @@ def test_a_report_of_files_that_do_not_belong_together(exp, run):
         run,
         report_of(exp),
         folder,
-        "the operating_point that",
+        "the fingerprint of the operating_point in",
         provenance.fingerprint_file(point),
         "score again",
     )
@@ -531,7 +531,8 @@ def test_a_report_of_files_that_do_not_belong_together(exp, run):
 
 
 @pytest.mark.parametrize(
-    "section, key, what", [("made_from", "data", "truth"), ("clips", "fingerprint", "clips")]
+    "section, key, what",
+    [("made_from", "data", "reference tags and events"), ("clips", "fingerprint", "clips")],
 )
 def test_a_report_over_systems_that_were_scored_on_different_sets(exp, run, section, key, what):
     shutil.copytree(exp / "model", exp / "other")
@@ -547,8 +548,7 @@ def test_a_report_over_systems_that_were_scored_on_different_sets(exp, run, sect
         exp / "other/test/frame",
         exp / "model/test/frame",
         f"other {what} of the set 'test'",
-        "(0123)",
-        f"({before})",
+        f"(fingerprints 0123 and {before})",
     )
 
 

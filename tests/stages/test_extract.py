@@ -289,7 +289,7 @@ def test_a_part_with_damaged_features_is_made_again(run, stopped, tmp_path):
     result = run(*command)
     assert result.exit_code == 75 and "'clip 03.wav' can't be read" in result.stderr
     assert (
-        f"part of {tmp_path}/a.h5 is removed now: give the same command again to extract it again"
+        f"part of {tmp_path}/a.h5 was removed; give the same command again to extract it again"
         in result.stderr
     )
     computed.clear()

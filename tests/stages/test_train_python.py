@@ -80,7 +80,7 @@ def test_a_finished_training_gives_the_same_result_again(corpus, trained, tmp_pa
     for settings in (SMALL[1::2], with_tuple):
         again = wsedtk.train(options_of(corpus, tmp_path, settings=settings))
         assert again == dataclasses.replace(first, was_done=True)
-    with pytest.raises(wsedtk.InputError, match="seed: 0 there, 1 here"):
+    with pytest.raises(wsedtk.InputError, match="seed: 0 before, 1 now"):
         wsedtk.train(options_of(corpus, tmp_path, settings={**SETTINGS, "seed": 1}))
 
 

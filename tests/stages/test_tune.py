@@ -437,7 +437,7 @@ def test_scores_of_other_clips(tmp_path, capsys):
     )
     with pytest.raises(
         InputError,
-        match="none.h5: contains no scores of the clips of .*set, because the audio of all these",
+        match="none.h5: contains no scores of the clips of .*set, because none of their sound files could be read",
     ):
         tune_to(folder, scores="none.h5")
 
