@@ -252,7 +252,7 @@ def rows_of_set_in(
 
 
 class Column(NamedTuple):
-    """The type and the row shape of a dataset that has one row per clip."""
+    """The type of a dataset that has one row per clip, and the shape of a row."""
 
     dtype: npt.DTypeLike
     shape: tuple[int, ...] = ()
