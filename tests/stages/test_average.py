@@ -520,11 +520,11 @@ ROW = "0\t0.1\t0.5\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n"
         ("onset\toffset\tCar\n0\t0\t0.5\n", "a.tsv:2: frames must begin"),
         (
             "onset\toffset\tCar\n0\t0.2\t0.5\n0.2\t0.4\t0.5\n",
-            "a.tsv: its frames do not have the length of the frames of b.tsv, 0.1 s",
+            "a.tsv: its frame length differs from that of b.tsv, 0.1 s",
         ),
         (
             "onset\toffset\tCar\n0\t2\t0.5\n",
-            "a.tsv: its frames do not have the length of the frames of b.tsv, 0.1 s",
+            "a.tsv: its frame length differs from that of b.tsv, 0.1 s",
         ),
     ],
 )

@@ -33,8 +33,8 @@ def read(path: PathLike, labels: Sequence[str], model_dir: PathLike) -> dict[str
     Raises
     ------
     InputError
-        If the file can't be read or is empty, or if a line is invalid. The message lists the first
-        faults.
+        If the file can't be read or contains no classes, or if a line is invalid. The message lists
+        the first faults.
     """
     table = TableFile(path)
     names: dict[str, str] = {}

@@ -13,8 +13,9 @@ AUDIO_EXTENSIONS = tuple(  # extensions of audio files and of videos with sound
     ).split()
 )
 LONGEST_SECONDS = 86400.0  # the longest duration of a clip or a recording
-# Numbers in a file name are not the start and end of a clip if an event of the clip ends more than
-# LATE_SECONDS after the clip. Smaller differences can be rounding errors.
+# If an event ends more than LATE_SECONDS after the end of its clip, the numbers in the file name
+# are not the start and end of the clip. Because of rounding, an event may end slightly after its
+# clip.
 LATE_SECONDS = 1.0
 _TIME = r"([0-9]+(?:\.[0-9]+)?)"
 _EXCERPT = re.compile(rf"(.+)_{_TIME}_{_TIME}")
@@ -44,10 +45,10 @@ def has_audio_extension(name: str) -> bool:
 def _match_excerpt(form: re.Pattern[str], stem: str, last: float = 0.0) -> re.Match[str] | None:
     """Match the stem of a file name against a pattern for `<recording>_<start>_<end>`.
 
-    Return None unless the two numbers can be times. The end must be after the start, and at most
-    `LONGEST_SECONDS`. The numbers must not be part of a date and time, as in
-    <unit>_<YYYYMMDD>_<HHMMSS>. The last event of the clip, which ends `last` seconds after the
-    start of the clip, may end at most `LATE_SECONDS` after the clip.
+    Return None if the stem does not match, or if its two numbers can't be times. The end must be
+    after the start, and at most `LONGEST_SECONDS`. The numbers must not be part of a date and time,
+    as in <unit>_<YYYYMMDD>_<HHMMSS>. The last event ends `last` seconds after the start of the
+    clip. It may end at most `LATE_SECONDS` after the end of the clip.
     """
     match = form.fullmatch(stem)
     if match is None:
@@ -97,7 +98,7 @@ def excerpt_times(name: str, last: float = 0.0) -> tuple[float, float] | None:
     name : str
     last : float
         The end of the last event of the clip, in seconds from the start of the clip. If the clip
-        is too short for this event, None is returned.
+        is more than `LATE_SECONDS` too short for this event, None is returned.
     """
     match = _match_excerpt(_EXCERPT, without_extension(name), last)
     return (float(match.group(2)), float(match.group(3))) if match else None
@@ -107,9 +108,9 @@ def source_of(filename: str, last: float = 0.0) -> str:
     """Return the recording that a clip was cut from.
 
     The recording of `<recording>_<start>_<end>.wav` is `<recording>`. Clips of YouTube videos in
-    DCASE 2017 and AudioSet have names of this form. A Y before the ID of the video is removed. A
-    clip with any other name is a separate recording, whose name is returned without its extension.
-    A split keeps the clips of one recording together.
+    DCASE 2017 and AudioSet have names of this form. A Y before the ID of the video is removed. For
+    a clip with any other name, the recording is the name of the clip without its extension. A split
+    keeps the clips of one recording together.
 
     Parameters
     ----------

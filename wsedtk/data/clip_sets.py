@@ -32,7 +32,7 @@ class DataSet:
     labels : list of str
         The K classes.
     tag_clip, tag_label : (M,) int64
-        The index of the clip and the index of the class of each of the M tags. Tags are sorted by
+        For each of the M tags, the index of its clip and the index of its class. Tags are sorted by
         clip, then by class. `tag_matrix()` returns the tags as booleans (N, K).
     events : Events or None
         E events as columns (E,): `clip` and `label` (indices), `onset` and `offset` (seconds).
@@ -40,8 +40,8 @@ class DataSet:
     info : dict
         The content of info.yaml.
     groups : (N,) str, or None
-        The group of each clip, or "" for a clip without a group. A split keeps the clips of one
-        group together. None if no clip has a group.
+        The group of each clip, or "" for a clip without a group. None means that no clip has a
+        group. A split keeps the clips of one group together.
 
     Examples
     --------
@@ -161,7 +161,7 @@ class DataSet:
         """Return 16 hexadecimal digits of a hash of the clips, tags, events, classes and groups.
 
         The paths of the sound files are not hashed. Groups are hashed only if a clip has a group,
-        so that fingerprints from versions of wsedtk without groups stay valid.
+        so that fingerprints from older versions of wsedtk, which had no groups, stay valid.
         """
         digest = hashlib.sha256()
         _hash_names(digest, self.filenames)

@@ -100,7 +100,10 @@ def _absolute(folder: Path, paths: Texts) -> Texts:
 
 
 def check(folder: PathLike) -> Checked:
-    """Read a data directory and find all faults of its files."""
+    """Read a data directory and find all faults of its files.
+
+    Tags and events are checked only if the set has clips and classes.
+    """
     folder = Path(folder)
     missing = _fault_of_folder(folder)
     if missing is not None:
@@ -152,7 +155,7 @@ def _fault_of_folder(folder: Path) -> Fault | None:
 
 
 def _check_info(path: Path) -> tuple[dict[str, Any], list[Fault]]:
-    """Read info.yaml. Return its content and its faults. The content of a missing file is {}."""
+    """Read info.yaml. Return its content ({} if it is missing or faulty) and its faults."""
     try:
         info = (read_yaml(path) if path.exists() else None) or {}
         if not isinstance(info, dict):
@@ -338,7 +341,7 @@ def write_decoded(
     tags : (N, K) bool
         The detected classes of each clip.
     events : Events or None
-        The detected events. If None, no events.tsv is written.
+        The detected events. If None, events.tsv is not written.
     info : mapping, optional
         The origin of the tags and events. It is written to info.yaml.
     failed : iterable of str
@@ -372,7 +375,7 @@ def write_decoded(
 
 
 def read_decoded(folder: PathLike, labels: Iterable[str]) -> DataSet:
-    """Read a folder that `write_decoded` wrote.
+    """Read a folder that `write_decoded` wrote. The folder must contain an events.tsv.
 
     Parameters
     ----------

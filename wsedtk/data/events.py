@@ -61,7 +61,7 @@ class Events:
         offset: npt.ArrayLike,
         label: npt.ArrayLike,
     ) -> "Events":
-        """Return the events in columns (E,). The rows may have any order."""
+        """Create Events from columns (E,). The rows may have any order."""
         events = cls(
             clip=np.asarray(clip, np.int64),
             onset=np.asarray(onset, np.float64),
@@ -73,7 +73,7 @@ class Events:
 
     @classmethod
     def from_rows(cls, rows: Iterable[tuple[int, float, float, int]]) -> "Events":
-        """Return the events in rows (clip, onset, offset, label). The rows may have any order."""
+        """Create Events from rows (clip, onset, offset, label). The rows may have any order."""
         columns = list(zip(*rows))
         if not columns:
             return cls.from_columns([], [], [], [])
@@ -82,7 +82,10 @@ class Events:
 
     @classmethod
     def joined(cls, parts: Iterable["Events"]) -> "Events":
-        """Join lists of events. The clips of each list must follow those of the preceding list."""
+        """Join lists of events.
+
+        All clip indices in a list must be greater than those in the preceding list.
+        """
         parts = list(parts)
         if not parts:
             return cls.from_rows([])
@@ -105,7 +108,7 @@ class Events:
 
 
 def num_segments(durations: npt.ArrayLike, seconds: float = 1.0) -> npt.NDArray[np.int64]:
-    """Return the number of segments (N,) of clips. A partial segment at the end is counted.
+    """Return the number of segments (N,) of each clip. A partial segment at the end is counted.
 
     Parameters
     ----------
@@ -138,7 +141,7 @@ def frame_edges(
     Returns
     -------
     (T' + 1,) float64
-        The edges of the T' <= T frames, rounded to the microsecond.
+        The edges of the T' <= T frames that are not left out, rounded to the microsecond.
     """
     onsets, end = np.round(np.arange(num_frames) * seconds_per_frame, 6), round(float(duration), 6)
     onsets = onsets[onsets < end]

@@ -75,8 +75,8 @@ class Parts:
     layout : FeatureLayout
     dataset : DataSet
     signals : sequence of str
-        The names of the signals that have arrived. If there is one, `find`, `write` and `join` stop
-        and raise NotFinished.
+        The names of the signals that have arrived so far. As soon as a signal has arrived, `find`,
+        `write` and `join` stop and raise NotFinished.
     """
 
     def __init__(
@@ -208,7 +208,8 @@ class Parts:
             self._check_signals()
             started = time.time()
             result = self._write_part(result, results, begun)
-            begun = started  # the iterator may have read sound files of the next part since then
+            # After `started`, the iterator may already have read sound files of the next part.
+            begun = started
 
     def _write_part(
         self, result: Extracted | Failed, results: Iterator[Extracted | Failed], begun: float
@@ -255,6 +256,8 @@ class Parts:
         ------
         NotFinished
             If a part is damaged, or if a signal has arrived.
+        InputError
+            If the feature file can't be written.
         """
         with store.writing_features(self.output, self.layout, about=about) as (append, failed):
             for first in sorted(self._parts):
@@ -277,12 +280,12 @@ class Parts:
 
 @contextlib.contextmanager
 def finishing(parts: Parts) -> Iterator[Parts]:
-    """Yield the parts of a feature file. They are removed if the block succeeds.
+    """Yield the parts of a feature file. If the block succeeds, the parts are removed.
 
     Raises
     ------
     InputError
-        If another process is writing the file.
+        If another process is writing the feature file.
     """
     with locking(parts.folder / ".lock", parts.output):
         yield parts

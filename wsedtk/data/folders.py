@@ -46,7 +46,8 @@ class _Waiting(NamedTuple):
     ----------
     path : str
     names : tuple of str
-        The names of the folders on the path from the start of the walk to this folder.
+        The names of the folders on the path from the start of the walk to this folder. The folder
+        in which the walk starts is not included.
     holders : tuple of str
         For each symbolic link on the path from the start of the walk to this folder: the real path
         of the folder that contains the link.
@@ -187,9 +188,9 @@ def walk(
     ----------
     folder : path-like
     may_enter : callable, optional
-        A function that takes the names of the folders on the path from `folder` to a subfolder, as
-        a tuple that ends with the name of the subfolder. If the function returns False, the
-        subfolder is skipped. By default, folders whose names begin with a dot are skipped.
+        A function that takes the path of a subfolder relative to `folder`, as a tuple of names. If
+        the function returns False, the subfolder is skipped. By default, folders whose names begin
+        with a dot are skipped.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Estimate the length of T frames from their times. The times may be rounded."""
+"""Estimate the frame length from the times of T frames. The times may be rounded."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,8 @@ class FrameTimes(NamedTuple):
     duration : float
         The offset of the last frame in seconds.
     shortest, longest : float
-        The smallest and the largest frame length, in seconds, that the onsets allow.
+        The smallest and the largest frame length, in seconds, that the onsets allow: 0 and infinity
+        if there is only one frame.
     """
 
     num_frames: int

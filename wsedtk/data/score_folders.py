@@ -1,8 +1,8 @@
 """Read and write folders of frame scores in the format of sed_scores_eval.
 
-Each clip has one table, `<clip>.tsv`. `score_tables` describes its content. Tables may be in
-subfolders, because `detect` writes them there if the recordings are in subfolders. The name of such
-a clip begins with the path of the subfolder.
+Each clip has one table, `<clip>.tsv`. `score_tables` describes the content of a table. Tables may
+be in subfolders, because `detect` writes them there if the recordings are in subfolders. If a table
+is in a subfolder, the name of its clip begins with the path of the subfolder.
 
 Sizes: N clips, T frames, S segments, K classes.
 """
@@ -51,8 +51,8 @@ _LONGEST_NAME = 255  # the limit in bytes on most file systems
 class Overview(TypedDict):
     """The content of a folder of tables of scores, as `look` returns it.
 
-    `odd` contains the paths, relative to the folder, of the tables whose header differs from the
-    header of the first table.
+    `odd` lists the tables whose header differs from the header of the first table. The tables are
+    given as paths relative to the folder.
     """
 
     tables: int
@@ -64,7 +64,7 @@ class Overview(TypedDict):
 def _clip_name(path: Path) -> str:
     """Return the name of the clip of a table, without subfolders.
 
-    A Y before a YouTube ID is removed. If the name of the table has no audio extension, `.wav` is
+    A Y before a YouTube ID is removed. If the name of the clip has no audio extension, `.wav` is
     added.
     """
     name = without_y(normal(path.name).removesuffix(".tsv"))
@@ -96,15 +96,15 @@ class ScoreFolder:
     seconds_per_frame : float
     attributes : dict
         `model`, `features` and `fingerprint`, as in a score file. The model and the features are
-        unknown. The fingerprint is that of the tables.
+        unknown. The fingerprint is computed from the tables.
     failed : dict
         Always empty, because a folder does not list clips that failed.
 
     Raises
     ------
     InputError
-        If the folder contains no tables, a table can't be read, two tables belong to one clip, or
-        the classes or frame lengths of the tables differ.
+        If the folder can't be entered or contains no tables, if a table is invalid, if two tables
+        belong to one clip, or if the tables have different classes or frame lengths.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -178,8 +178,8 @@ class ScoreFolder:
         """Return the frame length, in seconds, that fits the times (N,) of all clips.
 
         The times may be rounded or have the precision of float32. If several frame lengths fit,
-        return the one with the fewest digits. Raise InputError if the frame length differs between
-        clips.
+        return the frame length with the fewest digits. If every clip has only one frame, return the
+        longest duration. Raise InputError if the frame length differs between clips.
         """
         longest = max(times, key=lambda one: one.num_frames)
         if longest.num_frames == 1:
@@ -194,7 +194,7 @@ class ScoreFolder:
                 is_odd |= one.shortest > step or one.longest < step
             if is_odd:
                 raise InputError(
-                    f"{path}: its frames do not have the length of the frames of "
+                    f"{path}: its frame length differs from that of "
                     f"{self._paths[times.index(longest)].name}, {step:g} s; all clips need the "
                     "same frame length"
                 )
@@ -277,7 +277,11 @@ def look(folder: PathLike) -> Overview:
 
 
 def check_overwrite(folder: PathLike) -> None:
-    """Raise InputError if a folder or a subfolder contains anything but tables of scores."""
+    """Raise InputError if a folder contains anything other than tables and folders of tables.
+
+    Subfolders are checked, too. Links to folders, and folders whose names begin with a dot, are not
+    accepted.
+    """
     if not os.path.isdir(folder):
         return
     content = folders.look(folder)
@@ -316,10 +320,11 @@ def _fault_of_place(place: str) -> str | None:
 
 
 def _places(folder: PathLike, filenames: Sequence[str]) -> list[str | None]:
-    """Return the relative paths, with the separator `/`, of the tables of clips (N,) in a folder.
+    """Return the path of the table of each clip (N,), relative to the folder.
 
-    The path is None for a clip that can't have a table. A warning lists these clips. Raise
-    InputError if two clips would have the same path, or if no clip can have a table.
+    The separator of a path is `/`. The path is None for a clip that can't have a table. A warning
+    lists these clips. Raise InputError if two clips would have the same table, or if no clip can
+    have a table.
     """
     places = [f"{normal(name).removesuffix('.wav')}.tsv" for name in filenames]
     seen: dict[str, str] = {}

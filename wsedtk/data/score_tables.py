@@ -86,7 +86,7 @@ def parse_header(line: str) -> list[str]:
 
 
 def _cause(line: str) -> str:
-    """Describe the first number of a line that is negative or not finite, for a message.
+    """Name the first negative or non-finite number in a line, as text for a message.
 
     Return "" if there is no such number.
     """
@@ -171,7 +171,7 @@ class TableWriter:
         csv.writer(file, delimiter="\t", lineterminator="\n").writerow(["onset", "offset", *labels])
 
     def _write(self, edges: Floats) -> None:
-        """Write the first T frames that are kept in memory. `edges` (T + 1,) is in seconds."""
+        """Write the first T of the frames in memory. `edges` (T + 1,) is in seconds."""
         scores = self._held[: len(edges) - 1].astype(np.float32)
         table = np.column_stack([edges[:-1], edges[1:], scores])
         np.savetxt(self._file, table, fmt=self._format, delimiter="\t")

@@ -95,7 +95,7 @@ def _check_rows(
 ) -> None:
     """Add the faults of rows with known clips, classes and times.
 
-    `is_tagged` (B,) says for each event whether its clip has the tag of its class.
+    `is_tagged` (B,) is true for an event if its clip has a tag of the same class.
     """
     is_late = block.offset > clips.durations[block.clip] + _LATE_SECONDS
     is_odd = (block.offset <= block.onset) | is_late | ~is_tagged

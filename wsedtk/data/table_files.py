@@ -37,7 +37,7 @@ class Fault:
     line : int or None
         The line, counted from 1. None if the fault concerns the whole file.
     message : str
-        A text that says what is wrong and what to do.
+        A text that says what is wrong. It may also say what to do.
     """
 
     is_error: bool
@@ -152,7 +152,8 @@ class TableFile:
                     if "\r" in text:
                         text = text.replace("\r\n", "\n").replace("\r", "\n")
                     lines = (text if exact else normal(text)).split("\n")
-                    if b"\0" in block:  # HDF5 and operating systems end a name at a NUL
+                    # A NUL is an error, because HDF5 and operating systems end a name at a NUL.
+                    if b"\0" in block:
                         self._add_nul(block, number + 1, lines)
                         return
                     is_last = not block.endswith(b"\n")
@@ -278,7 +279,7 @@ class TableFile:
     def _add_no_header(
         self, number: int, line: str, columns: tuple[str, ...], optional: str | None
     ) -> None:
-        """Add the error of a table whose first line is not the expected header."""
+        """Add the error of a table that does not begin with the expected header."""
         more = f"; the optional last column is {optional}" if optional else ""
         self.error(number, f"expected the header {'<TAB>'.join(columns)}, found {line!r}{more}")
 
@@ -297,8 +298,8 @@ def _parse_header(
 def _complete(fields: list[str], least: int, most: int, alone: bool) -> list[str]:
     """Remove blank fields after the first `most` fields, and append "" for missing fields.
 
-    A row with fewer than `least` fields is not completed, unless `alone` is true and all its fields
-    except the first are blank.
+    A row is completed if it has at least `least` fields, or if `alone` is true and all its fields
+    except the first are blank. Other rows keep their number of fields.
     """
     fields = cut_blank(fields, most)
     if least <= len(fields) or (alone and not any(map(str.strip, fields[1:]))):

@@ -1,7 +1,7 @@
 """Parse, format and look up the fields of text tables: names and times.
 
-Tables may have millions of rows. Their columns are therefore arrays, and they are processed in
-blocks, so that only a few rows are Python objects at the same time. `table_files` reads tables.
+Tables may have millions of rows. Their columns are therefore arrays, and these are processed in
+blocks, so that only the rows of one block are Python objects. `table_files` reads tables.
 
 Sizes: B rows of a block, N names, M wanted names.
 """
@@ -88,9 +88,10 @@ def cut_blank(texts: list[str], count: int = 0) -> list[str]:
 
 
 def _is_plain(text: str) -> bool:
-    """Return whether the text of a number is ASCII without `_`.
+    """Return whether the text of a number contains only ASCII characters, but no `_`.
 
-    `float` also accepts texts such as `1_0`, and digits of other scripts.
+    Surrounding spaces are ignored. `float` also accepts texts such as `1_0`, and digits of other
+    scripts.
     """
     return text.strip().isascii() and "_" not in text
 

@@ -152,7 +152,10 @@ class _Reader:
         self._header: tuple[str, ...] | None = None
 
     def lines(self) -> Iterable[tuple[int, _Line]]:
-        """Yield the number and the content of each line that is neither blank nor faulty."""
+        """Yield the number and the content of each line.
+
+        The header, blank lines and faulty lines are not yielded.
+        """
         if self.table.path.is_dir():
             message = "a folder; name a list, such as tags.tsv or events.tsv in this folder"
             self.table.error(None, message)

@@ -12,7 +12,7 @@ class JsonLines(EventFormat):
     """The format JSON lines. Each line is a JSON object that describes an event.
 
     The object has the keys `filename`, `onset`, `offset`, `event_label` and `score`. If the events
-    were detected in one channel of the recording, it also has `channel`.
+    were detected in one channel of the recording, the object also has the key `channel`.
     """
 
     suffix = ".jsonl"

@@ -4,8 +4,9 @@ No other module of `data` uses h5py. This folder may import `core` and the other
 
     features.h5   features (N, T_max, F), num_frames (N,), duration (N,), mean (N, F),
                   squared_deviations (N, F), filename (N,), failed (M, 2): the file name of each
-                  failed clip, and the reason; attributes: the front end, and the fingerprints of
-                  the front end, of the list of clips, of the data set and of its audio
+                  failed clip, and the reason; attributes: frontend (the configuration as JSON),
+                  fingerprint (of the front end), clips_fingerprint, data_fingerprint,
+                  audio_fingerprint
     scores.h5     clip (N, K), segment (N, S, K), num_frames (N,), duration (N,), filename (N,),
                   labels (K,); optional: frame (N, T, K), weight (N, T, K): the attention weights,
                   and failed (M, 2); attributes: seconds_per_frame, model, features, fingerprint,

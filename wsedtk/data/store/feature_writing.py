@@ -1,4 +1,4 @@
-"""Write feature files. The docstring of the package describes their content.
+"""Write feature files. `wsedtk.data.store` describes their content.
 
 Sizes: T frames, F mel bins.
 """

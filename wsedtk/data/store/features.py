@@ -1,4 +1,4 @@
-"""Read feature files. The docstring of the package describes their content.
+"""Read feature files. `wsedtk.data.store` describes their content.
 
 Sizes: N clips, T frames, F mel bins, B rows of a block, M requested rows.
 """
@@ -91,7 +91,7 @@ def _available_bytes() -> int:
         available = int(lines["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    # Without a limit, the file is missing or contains no number.
+    # If the container has no limit, memory.max is missing or contains no number.
     with contextlib.suppress(OSError, ValueError):
         limit, taken = (
             int(Path(f"/sys/fs/cgroup/memory.{name}").read_text(encoding="ascii"))
@@ -175,7 +175,8 @@ class FeatureStore:
         # The datasets stay open, because opening a dataset takes longer than reading a clip.
         self._data = [file["features"] for file in self._files]
         self._starts = np.cumsum([0, *map(len, self._data)])
-        # The features that `cache` keeps in memory, and for each row its index in them, or -1.
+        # The features that `cache` keeps in memory, and for each row its index in these features.
+        # The index is -1 if the features of the row are not in memory.
         self._cached: Floats | None = None
         self._cached_places = np.full(len(self), -1)
         # A stable sort is fast if the file names are already sorted.
@@ -331,7 +332,7 @@ class FeatureStore:
         return out
 
     def _blocks_of(self, rows: Integers) -> Iterator[_Block]:
-        """Yield the blocks of the files that contain the rows (M,). The rows may have any order."""
+        """Yield the blocks that contain at least one of the rows (M,). Rows may have any order."""
         rows = np.sort(rows)
         for file, first in zip(self._files, self._starts.tolist()):
             for block in slices(len(file["num_frames"]), files.BLOCK):

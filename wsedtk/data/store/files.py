@@ -1,6 +1,8 @@
-"""Create, open and describe HDF5 files of wsedtk. N is the number of clips.
+"""Create, open and describe HDF5 files of wsedtk.
 
 Files are written atomically and are checked when they are opened.
+
+Sizes: N clips, M failed clips.
 """
 
 import contextlib
@@ -72,7 +74,7 @@ class Source(Protocol):
     failed: dict[str, str]
 
     def rows(self, filenames: Names) -> npt.NDArray[np.int64]:
-        """Return the row of each clip (M,), or -1 if it is missing."""
+        """Return the row of each clip (N,), or -1 if it is missing."""
 
 
 def check_overwrite(path: PathLike, kind: str) -> None:
@@ -86,9 +88,9 @@ def check_overwrite(path: PathLike, kind: str) -> None:
 def creating(path: PathLike, kind: str, attributes: Mapping[str, Value]) -> Iterator[NewFile]:
     """Yield a new HDF5 file. If the block succeeds, the file is renamed to `path`.
 
-    HDF5 can't handle an exception in `Disk`. Handlers of signals may raise one, for example
-    KeyboardInterrupt, but only in the main thread. All calls of HDF5 are therefore made in another
-    thread. In the block, `NewFile.write` makes these calls.
+    HDF5 can't handle an exception in `Disk`. Handlers of signals may raise an exception (for
+    example KeyboardInterrupt), but only in the main thread. All calls of HDF5 are therefore made in
+    another thread. In the block, `NewFile.write` makes these calls.
 
     Parameters
     ----------
@@ -250,7 +252,7 @@ def rows_of_set_in(
 
 
 class Column(NamedTuple):
-    """The type and the row shape of a dataset that has one row per clip."""
+    """The type of a dataset that has one row per clip, and the shape of a row."""
 
     dtype: npt.DTypeLike
     shape: tuple[int, ...] = ()
@@ -263,7 +265,7 @@ class Columns:
     ----------
     new : NewFile
     columns : dict of Column
-        The columns by the names of their datasets.
+        A mapping from the name of each dataset to its column.
     num_rows : int, optional
         The number of rows of a block (default BLOCK).
     """

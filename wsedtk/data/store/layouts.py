@@ -5,9 +5,9 @@ can refer to other files (links, external storage, virtual datasets). It can als
 when it is decompressed, and refer to one text a million times. wsedtk does not write such files,
 and rejects them. A dataset of an accepted file is not larger than the file.
 
-The records of texts are parsed in this module, because h5py returns the length of a text only after
-it has read the text. Texts of a fixed length would need no parser, but would change the file
-format.
+This module itself parses the records of texts (see `_TEXT_RECORD`), because h5py returns the length
+of a text only after it has read the text. Texts of a fixed length would need no parser, but would
+change the file format.
 
 Sizes: N clips, T frames, F mel bins, S segments, K classes, M failed clips.
 """
@@ -290,7 +290,8 @@ def check_clips(
     durations : (N,) float
         In seconds.
     most_frames : int or None
-        T, the number of frames per clip that the file can contain. None if the file has no frames.
+        T, the largest number of frames that a clip in the file can have. None if the file has no
+        frames.
     """
     wrong_frames = num_frames < 1
     if most_frames:
@@ -303,7 +304,7 @@ def check_clips(
 def _check_each(
     path: PathLike, what: str, filenames: Names, values: npt.NDArray[Any], is_wrong: Booleans
 ) -> None:
-    """Raise InputError if a value (N,) is wrong. The message names the first clip concerned."""
+    """Raise InputError if a value (N,) is wrong. The message names the first such clip."""
     if is_wrong.any():
         first = int(is_wrong.argmax())
         raise InputError(
@@ -360,7 +361,9 @@ def check_once(path: PathLike, filenames: Names, order: Integers) -> None:
 
 
 def wrong_rows(name: str, values: Floats) -> Booleans:
-    """Return a mask (B,) of the rows of scores (B, ..., K) with a value that is not from 0 to 1.
+    """Return a mask (B,) of the wrong rows: rows that contain a score outside 0 to 1 or a NaN.
+
+    `values` has the shape (B, ..., K).
 
     Because of rounding, a score may exceed 1 by a millionth. Weights (`name` is "weight") may be
     any finite numbers >= 0.

@@ -1,4 +1,4 @@
-"""Read and write score files. The docstring of the package describes their content.
+"""Read and write score files. `wsedtk.data.store` describes their content.
 
 Sizes: N clips, T frames, S segments, K classes, B rows of a block, M requested rows.
 """
@@ -58,7 +58,8 @@ def write_scores(
     labels : sequence of str
         The K classes.
     shapes : mapping
-        The shape of one clip in each dataset: clip, frame, segment, weight, num_frames, duration.
+        The shape of the values of one clip, by dataset. The datasets are clip, segment, num_frames,
+        duration and, optionally, frame and weight.
     batches : iterable of ((B,) int, mapping)
         For each batch, its rows as indices of `filenames`, and its values (B, ...) by dataset.
     failed : mapping, optional
@@ -135,9 +136,9 @@ class ScoreFile:
     Raises
     ------
     InputError
-        If the file is missing or damaged, or is not a score file. The methods also raise InputError
-        if the file does not contain the scores that they read, or if these scores are not numbers
-        from 0 to 1.
+        If the file is missing or damaged, or is not a score file. The methods that read scores also
+        raise InputError if the file does not contain these scores, or if they are not numbers from
+        0 to 1. Weights must be finite numbers >= 0.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -213,9 +214,10 @@ class ScoreFile:
         return self._file[name]
 
     def _check(self, name: str, values: Floats) -> None:
-        """Raise InputError if scores (B, ..., K) are not from 0 to 1, or if weights are negative.
+        """Raise InputError if scores (B, ..., K) are not from 0 to 1.
 
-        The message contains the number of clips with such values in the whole file.
+        Weights must be finite numbers >= 0. The message contains the number of clips with wrong
+        values in the whole file.
         """
         if not layouts.wrong_rows(name, values).any():
             return

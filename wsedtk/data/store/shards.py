@@ -1,4 +1,7 @@
-"""Find the shards of feature files. The shards of a file are read as one file."""
+"""Find the shards of feature files.
+
+Each shard contains some of the clips. All shards of a file are read as one file.
+"""
 
 import os
 import re
