@@ -78,7 +78,8 @@ class DownloadResult:
     dead : mapping of str to str
         The missing clips of dead videos, with the reasons.
     left : tuple of str
-        The clips that the next run will try to download.
+        The clips that the next run will try to download. With `retry_dead`, the next run will also
+        try the clips in `dead`.
     stopped : str or None
         The reason why the run stopped early. None if it did not stop early.
     """

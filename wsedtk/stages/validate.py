@@ -120,7 +120,7 @@ class _Inspection:
         self.damaged: list[_Detail] = []  # damaged sound files that can still be used
         # Keys: peculiarities. Values: the clips with this peculiarity.
         self.odd: dict[str, list[_Detail]] = collections.defaultdict(list)
-        # A hash (N,) of the samples of each clip. 0 if the clip is silent or could not be read.
+        # A hash (N,) of the audio of each clip. 0 if the clip is silent or could not be read.
         # None if the sound files were not opened.
         self.contents: Keys | None = None
 
