@@ -213,7 +213,7 @@ def test_values_that_would_go_unnoticed(name, values, message):
         ({"target": ("precison", 0.9)}, "target: found 'precison'; did you mean 'precision'"),
         ({"target": ("recall", 80)}, "target: found recall=80; expected a number above 0"),
         ({"target": ("recall", float("nan"))}, "target: found recall=nan"),
-        ({"target": ("false-alarms-per-hour", -1)}, "expected a number of at least 0"),
+        ({"target": ("false-alarms-per-hour", -1)}, "expected a finite number of at least 0"),
         (
             {"target": ("recall", 0.5), "published": True},
             r"target \(--target\) and published \(--published\): these options choose the same",

@@ -426,7 +426,7 @@ def test_scores_of_other_clips(tmp_path, capsys):
     )  # x.wav is not a clip of the set, and is ignored
     assert (
         "4 clips of" in (said := capsys.readouterr().err)
-        and "are left out, because their audio could not be read: clip 1.wav" in said
+        and "are left out, because extract failed for them: clip 1.wav" in said
     )
     write_score_file(
         folder / "none.h5",
@@ -437,7 +437,7 @@ def test_scores_of_other_clips(tmp_path, capsys):
     )
     with pytest.raises(
         InputError,
-        match="none.h5: contains no scores of the clips of .*set, because none of their sound files could be read",
+        match="none.h5: contains no scores of the clips of .*set, because extract failed",
     ):
         tune_to(folder, scores="none.h5")
 

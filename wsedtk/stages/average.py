@@ -1,6 +1,7 @@
 """average: the scores of several systems for the same clips -> their mean.
 
-N clips, T frames, S segments, K classes.
+In the shapes, N is the number of clips, T the number of frames, S the number of segments, and K the
+number of classes.
 """
 
 import dataclasses
@@ -53,7 +54,7 @@ class AverageResult:
 
 @dataclasses.dataclass(frozen=True)
 class _Member:
-    """The scores of one system, and the rows and columns of the N clips and K classes in them."""
+    """The scores of one system. `rows` and `columns` select the N clips and the K classes."""
 
     scores: Scores
     columns: list[int]  # (K,), the column of each class
@@ -68,7 +69,7 @@ class _Ensemble:
     members: list[_Member]
     labels: list[str]
     filenames: list[str]
-    num_frames: Rows  # (N,), the smallest number of frames that a system has for each clip
+    num_frames: Rows  # (N,), the number of frames of each clip that are averaged
 
     @property
     def first(self) -> Scores:
@@ -83,11 +84,10 @@ class _Ensemble:
 
     @property
     def model(self) -> str:
-        """The fingerprint of the systems' models and of their weights in the mean.
+        """A fingerprint of the models of all systems, and of the weight of each system.
 
-        It does not depend on the order of the systems.
-
-        For a single system, it is the fingerprint of the system's model.
+        The fingerprint does not depend on the order of the systems. For a single system, it is the
+        fingerprint of the model of this system.
         """
         models = [str(one.scores.attributes["model"]) for one in self.members]
         if len(models) == 1:
@@ -116,7 +116,7 @@ class _Ensemble:
         )
 
     def _mean(self, arrays: Sequence[Floats]) -> Floats:
-        """Return the weighted mean of arrays (T, K).
+        """Return the weighted mean of arrays (T, K) or (S, K), one for each system.
 
         Shorter arrays are padded with zeros to the length of the longest array.
         """
@@ -191,9 +191,9 @@ def _full_key(name: str) -> str:
 
 
 def _key_function(sources: Sequence[Scores]) -> Callable[[str], str]:
-    """Return `clip_key`, or `_full_key` if two clips of a source have the same `clip_key`.
+    """Return `clip_key`, or `_full_key` if two clips of one source have the same `clip_key`.
 
-    Raises InputError if two clips of a source also have the same `_full_key`.
+    Raises InputError if two clips of one source also have the same `_full_key`.
     """
     if all(len(set(map(clip_key, source.filenames.tolist()))) == len(source) for source in sources):
         key_of: Callable[[str], str] = clip_key
@@ -211,8 +211,9 @@ def _key_function(sources: Sequence[Scores]) -> Callable[[str], str]:
 
 
 def _rows(sources: Sequence[Scores]) -> list[Rows]:
-    """Return the rows (N,) of the clips in each source, sorted by file names of the first source.
+    """Return the rows (N,) of the clips in each source.
 
+    In each source, the clips have the same order: that of their file names in the first source.
     Raises InputError if the sources have different clips.
     """
     key_of = _key_function(sources)
@@ -234,11 +235,11 @@ def _rows(sources: Sequence[Scores]) -> list[Rows]:
 
 
 def _common_frames(sources: Sequence[Scores], rows: Sequence[Rows]) -> Rows:
-    """Return the smallest number of frames (N,) that a source has for each clip.
+    """Return the number of frames (N,) of each clip to average: the minimum over the sources.
 
     The sources may differ in the number of frames after the end of a clip. Raises InputError if
-    they differ in the number of frames before the end of a clip, in the duration of a clip or in
-    the length of frames, or if only some sources have frame scores.
+    they differ in the number of frames before the end of a clip, in the duration of a clip (by more
+    than a frame) or in the length of frames, or if only some sources have frame scores.
     """
     has_frames = [source.has("frame") for source in sources]
     if any(has_frames) != all(has_frames):
@@ -265,7 +266,10 @@ def _common_frames(sources: Sequence[Scores], rows: Sequence[Rows]) -> Rows:
 
 
 def _check_resolution(source: Scores, other: Scores, most_frames: int) -> None:
-    """Raise InputError if the frames of two sources differ in length."""
+    """Raise InputError if the frames of two sources differ in length.
+
+    Differences that rounding can cause are accepted.
+    """
     difference = abs(source.seconds_per_frame - other.seconds_per_frame)
     drift = difference * most_frames
     if difference > 1e-3 * other.seconds_per_frame or drift > score_tables.ROUNDING_SECONDS:
@@ -335,7 +339,10 @@ def _write_file(output: Path, ensemble: _Ensemble) -> int:
 
 
 def _common_attribute(sources: Sequence[Scores], key: str) -> str:
-    """Return the value of an attribute if it is the same in all sources that have it, else ""."""
+    """Return the value of an attribute, or "" if the sources have different values.
+
+    Sources without the attribute are ignored. If all sources lack it, "" is returned.
+    """
     values = {str(source.attributes.get(key, "")) for source in sources} - {""}
     return values.pop() if len(values) == 1 else ""
 
@@ -359,7 +366,10 @@ def _write_folder(output: Path, ensemble: _Ensemble) -> int:
 
 
 def _shares(weights: Sequence[float] | None, num_systems: int) -> list[float]:
-    """Return weights that sum to 1. Raises InputError if their number is wrong or all are 0."""
+    """Return the weights, scaled to a sum of 1. If `weights` is None, all weights are equal.
+
+    Raises InputError if the number of weights is wrong, or if all weights are 0.
+    """
     if weights is None:
         return [1 / num_systems] * num_systems
     total = sum(weights)

@@ -1,6 +1,6 @@
 """balance: a training set -> a fit set and a balanced validation set.
 
-N clips, K classes.
+In the shapes, N is the number of clips, and K is the number of classes.
 """
 
 import dataclasses
@@ -33,8 +33,8 @@ class ClassCounts(NamedTuple):
     num_sources : int
         Number of sources that the clips of the class come from.
     is_exhausted : bool
-        Whether the class got no clip in one of its turns, because no further source could be held
-        out. `split` explains the turns.
+        Whether the class got no clip in a turn, because no further source could be held out.
+        `split` explains the turns.
     """
 
     label: str
@@ -108,7 +108,7 @@ class _Drawing:
     def draw(self, label: int, is_taken: Booleans) -> int | None:
         """Return a clip that has the class and is not taken yet. Hold out the source of the clip.
 
-        Return None if there is no such clip whose source can be held out.
+        Return None if there is no such clip, or if the sources of these clips can't be held out.
         """
         while self.opened[label]:
             clip = self.opened[label].pop()
@@ -124,7 +124,8 @@ class _Drawing:
     def _open(self, source: np.int64) -> bool:
         """Hold out a source if enough clips of each class remain for training.
 
-        Return whether the source was held out.
+        Return whether this call held out the source. If the source is already held out, return
+        False.
         """
         if self.is_open[source]:
             return False
@@ -143,10 +144,13 @@ class _Drawing:
 def split(dataset: DataSet, num_valid: int, seed: int) -> Split:
     """Choose a balanced set of clips to hold out.
 
-    Clips are held out in turns, until `num_valid` clips are held out. In turn t, each class with
-    fewer than t held-out clips gets one more clip. The rarest class comes first. At least half of
-    the clips of each class remain for training. Clips without tags are held out in proportion to
-    their number in the set. At least half of the clips without tags also remain for training.
+    Clips with tags and clips without tags are held out in proportion to their numbers in the set.
+    Clips with tags are held out in turns. In turn t, each class with fewer than t held-out clips
+    gets one more clip. The rarest class comes first. The turns end when enough clips with tags are
+    held out, or when no class can get a further clip.
+
+    At least half of the clips of each class, and at least half of the clips without tags, remain
+    for training.
 
     The fit set and the validation set never contain clips of the same source (see
     `clip_sets.sources`). If a source is held out, and some of its clips are not chosen for the
@@ -160,7 +164,7 @@ def split(dataset: DataSet, num_valid: int, seed: int) -> Split:
     dataset : DataSet
         The whole set.
     num_valid : int
-        Number of clips to hold out.
+        Maximum number of clips to hold out.
     seed : int
         Seed of the random choice of clips.
 

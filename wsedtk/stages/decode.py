@@ -1,6 +1,6 @@
 """decode: scores and an operating point -> tags and events.
 
-N clips, K classes.
+In the shapes, N is the number of clips, and K is the number of classes.
 """
 
 import dataclasses
@@ -84,8 +84,8 @@ def decode_all(
 def run(options: DecodeOptions) -> DecodeResult:
     """Turn scores into tags and events, with the thresholds and filters of an operating point.
 
-    The files clips.tsv, tags.tsv, events.tsv and info.yaml and a copy of the operating point are
-    written to the output folder. Clips whose audio could not be read are listed in failed.tsv.
+    The files clips.tsv, tags.tsv, events.tsv, info.yaml and operating_point.yaml are written to the
+    output folder. Clips that failed in `extract` are listed in failed.tsv.
 
     Parameters
     ----------

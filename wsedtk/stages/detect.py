@@ -1,6 +1,6 @@
 """detect: a model and recordings of any length -> events.
 
-K classes.
+K is the number of classes.
 """
 
 import contextlib
@@ -57,7 +57,7 @@ class RecordingResult:
     events : tuple of Event
         The events, ordered by onset.
     seconds : float
-        The duration of the recording.
+        The duration of the recording in seconds. 0 if the recording failed.
     text : str
         The events in the output format, without the header.
     failure : str or None
@@ -83,7 +83,7 @@ class DetectResult:
     num_recordings, num_events : int
         The number of recordings (or channels) that did not fail, and the number of their events.
     seconds : float
-        The total duration of these recordings.
+        The total duration of these recordings in seconds.
     failures : tuple of str
         The reason for each recording that failed.
     """
@@ -220,9 +220,9 @@ def _empty_result(source: Source, failure: str | None = None) -> RecordingResult
 
 @contextlib.contextmanager
 def _of_one_recording() -> Iterator[None]:
-    """Replace an InputError of the block by _Failed, so that only the current recording fails.
+    """Convert an InputError in the block to _Failed, so that only the current recording fails.
 
-    The InputError is not replaced if its cause is in `_NO_FILE_AT_ALL`.
+    The InputError is not converted if the error number of its cause is in `_NO_FILE_AT_ALL`.
     """
     try:
         yield
@@ -279,7 +279,11 @@ def _is_same(path: PathLike, other: PathLike) -> bool:
 def _check_outputs(
     form: formats.EventFormat, sources: Sequence[Source], options: DetectOptions
 ) -> None:
-    """Raise InputError if the outputs conflict, or if the output can't contain all events."""
+    """Check the outputs.
+
+    Raises InputError if outputs conflict, if the name of the output file is wrong, if the file
+    can't contain all events, or if an output would replace a recording.
+    """
     output, output_dir, scores = options.output, options.output_dir, options.scores
     if output is not None and output_dir is not None:
         raise InputError(
@@ -325,7 +329,7 @@ def _check_recordings_stay(
 def _results(
     job: _Job, sources: Sequence[Source], write: Write, total: float | None
 ) -> Generator[RecordingResult, None, None]:
-    """Write and yield the result of each source.
+    """Write and yield the result of each source. The results of failed sources are not written.
 
     `total` is the total duration of the sources in seconds, or None if it is not known.
     """

@@ -78,7 +78,8 @@ class DownloadResult:
     dead : mapping of str to str
         The missing clips of dead videos, with the reasons.
     left : tuple of str
-        The clips that the next run will try to download.
+        The clips that the next run will try to download. With `retry_dead`, the next run will also
+        try the clips in `dead`.
     stopped : str or None
         The reason why the run stopped early. None if it did not stop early.
     """
@@ -106,7 +107,7 @@ def find_program(name: str) -> str:
     Raises
     ------
     InputError
-        If the downloader or ffmpeg is missing. The message says how to install it.
+        If the downloader or ffmpeg is missing. The message says how to install this program.
     """
     # If the Python environment is not activated, PATH does not contain the folder of its programs.
     beside_python = os.path.dirname(sys.executable)
@@ -131,7 +132,7 @@ def read_clips(data_sets: Collection[PathLike]) -> list[str]:
     Raises
     ------
     InputError
-        If a clip is not an excerpt of a YouTube video.
+        If a data directory is wrong, or a clip is not an excerpt of a YouTube video.
     """
     clips = set()
     for data_set in data_sets:
@@ -149,7 +150,9 @@ def read_clips(data_sets: Collection[PathLike]) -> list[str]:
 def _order(
     clips: Sequence[str], there: Collection[str], failures: Failures, retry_dead: bool
 ) -> _Order:
-    """Return the clips to try and the clips of dead videos. Neither includes clips in `there`.
+    """Return the clips to try and the clips of dead videos. Clips in `there` are left out.
+
+    With `retry_dead`, no video is treated as dead.
 
     Videos that never failed come first. The other videos follow in the order of their last failure,
     with the oldest failure first. Therefore a run does not start with the videos that stopped the
@@ -234,10 +237,15 @@ def _list_dead(
 ) -> None:
     """List clips with an unexplained failure as `dead` if the site still delivers other clips.
 
-    A clip is listed if a download that started after its failure succeeded. If there are clips
-    without such a download, one of the clips `known` is downloaded again. If this download
-    succeeds, all unexplained failures are listed. If it fails, or if any download was refused as
-    `blocked`, no failure is listed.
+    A clip is listed if a download that started after the failure of the clip succeeded. If this is
+    not true for all clips with an unexplained failure, one clip of `known` is downloaded again:
+
+    - If this download succeeds, all clips with an unexplained failure are listed.
+    - If this download fails, no clip is listed.
+    - If a signal interrupts this download, it has no effect.
+
+    If the site has refused a download (`is_blocked`), no clip is downloaded again, and no clip is
+    listed.
     """
     again: str | None = "fetched"
     if found.unexplained.keys() - found.proven and known and not found.is_blocked:

@@ -55,7 +55,7 @@ class ExportResult:
 def _metadata(
     spec: ModelSpec, seconds_per_frame: float, fingerprint: str, point: OperatingPoint | None
 ) -> dict[str, str]:
-    """Return the metadata of the file. Numbers, booleans and lists are written as JSON."""
+    """Return the metadata of the ONNX file. Numbers, booleans and lists are written as JSON."""
     metadata = {
         "labels": json.dumps(spec.labels),
         "sample_rate": json.dumps(spec.frontend_config().sample_rate),
@@ -68,7 +68,7 @@ def _metadata(
     if point is None:
         return metadata
     for name in ("clip_thresholds", "frame_thresholds"):
-        # JSON has no infinity. Scores are in [0, 1]: all reach a threshold of -1, none reaches 2.
+        # JSON has no infinity. Scores are from 0 to 1: every score reaches -1, and none reaches 2.
         metadata[name] = json.dumps(np.clip(getattr(point, name), -1, 2).tolist())
     filters = operating_point.frame_filters(point, seconds_per_frame)
     for name, frames in zip(("median_frames", "min_frames", "max_gap_frames"), filters):
@@ -112,8 +112,8 @@ def _trace(
             raise
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise InputError(
-            f"network {network!r}: can't be exported to ONNX ({reason}); use only operations that "
-            "torch.onnx.export supports in its forward pass"
+            f"network {network!r}: can't be exported to ONNX ({reason}); in the forward pass, use "
+            "only operations that torch.onnx.export supports"
         ) from None
 
 
@@ -162,8 +162,8 @@ def run(options: ExportOptions) -> ExportResult:
     Raises
     ------
     InputError
-        If the package onnx is missing, the model is wrong, the network can't be exported, or the
-        graph differs from the network.
+        If the package onnx is missing, the model or its operating point is wrong, the network can't
+        be exported, or the graph differs from the network.
     """
     if importlib.util.find_spec("onnx") is None:
         raise InputError(

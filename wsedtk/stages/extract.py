@@ -1,6 +1,6 @@
 """extract: the audio of a data directory -> log-mel features in HDF5.
 
-S samples, T frames, F mel bins.
+In the shapes, S is the number of samples, T the number of frames, and F the number of mel bins.
 """
 
 import contextlib
@@ -48,7 +48,8 @@ class ExtractResult:
     num_clips : int
         Number of clips with features.
     failed : mapping of str to str
-        The reason for each clip that could not be read.
+        The reason for each failed clip, by file name. A clip fails if its sound file is missing or
+        cannot be read. Without `crop`, a clip also fails if it is longer than `max_seconds`.
     max_frames : int
         The number of frames T of the longest clip that the options allow.
     num_bins : int
@@ -68,13 +69,13 @@ class Clip(NamedTuple):
     Attributes
     ----------
     values : (S,) or (T, F) float32, or None
-        The samples or the features. None if the sound file could not be read.
+        The samples or the features. None if the clip failed.
     seconds : float
         The duration in seconds.
     remarks : sequence of str
         Warnings about the sound file.
     failure : str
-        The reason why the sound file could not be read, or "".
+        The reason why the clip failed, or "".
     """
 
     values: Floats | None
@@ -118,8 +119,8 @@ def clip_samples(
     try:
         if not path:
             raise InputError("no audio: its path in clips.tsv is empty")
-        # The end of a resampled signal depends on later samples. Therefore at least one second more
-        # than necessary is read.
+        # The end of a resampled signal depends on later samples. Therefore the file is read until
+        # more than one second after `max_seconds`.
         longest = max_seconds + 2 * frontend_config.seconds_per_frame + 1
         samples, rate = audio_files.read(path, frontend_config.sample_rate, longest, remarks)
         if frontend_config.num_frames(len(samples)) > most_frames(frontend_config, max_seconds):
@@ -168,7 +169,7 @@ class _Work:
     on_device: Callable[[Floats], Floats] | None
 
     def can_be_read(self, path: str) -> bool:
-        """Return whether a sound file can be read."""
+        """Return whether a sound file can be read and is not too long."""
         return self.in_worker(path).values is not None
 
 
@@ -194,7 +195,7 @@ def _work(
 def _results(
     parts: Parts, work: _Work, jobs: int, description: str
 ) -> Generator[Extracted | Failed, None, None]:
-    """Compute the features of the clips that are in no part yet, and yield one result per clip."""
+    """Compute the features that `parts` does not contain yet, and yield one result per clip."""
     clips = parts.missing()
     with mapping(jobs, _PRELOADED) as spread:
         computed = zip(clips.tolist(), spread(work.in_worker, map(str, parts.dataset.paths[clips])))
@@ -212,7 +213,7 @@ def _results(
 
 
 def _extract(parts: Parts, work: _Work, options: ExtractOptions) -> dict[str, str]:
-    """Write the parts that are missing. Return the reason for each clip that failed, by name.
+    """Write the missing features. Return the reason for each failed clip, by file name.
 
     Raises InputError if more clips fail than `max_failures` allows.
     """
@@ -242,12 +243,12 @@ def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> Ex
     """Compute the features of a set, as `wsedtk extract` does.
 
     The audio is decoded and resampled in `jobs` processes. On a CPU, these processes also compute
-    the features. On other devices, the main process computes the features. Clips that cannot be
-    read are logged as warnings and listed in the feature file.
+    the features. On other devices, the main process computes the features. Failed clips are logged
+    as warnings and listed in the feature file. `ExtractResult` explains when a clip fails.
 
     If the work is interrupted or fails, the features of the finished clips are kept in a hidden
-    folder beside the feature file. At most the results of the last 20 seconds are lost. The next
-    call with the same options resumes the work.
+    folder beside the feature file. The results of at most about 20 seconds are lost. The next call
+    with the same options resumes the work.
 
     Parameters
     ----------
@@ -265,10 +266,11 @@ def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> Ex
     Raises
     ------
     InputError
-        If an input is wrong, or too many clips cannot be read. The feature file is then not
-        written.
+        If an input is wrong, or if more clips fail than `max_failures` allows. The feature file is
+        then not written.
     NotFinished
-        If a signal of `stop_signals` stopped the work, or a part of the file was damaged.
+        If a signal of `stop_signals` stopped the work, or if results that an earlier run kept were
+        damaged.
 
     Examples
     --------

@@ -2,7 +2,7 @@
 
 The weights are the checkpoints of the GitHub repository cmu-thesis.
 
-F mel bins.
+In the shapes, F is the number of mel bins.
 """
 
 import dataclasses
@@ -143,7 +143,7 @@ def read_normalizer(path: PathLike, num_mels: int) -> Normalizer:
 
 
 def _check_tensor(path: PathLike, name: str, tensor: torch.Tensor) -> None:
-    """Raise InputError unless a tensor is an array of finite floating-point numbers.
+    """Raise InputError if a tensor is not an array of finite floating-point numbers.
 
     The batch counters of batch normalisation may be integers. The variances of batch normalisation
     must not be negative.
@@ -192,7 +192,7 @@ def read_tensors(path: PathLike) -> Tensors:
             f"{path}: contains no network; expected a dict of tensors, either directly or under "
             "the key 'model'"
         )
-    # torch.nn.DataParallel adds the prefix.
+    # torch.nn.DataParallel adds the prefix `module.` to the names.
     tensors = {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}
     for name, tensor in tensors.items():
         _check_tensor(path, name, tensor)

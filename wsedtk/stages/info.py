@@ -30,12 +30,13 @@ class InfoResult:
 def run(options: InfoOptions) -> InfoResult:
     """Describe artefacts, as `wsedtk info` does.
 
-    If an artefact is damaged or missing, no exception is raised. The result lists the faults.
+    If an artefact is damaged or missing, no exception is raised. The result lists damage in the
+    descriptions, and contains an error message for each path that cannot be described.
 
     Parameters
     ----------
     options : InfoOptions
-        The artefacts.
+        The paths of the artefacts.
 
     Returns
     -------

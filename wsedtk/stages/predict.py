@@ -1,6 +1,7 @@
 """predict: a model and features -> clip, frame and segment scores.
 
-N clips, B clips in a batch, K classes.
+In the shapes, N is the number of clips, B the number of clips in a batch, and K the number of
+classes.
 """
 
 import dataclasses
@@ -42,7 +43,7 @@ class PredictResult:
     seconds_per_frame : float
         The hop of the frame scores in seconds.
     failed : mapping of str to str
-        The clips whose audio could not be read, with the reasons. These clips have no scores.
+        The clips that failed in `extract`, with the reasons. These clips have no scores.
     """
 
     scores: Path
@@ -75,7 +76,7 @@ class _Job:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each array of one clip, by name."""
         num_classes, most_frames = len(self.columns), int(self.num_frames.max())
-        last_centre = (2 * most_frames - 1) * self.samples_per_frame  # in half samples
+        last_centre = (2 * most_frames - 1) * self.samples_per_frame  # in units of half a sample
         num_segments = last_centre // (2 * self.sample_rate) + 1
         shapes: dict[str, tuple[int, ...]] = {
             "clip": (num_classes,),
@@ -137,8 +138,8 @@ def _choose_rows(
 ) -> tuple[Integers, dict[str, str]]:
     """Return the rows (N,) of the clips to score, sorted by file name, and the failed clips.
 
-    The failed clips are those whose audio could not be read, with the reasons. `data_set` is the
-    data directory with the clips to score. None selects all clips.
+    The failed clips are the clips that failed in `extract`, with the reasons. `data_set` is the
+    data directory with the clips to score. None selects all clips of the features.
     """
     if data_set is None:
         return features.order, features.failed

@@ -116,7 +116,8 @@ def _add_scores(page: Page, found: Sequence[Scored], systems: Mapping[str, Path]
     remarks = "".join(f" {note}." for note in notes(found))
     page.add(
         f'<p class="note">{html.escape("; ".join(legends))}. Small '
-        "numbers: 95 % intervals over clips, for these trained systems only."
+        "numbers: 95 % intervals over clips. They apply only to these trained systems, not to new "
+        "training runs."
         f"{html.escape(remarks)}</p>"
     )
     add_differences(page, found)

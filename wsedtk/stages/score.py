@@ -39,7 +39,10 @@ class ScoreResult:
 
 
 def _write_reference(folder: Path, truth: DataSet, data_set: PathLike) -> None:
-    """Write the reference tags and events of the evaluated clips, and the path of their set."""
+    """Write the reference tags and events of the evaluated clips, and the path of their set.
+
+    The path is replaced by None if a table can't contain it, for example because of a tab.
+    """
     where = str(Path(data_set).absolute())
     info = {"data_set": None if tables.unfit([where]) is not None else where}
     events = truth.events if truth.events is not None else Events.from_rows([])

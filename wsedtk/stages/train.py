@@ -113,7 +113,7 @@ def describe(options: TrainOptions) -> str:
 
 
 def run(options: TrainOptions, *, stop_signals: StopSignals = unhandled) -> TrainResult:
-    """Train a network on clip tags, or resume its training, as `wsedtk train` does.
+    """Train a network on tagged clips, or resume its training, as `wsedtk train` does.
 
     Nothing is printed. The logger `wsedtk` logs warnings at the level WARNING and progress at the
     level INFO. Progress is also written to train.log in the model directory. At the end, PyTorch's
@@ -121,8 +121,9 @@ def run(options: TrainOptions, *, stop_signals: StopSignals = unhandled) -> Trai
     in a process at a time, even if the process has several threads.
 
     An exception such as KeyboardInterrupt ends a training run. If `run` is called again with the
-    same options, it resumes from the last saved state. The state is saved at each checkpoint, and
-    between checkpoints at intervals of `resume_seconds`, a setting of the configuration.
+    same options, it resumes the training run from the last saved state. If `overwrite` is set, it
+    starts a new training run instead. The state is saved at each checkpoint, and between
+    checkpoints at intervals of `resume_seconds`, a setting of the configuration.
 
     Parameters
     ----------

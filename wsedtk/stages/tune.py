@@ -1,6 +1,6 @@
 """tune: scores and the reference (tags, optional events) of a set -> an operating point.
 
-N clips, S segments, K classes.
+In the shapes, N is the number of clips, S the number of segments, and K the number of classes.
 """
 
 import dataclasses
@@ -30,7 +30,8 @@ from wsedtk.stages.options.results import TuneOptions
 _LOG = logging.getLogger(__name__)
 
 
-FEW_CLIPS = 30  # a warning lists the classes that have fewer positive clips
+# With a target, a warning lists the classes that have fewer positive clips than this number.
+FEW_CLIPS = 30
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class TuneResult:
         The frame thresholds and filters, and the counts of the resulting tags or segments. None if
         the score file has no frame scores.
     num_clips : int
-        The number N of clips.
+        The number N of clips of the set that have scores.
     hours : float
         The total duration of these clips in hours.
     target : Target or None
@@ -83,18 +84,21 @@ def align(
     rows : (N,) int64
         The row of each clip in the scores.
     dataset : DataSet
-        The set without the clips whose audio could not be read: N clips.
+        The set without the clips that failed in `extract`: N clips.
 
     Raises
     ------
     InputError
-        If the scores and the set differ in classes or audio, if scores of clips are missing, or if
-        none of the sound files of the clips could be read.
+        If the scores and the set differ in classes or audio, if a clip that did not fail has no
+        scores, or if all clips failed.
     """
     if scores.labels != dataset.labels:
         odd = sorted(set(scores.labels) ^ set(dataset.labels))
         detail = f"not in both: {tables.first(odd)}" if odd else "only in their order"
-        raise InputError(f"{scores.path}: its classes differ from those of {data_set} ({detail})")
+        raise InputError(
+            f"{scores.path}: its classes differ from those of {data_set} ({detail}); give a score "
+            "file and a data directory with the same classes in the same order"
+        )
     audio = str(scores.attributes.get("audio_fingerprint", ""))
     true_audio = dataset.info.get("audio_fingerprint")
     provenance.check_audio(scores.path, audio, data_set, true_audio)
@@ -102,20 +106,23 @@ def align(
     scored = rows >= 0
     if not scored.any():
         raise InputError(
-            f"{scores.path}: contains no scores of the clips of {data_set}, because none of their "
-            "sound files could be read; correct these files, then run extract and predict again"
+            f"{scores.path}: contains no scores of the clips of {data_set}, because extract failed "
+            "for all of them; correct their sound files, then run extract and predict again"
         )
     if not scored.all():
         names = dataset.filenames[~scored].tolist()
         _LOG.warning(
-            f"{len(names)} clips of {data_set} are left out, because their audio could not be "
-            f"read: {tables.first(names)}"
+            f"{len(names)} clips of {data_set} are left out, because extract failed for them: "
+            f"{tables.first(names)}"
         )
     return rows[scored], dataset.select(scored)
 
 
 def _as_one_class(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Reshape scores or reference tags (N, K) to one column (N * K, 1), for a common threshold."""
+    """Reshape an array of R rows and K columns to one column (R * K, 1), for a common threshold.
+
+    The array contains scores or the reference. Its rows are clips or segments.
+    """
     return values.reshape(-1, 1)
 
 
@@ -184,9 +191,11 @@ class _Tuning:
         return choose(candidates, truth, unit, target=self.target)
 
     def _frame_maxima(self, clip_thresholds: Floats) -> list[Floats]:
-        """Return the highest filtered score of each clip (N, K) or segment (S, K) in each class.
+        """Return the highest filtered scores: one array for each item of `settings`.
 
-        The list has one array for each candidate in `settings`.
+        An array contains the highest score of each class in each clip (N, K) or segment (S, K). If
+        `gate_by_tags` is set, the scores of a class are 0 in clips whose clip score is below the
+        clip threshold of the class.
         """
         step = self.scores.seconds_per_frame
         filters = [event_decoding.filter_frames(*setting, step) for setting in self.settings]
@@ -272,7 +281,9 @@ def _check_target(target: tuple[str, float]) -> None:
         raise InputError(f"target: found {quantity!r}; {near}")
     if quantity == "false-alarms-per-hour":
         if not 0 <= value < float("inf"):
-            raise InputError(f"target: found {quantity}={value}; expected a number of at least 0")
+            raise InputError(
+                f"target: found {quantity}={value}; expected a finite number of at least 0"
+            )
     elif not 0 < value <= 1:
         raise InputError(
             f"target: found {quantity}={value}; expected a number above 0 and at most 1"
@@ -325,9 +336,10 @@ def run(options: TuneOptions) -> TuneResult:
     Without a target, clip thresholds maximise the micro F1 of tags, unless `published` is set.
     Frame thresholds and filters maximise the micro F1 of the decisions that `criterion` names.
 
-    With a target, each class gets the thresholds that meet the target with the highest recall. If
-    the target is a recall, the precision is maximised instead. A class that cannot meet the target
-    gets infinite thresholds, and is never predicted.
+    With a target, several thresholds of a class can meet the target. Of these, the threshold with
+    the highest recall is chosen or, if the target is a recall, the threshold with the highest
+    precision. If no threshold of a class meets the target, the threshold is infinite, and the class
+    is never predicted. This applies separately to clip thresholds and to frame thresholds.
 
     Source of common thresholds: He, Shen & Zhang (2019).
 
@@ -344,7 +356,7 @@ def run(options: TuneOptions) -> TuneResult:
     ------
     InputError
         If an input is missing or wrong, if the scores and the set do not belong together, if no
-        clip has a tag, if options conflict, or if the output is a file of another kind.
+        clip has a tag, if options conflict, or if the output exists and is not an operating point.
     """
     options.check_ways()
     if options.target is not None:

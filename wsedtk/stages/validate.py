@@ -1,11 +1,12 @@
 """validate: data directories -> all of their faults.
 
 Faults that make training or evaluation wrong or impossible are errors. Other faults are warnings.
-Each error and each damaged sound file is a separate fault. All clips of a set with the same
-peculiarity are reported as one fault. If two sets share clips, this is only a warning, because some
-sets share clips by design. An example is a set and a validation set that was held out from it.
+Each error and each damaged sound file is a separate fault. If several clips of a set have the same
+peculiarity, such as silence, they are reported as one fault. If two sets share clips, this is only
+a warning, because some sets share clips by design. For example, a set contains the clips of a
+validation set that was held out from it.
 
-N clips.
+In the shapes, N is the number of clips.
 """
 
 import collections
@@ -88,7 +89,7 @@ class ValidateResult:
 
 
 class _Copies(NamedTuple):
-    """The indices of repeated elements, and for each, the index of its first occurrence."""
+    """The indices of repeated elements, and the index of the first occurrence of each of them."""
 
     copies: npt.NDArray[np.intp]
     originals: npt.NDArray[np.intp]
@@ -119,12 +120,13 @@ class _Inspection:
         self.damaged: list[_Detail] = []  # damaged sound files that can still be used
         # Keys: peculiarities. Values: the clips with this peculiarity.
         self.odd: dict[str, list[_Detail]] = collections.defaultdict(list)
-        # A hash (N,) of the samples of each clip. 0 if the clip is silent or could not be read.
+        # A hash (N,) of the audio of each clip. 0 if the clip is silent or could not be read.
+        # None if the sound files were not opened.
         self.contents: Keys | None = None
 
     @functools.cached_property
     def name_keys(self) -> Keys:
-        """A key of the name of each clip (N,). All spellings of a name have the same key."""
+        """The hash of each clip's `clip_key` (N,). All spellings of a name have the same hash."""
         return _keys(map(clip_key, texts(self.dataset.filenames)))
 
     def faults(self) -> list[Fault]:
@@ -153,7 +155,10 @@ class _Inspection:
     def add(
         self, what: str, clips: npt.NDArray[np.intp], details: Sequence[str] | None = None
     ) -> None:
-        """Add the clips with these indices to the clips that have the peculiarity `what`."""
+        """Record that the clips with the indices `clips` have the peculiarity `what`.
+
+        `details` contains one detail for each of these clips.
+        """
         if len(clips):
             self.odd[what] += zip(clips.tolist(), details or [""] * len(clips))
 
@@ -197,7 +202,10 @@ class _Inspection:
         self.add("have the same audio as another clip", copies[is_other], _quoted(names))
 
     def _compare_rates(self, rates: npt.NDArray[np.int64]) -> None:
-        """Record the clips whose sample rate is not the most common one. A rate of 0 is unknown."""
+        """Record the clips whose sample rate is not the most common rate of the set.
+
+        A rate of 0 means that the rate of the clip is unknown.
+        """
         known = rates[rates > 0]
         if len(known):
             usual = np.bincount(known).argmax()

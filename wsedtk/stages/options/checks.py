@@ -1,7 +1,7 @@
 """Check the values of options.
 
-Python callers can give any value. On the command line, most of these values are checked earlier, by
-the types of the parameters.
+In Python, options can have any value. On the command line, the types of the parameters already
+reject most wrong values.
 """
 
 import math
@@ -19,8 +19,8 @@ def check_fields(options: object) -> None:
     Raises
     ------
     InputError
-        If the value of a field is not listed in its Literal, or if the value is a single text, path
-        or number, but the field takes only a sequence.
+        If a field has a value that its Literal does not list (None is accepted if the annotation
+        allows None), or if a field that takes only a sequence has a single text, path or number.
     """
     for name, kind in typing.get_type_hints(type(options)).items():
         if name == "_":  # dataclasses.KW_ONLY

@@ -55,8 +55,7 @@ class DownloadOptions:
         yt-dlp. It has no effect if yt-dlp downloads with ffmpeg, as current versions do for
         excerpts of videos.
     sleep_seconds : float
-        Pause in seconds between the end of a download and the start of the download that replaces
-        it.
+        After each download, the pause in seconds before the next download starts in its place.
     retry_dead : bool
         Also try to download clips of videos that failures.tsv lists as dead.
     program : str

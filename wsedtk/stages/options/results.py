@@ -1,4 +1,8 @@
-"""Options of commands such as `predict`, which use a trained system or its results."""
+"""Options of the commands that use or evaluate a trained system, or describe files.
+
+These commands are `predict`, `tune`, `decode`, `score`, `score-files`, `detect`, `average`,
+`report` and `info`.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -60,7 +64,8 @@ class TuneOptions:
     scores : path-like
         The score file.
     data_set : path-like
-        The data directory with the reference tags of the clips.
+        The data directory with the reference tags of the clips. The criterion "segments" also needs
+        the reference events.
     operating_point : path-like
         The operating point (YAML) to write.
     criterion : {"tags", "segments"}
@@ -78,17 +83,19 @@ class TuneOptions:
     median_seconds : sequence of float
         Candidate lengths of the median filter in seconds.
     min_seconds : sequence of float
-        Candidate minimum durations of an event in seconds. Shorter events are dropped.
+        Candidate minimum durations of an event in seconds. Events that are shorter than the chosen
+        duration are dropped.
     max_gap_seconds : sequence of float
-        Candidate maximum gaps in seconds. Two events with at most this gap between them are joined.
+        Candidate maximum gaps in seconds. Two events of a class are joined if the gap between them
+        is not longer than the chosen gap.
     gate_by_tags : bool
         Decode only events whose class is a tag of the clip.
 
     Raises
     ------
     InputError
-        If a value is not one of the choices, is empty or is out of range, or if `target` is not a
-        pair.
+        If a value is not one of the choices or is out of range, if the candidates of a filter are
+        empty or a single number, or if `target` is not a pair.
     """
 
     scores: PathLike
@@ -118,7 +125,7 @@ class TuneOptions:
             )
 
     def check_ways(self) -> None:
-        """Raise InputError if two of `target`, `published` and `common_threshold` are given."""
+        """Raise InputError if more than one of target, published, common_threshold is given."""
         ways = {
             "target (--target)": self.target,
             "published (--published)": self.published,
@@ -262,7 +269,8 @@ class DetectOptions:
         A class to find, or a file with the classes to find, one per line. A line NAME<TAB>NEW
         renames a class. Can be given more than once. By default, all classes are found.
     min_duration : float, optional
-        Minimum duration of an event in seconds. It replaces the values of the operating point.
+        Minimum duration of an event in seconds. It replaces the minimum durations in the operating
+        point.
     operating_point : path-like, optional
         The operating point: a YAML file with thresholds and filters. By default, that of the model
         directory is used.
@@ -282,8 +290,8 @@ class DetectOptions:
     Raises
     ------
     InputError
-        If a value is not one of the choices or is out of range, or if `audio`, `thresholds` or
-        `classes` is a single text.
+        If a value is not one of the choices or is out of range, if `audio` is a single path, or if
+        `thresholds` or `classes` is a single text.
     """
 
     model_dir: PathLike
@@ -334,8 +342,8 @@ class AverageOptions:
     Raises
     ------
     InputError
-        If `scores` is empty or a single path, if `weights` is empty, or if a weight is negative,
-        infinite or NaN.
+        If `scores` is empty or a single path, if `weights` is empty or a single number, or if a
+        weight is negative, infinite or NaN.
     """
 
     scores: Sequence[PathLike]

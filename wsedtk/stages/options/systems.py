@@ -31,7 +31,7 @@ class ExtractOptions:
     max_seconds : float
         The longest duration in seconds that a clip may have.
     crop : bool
-        Cut clips that exceed the longest duration. By default, such clips fail.
+        Cut clips that are longer than `max_seconds`. By default, these clips fail.
     dtype : {"float32", "float16"}
         The precision of the features in the file.
     max_failures : float
@@ -89,7 +89,8 @@ class BalanceOptions:
     valid_set : path-like
         The data directory to write, with the clips for validation.
     num_valid : int
-        Number of clips to hold out for validation.
+        Number of clips to hold out for validation. Fewer clips are held out if the sources of the
+        clips do not allow this number.
     seed : int
         Seed of the random choice of clips.
 
@@ -122,20 +123,20 @@ class TrainOptions:
     valid_set : path-like
         The data directory with the clips to validate on. It must not share clips with `fit_set`.
     model_dir : path-like
-        The model directory to write. If it contains an unfinished training run with the same
-        settings, this run is resumed.
+        The model directory to write. If it contains an unfinished training run with the same inputs
+        and settings, this run is resumed.
     feats : path-like, or sequence of path-like
         The feature files of the clips of both sets.
     config : path-like, optional
         The network and the settings of the training: a YAML file, or the name of an installed
-        configuration, such as mini/crnn_linear. By default, the CRNN of
-        `wsedtk.training.train_config.TrainConfig` is trained.
+        configuration, such as mini/crnn_linear. By default, a CRNN is trained with the default
+        settings of `wsedtk.training.train_config.TrainConfig`.
     settings : mapping of str to object, or sequence of str
         A setting that replaces a setting of the configuration, such as batch_size=50. Can be given
         more than once. In Python, a mapping such as {"batch_size": 50} is possible, too.
     init_dir : path-like, optional
         The model directory with the initial weights. If the classes of this model differ from
-        those of the training set, the layers that depend on the classes start from new weights.
+        those of the training set, the layers that depend on the classes start from random weights.
     cache : bool
         Keep all features in memory.
     overwrite : bool
@@ -179,7 +180,7 @@ class ImportOptions:
     Parameters
     ----------
     checkpoint : path-like
-        The published checkpoint.
+        A checkpoint that Wang, Li & Metze published.
     model_dir : path-like
         The model directory to write.
     labels : path-like
