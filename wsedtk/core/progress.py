@@ -22,8 +22,8 @@ Item = TypeVar("Item")
 def bars() -> Iterator[None]:
     """Show progress as bars within the block if stderr is a terminal.
 
-    If stderr is not a terminal, progress is logged. Outside such a block, it is always logged. The
-    command line uses this function.
+    If stderr is not a terminal, progress is logged. Outside the block, progress is always logged.
+    The command line uses this function.
     """
     global _shows_bars
     before, _shows_bars = _shows_bars, True

@@ -98,7 +98,7 @@ def ancestors(ontology: Mapping[str, OntologyClass], mids: Sequence[str]) -> Boo
 
 
 def join(sets: Sequence[DataSet]) -> DataSet:
-    """Return one set with the clips of several sets, which have the same classes and no audio.
+    """Return one set with the clips of several sets. All sets have the same classes and no audio.
 
     Raises
     ------

@@ -4,8 +4,8 @@ The metadata folder contains the files that Google published. Subfolders are sea
 
     balanced_train_segments.csv, unbalanced_train_segments.csv, eval_segments.csv
                                 ID, start, end, "class ID,class ID,..."
-    class_labels_indices.csv    index, class ID, name: the classes in order
-    ontology.json               optional: the classes directly below each class
+    class_labels_indices.csv    index, class ID and name of each class
+    ontology.json               the classes directly below each class; needed only for --ancestors
 
 Files that a spreadsheet or another program has saved again are accepted, too. The lists of segments
 may contain comment lines, a header, quotes and spaces. The delimiter is a comma, a semicolon or a
@@ -61,7 +61,7 @@ _PUBLISHED = re.compile(r'([A-Za-z0-9_-]{11}), *([0-9.]+), *([0-9.]+), *"([^"]*)
 
 
 class Classes(NamedTuple):
-    """The names of the K classes and their IDs, in order."""
+    """The names of the K classes and their IDs, in the order of their indices."""
 
     names: list[str]
     mids: list[str]

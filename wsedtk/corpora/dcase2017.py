@@ -60,7 +60,7 @@ class Classes(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row of a groundtruth file. Times are in seconds. A row without a label has label None."""
+    """One row of a groundtruth file. Times are in seconds. `label` is None if it is missing."""
 
     clip: str
     onset: float
@@ -196,7 +196,7 @@ def read_truth(path: PathLike) -> list[Row]:
 
 
 def _read_tags(files: Mapping[str, Path], part: str) -> _Tags | None:
-    """Read the tags of a set from its weak groundtruth file or from its file `<set>_set.csv`.
+    """Read the tags of a set from groundtruth_weak_label_<set>_set.csv or from <set>_set.csv.
 
     Returns None if both files are missing. Raises InputError if both exist and their tags differ.
     """

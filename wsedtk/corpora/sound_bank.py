@@ -204,8 +204,8 @@ class _Groups(NamedTuple):
 def _deal_events(ids_of_classes: Iterable[Sequence[str]]) -> _Groups:
     """Split the ids of the event classes into groups.
 
-    Each group contains all event classes. There are as many groups as possible, but at most
-    MAX_GROUPS.
+    Numbers of groups from MAX_GROUPS down to 1 are tried. The result is the first split in which
+    each group contains all event classes.
     """
     scarce_first = sorted(ids_of_classes, key=len)
     for count in range(min(MAX_GROUPS, len(scarce_first[0])), 1, -1):

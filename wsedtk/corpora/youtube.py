@@ -52,7 +52,9 @@ def seconds_of(name: str) -> float:
 
 
 def find_metadata(folder: PathLike, what: str) -> dict[str, Path]:
-    """Find all files in a folder and its subfolders. File names without a dot are ignored.
+    """Find all files in a folder and its subfolders.
+
+    File names without a dot, and subfolders whose names begin with a dot, are ignored.
 
     Parameters
     ----------
@@ -134,7 +136,9 @@ class AudioFiles(NamedTuple):
 
 
 def find_audio(folders: Iterable[PathLike]) -> AudioFiles:
-    """Find the sound files of clips in folders and all their subfolders.
+    """Find the sound files of clips in folders and their subfolders.
+
+    Subfolders whose names begin with a dot are ignored.
 
     If a clip has several files, the first one is used. The folders are searched in the given order.
     The files of a folder come before the files of its subfolders. Files and subfolders are sorted
