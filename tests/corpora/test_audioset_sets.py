@@ -364,7 +364,7 @@ def test_coverage(audio, meta, tmp_path):
     }
     assert table(test, "coverage.tsv") == [["-fbcdefghij_0.000_10.000.wav", "missing"]]
     assert (
-        "train: 5 of 6 official clips; remarks on clips: " in result.stdout
+        "train: 5 of 6 official clips are used; remarks on clips: " in result.stdout
         and "eval: 1 of 2 official clips" in result.stdout
     )
     assert "1 files that belong to no clip of these sets" in result.stdout
@@ -435,7 +435,7 @@ def test_strict(audio, refused, meta, tmp_path):
         audio,
     )
     refused(
-        "--strict requires the audio of every clip, and --metadata-only writes no audio",
+        "--strict requires the audio of every clip, and --metadata-only reads no audio",
         "--strict",
         "--metadata-only",
         audio,

@@ -788,7 +788,7 @@ def test_coverage_is_counted_class_by_class(mixture, meta, place):
         for label in CLASSES
     }
     lines = result.stdout[
-        : result.stdout.index("5 of 9 official clips; remarks on clips: ")
+        : result.stdout.index("5 of 9 official clips are used; remarks on clips: ")
     ].splitlines()
     rows = {row[0]: row[1:] for row in (re.split("  +", line) for line in lines)}
     header = rows[str(place / "data/train")]
@@ -982,7 +982,7 @@ def test_strict_names_the_first(mixture, meta, place, refused):
 
 def test_contradictions_and_unwritable_outputs_are_refused(mixture, meta, place, refused):
     refused(
-        "--strict requires the audio of every clip, and --metadata-only writes no audio",
+        "--strict requires the audio of every clip, and --metadata-only reads no audio",
         "--strict",
         "--metadata-only",
         meta,

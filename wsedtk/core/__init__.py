@@ -1,4 +1,4 @@
-"""Provide errors, configurations, parallel work and atomic writing to other folders of wsedtk.
+"""Tools that the other folders of wsedtk use, such as errors, configurations and atomic writing.
 
 Modules of this folder do not import torch, h5py or modules of other folders of wsedtk.
 """

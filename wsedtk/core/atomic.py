@@ -1,4 +1,4 @@
-"""Write files and folders atomically, and lock them.
+"""Write files atomically, write and replace folders, and lock files and folders.
 
 A file is written under a temporary name in the same folder. Then it is synced to the disk (fsync)
 and renamed. A temporary name contains the process id and a code of the machine, so that a later
@@ -98,7 +98,7 @@ def remove_left_over(path: "PathLike") -> None:
 
 def hidden(path: "PathLike", kind: str) -> Path:
     """Return a hidden path in the folder of `path`. All processes get the same hidden path."""
-    path = Path(path)  # the last 60 characters of its name include the number of the shard
+    path = Path(path)  # the last 60 characters of the name include the number of the shard
     return path.parent / f".{path.name[-60:]}.{kind}"
 
 
@@ -110,7 +110,8 @@ def check_overwrite(path: "PathLike", read: Callable[["PathLike"], object]) -> N
     path : path-like
         The file.
     read : callable
-        A function that reads a file of the expected kind, and raises InputError for other files.
+        A function that reads a file of the expected kind. It raises InputError for files of other
+        kinds.
 
     Raises
     ------

@@ -41,7 +41,7 @@ def _matplotlib_folders() -> list[Path]:
 
 
 def _matplotlib_has_folders() -> bool:
-    """Create the default folders of matplotlib. Return whether they exist and are writable."""
+    """Create the folders of matplotlib if they are missing. Return whether they are writable."""
     try:
         folders = _matplotlib_folders()
         for folder in folders:
@@ -55,9 +55,9 @@ def _matplotlib_has_folders() -> bool:
 def matplotlib_importable() -> Iterator[None]:
     """Import matplotlib and load its font list before the block.
 
-    If the default folders of matplotlib can't be written, matplotlib uses a temporary folder until
-    the end of the block. Without this folder, matplotlib would print a warning, or fail if the user
-    has no home folder.
+    If the folders of matplotlib are not writable, matplotlib uses a temporary folder until the end
+    of the block. Without the temporary folder, matplotlib would print a warning, or fail for users
+    who have no home folder.
 
     Raises
     ------
@@ -79,12 +79,13 @@ def matplotlib_importable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def torch_without_compiler_cache() -> Iterator[None]:
-    """Keep torch from creating a cache folder for its compiler within the block.
+    """Prevent torch from creating a temporary cache folder for its compiler within the block.
 
     The first optimiser that torch creates imports the compiler, which wsedtk does not use. On
     import, the compiler creates the folder that the variable TORCHINDUCTOR_CACHE_DIR names. If the
-    variable is not set, the compiler creates a folder in the folder for temporary files. To prevent
-    this, an unset variable is set to the root folder, which exists, within the block.
+    variable is not set, the compiler creates a folder in the folder for temporary files. In this
+    case, the variable is set to the root folder within the block. The compiler then creates no
+    folder, because the root folder exists. If the user has set the variable, it is not changed.
     """
     if os.environ.get("TORCHINDUCTOR_CACHE_DIR"):
         yield

@@ -3,11 +3,12 @@
 A configuration is a frozen dataclass. The type of each field is int, float, str, bool, `Literal`,
 `tuple[X, ...]` or dict. A field may also accept None, for example `int | None`. The YAML file
 contains one mapping from field names to values. A field that is not in the file has its default.
-Missing fields without a default, unknown keys, repeated keys and values of a wrong type are errors.
-A float field accepts an int.
+Missing fields without a default, unknown keys, repeated keys, NaN and values of a wrong type are
+errors. A float field accepts an int.
 
 The libraries msgspec and cattrs do not meet these requirements. msgspec ignores unknown keys and
-accepts NaN, and cattrs casts "3" to 3. Their messages do not contain the value that was found.
+accepts NaN, and cattrs casts "3" to 3. The error messages of both libraries do not contain the
+value that was found.
 """
 
 import dataclasses
@@ -33,9 +34,9 @@ if typing.TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
-_MOST_BYTES = 8 << 20  # maximum number of characters; parsing this number takes about 20 s
+_MOST_BYTES = 8 << 20  # maximum number of characters of YAML; parsing them takes about 20 s
 _DEEPEST = 20
-_LONGEST_NUMBER = 100  # characters; a longer value is read as text
+_LONGEST_NUMBER = 100  # maximum number of characters of a number; longer values are read as text
 # NUL and lone surrogates. YAML escapes can produce them, but file names can't contain NUL, and
 # UTF-8 can't encode lone surrogates.
 _ODD_TEXT = re.compile("[\0\ud800-\udfff]")
@@ -224,7 +225,7 @@ def nearest(word: object, known: Iterable[object]) -> str | None:
 def suggest(word: object, known: Iterable[object]) -> str:
     """Return "did you mean X?" if a known word is similar to `word`, for a message.
 
-    If no known word is similar, return a list of up to 20 known words.
+    If no known word is similar, return a text that lists up to 20 known words.
     """
     names = [str(name) for name in known]
     near = nearest(word, names)
@@ -246,7 +247,7 @@ def suggest_fraction(value: object) -> str:
 
 
 def _convert(value: Any, kind: Any, where: str) -> Any:
-    """Check that a value has the annotated type `kind`, and return it.
+    """Check that a value has the annotated type `kind`, and return the value.
 
     If `kind` is float, an int is cast to float. If `kind` is a tuple, a list becomes a tuple. Raise
     InputError if the value has another type, is NaN, or is not one of the values of a `Literal`.
@@ -357,7 +358,7 @@ def load(
         The frozen dataclass of the configuration.
     path : path-like, optional
         The YAML file, or the name of an installed configuration (`wsedtk.core.configurations`).
-        Without a path, each field has its default unless `overrides` contains a value.
+        Without a path, each field that is not in `overrides` has its default.
     overrides : mapping of str to object, or sequence of str
         Values that replace the values of the file: a mapping, or texts of the form `key=value`,
         where the value is YAML.

@@ -28,23 +28,24 @@ def find(name_or_path: "PathLike") -> Path:
     Parameters
     ----------
     name_or_path : path-like
-        The path of a file, or the full name of a configuration, such as `mini/crnn_linear`, or its
-        short name, such as `ours`. An existing file takes precedence over a configuration.
+        The path of a file, the full name of a configuration, such as `mini/crnn_linear`, or the
+        short name of a configuration, such as `ours`. If both a file and a configuration have this
+        name, the file is used.
 
     Returns
     -------
     Path
-        The path of the file or of the configuration. If `name_or_path` is neither, and can't be a
-        name, it is returned, even if no such file exists. It can't be a name if it has a suffix,
-        more than one slash or a slash at its beginning, or if it is the path of a folder or of a
-        broken link.
+        The path of the file or of the configuration. If neither of them exists, and `name_or_path`
+        can't be the name of a configuration, `name_or_path` is returned as a path. It can't be the
+        name of a configuration if it has a suffix, more than one slash or a slash at its beginning,
+        or if it is the path of a folder or of a broken link.
 
     Raises
     ------
     InputError
-        If several configurations have this short name. If `name_or_path` could be a name, but
-        neither a file nor a configuration has this name. If `name_or_path` is the name of a
-        configuration followed by `.yaml`, and no such file exists.
+        If `name_or_path` is the short name of several configurations. If `name_or_path` could be
+        the name of a configuration, but neither a file nor a configuration has this name. If
+        `name_or_path` is the name of a configuration followed by `.yaml`, and no such file exists.
     """
     path = Path(name_or_path)
     if os.path.exists(path) and not path.is_dir():

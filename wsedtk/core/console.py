@@ -26,7 +26,7 @@ def prepare() -> None:
 
 
 def json_text(text: str) -> str:
-    """Return a JSON text that standard output can encode.
+    """Return `text`, a JSON text, in a form that standard output can encode.
 
     If standard output can't encode `text`, JSON escapes replace all characters that are not ASCII.
     """

@@ -2,9 +2,9 @@
 
 
 class InputError(Exception):
-    """An error in the user's input: a file, a folder or an option.
+    """An error that the user can correct, for example in a file, a folder or an option.
 
-    The message says where the error is, what was found, what was expected, and what to do.
+    The message should say where the error is, what was found, what was expected, and what to do.
     """
 
 

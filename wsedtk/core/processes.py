@@ -56,9 +56,9 @@ class Map(Protocol):
 def _start_helpers() -> None:
     """Start the two helper processes that a pool needs: the resource tracker and the fork server.
 
-    The signals of STOPPING are blocked in these processes. A process inherits the set of blocked
-    signals when it starts. Starting the resource tracker unblocks some signals in this process.
-    The resource tracker is therefore started first, and then the signals are blocked again.
+    The signals of STOPPING are blocked in the helper processes. A process inherits the set of
+    blocked signals when it starts. Starting the resource tracker unblocks some signals in this
+    process. Therefore the signals are blocked again before the fork server is started.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
@@ -164,10 +164,10 @@ def _in_this_process(
 def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
     """Yield a function like `map` that works in several processes.
 
-    Each process uses one thread for linear algebra. The iterable that this function gets may be
-    infinite, because only a limited number of items and results is in memory at a time. The log
-    records of a chunk of items are logged in the main program before the results of the chunk are
-    yielded.
+    Each of these processes uses one thread for linear algebra. The yielded function accepts an
+    infinite iterable, because only a limited number of items and results is in memory at a time.
+    The log records of a chunk of items are logged in the main program before the results of the
+    chunk are yielded.
 
     Parameters
     ----------
@@ -176,8 +176,8 @@ def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
         done in the main program.
     modules : sequence of str
         Modules that the work needs and that are slow to import. A helper process imports them, and
-        the processes of the pool start as copies of the helper process. Only the first call of
-        `mapping` with several processes in a program can choose the modules.
+        the processes of the pool start as copies of the helper process. If a program calls
+        `mapping` for several processes more than once, only the first call chooses the modules.
 
     Raises
     ------

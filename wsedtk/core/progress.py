@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-PLAIN_LINES = 5  # maximum number of log lines of a loop with a known length and without a bar
-QUIET_SECONDS = 5.0  # minimum time between two log lines
+PLAIN_LINES = 5  # maximum number of log lines for one loop whose length is known
+QUIET_SECONDS = 5.0  # minimum time between two log lines of a loop
 _LOG = logging.getLogger(__name__)
 _shows_bars = False
 
@@ -22,8 +22,8 @@ Item = TypeVar("Item")
 def bars() -> Iterator[None]:
     """Show progress as bars within the block if stderr is a terminal.
 
-    If stderr is not a terminal, progress is logged. Outside such a block, it is always logged. The
-    command line uses this function.
+    If stderr is not a terminal, progress is logged. Outside the block, progress is always logged.
+    The command line uses this function.
     """
     global _shows_bars
     before, _shows_bars = _shows_bars, True
@@ -103,7 +103,8 @@ def progress_in_time(
     Yields
     ------
     callable
-        A function. The block calls it with the number of seconds that have been processed.
+        A function. The block calls it with the number of seconds of the recording that have been
+        processed.
     """
     started = time.monotonic()
     end = "" if total_seconds is None else f" of {clock(total_seconds)}"

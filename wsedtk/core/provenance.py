@@ -37,8 +37,8 @@ _LARGE = 64 << 20  # bytes; of a larger file, only the size, the start and the e
 def commit() -> str:
     """Return the git commit of wsedtk, as `git describe` names it.
 
-    If tracked files have uncommitted changes, the text ends in "+". If wsedtk is not in a checkout,
-    or if git fails, the text is "unknown".
+    If tracked files have uncommitted changes, the text ends in "+". If wsedtk is not in a git
+    checkout, or if git fails, the text is "unknown".
     """
     here = Path(__file__).absolute().parent
     if not (here.parents[1] / ".git").exists():

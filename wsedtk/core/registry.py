@@ -14,7 +14,7 @@ T = TypeVar("T")
 class Registry(Generic[T]):
     """A registry of objects of one kind, such as networks or poolings.
 
-    A built-in object is registered under a name in the module that defines it. A user-defined
+    The module that defines a built-in object registers this object under a name. A user-defined
     object needs no registration. It is found as `package.module:Object`.
 
     Parameters
@@ -23,7 +23,8 @@ class Registry(Generic[T]):
         The word for one object in messages, such as "pooling".
     modules : str
         The module that defines the built-in objects, or a package whose modules define them. The
-        module or package is imported when a built-in object or the names are first requested.
+        module, or each module of the package, is imported when `names` is first called, or when
+        `get` is first called for a built-in object.
 
     Examples
     --------

@@ -98,7 +98,7 @@ def ancestors(ontology: Mapping[str, OntologyClass], mids: Sequence[str]) -> Boo
 
 
 def join(sets: Sequence[DataSet]) -> DataSet:
-    """Return one set with the clips of several sets, which have the same classes and no audio.
+    """Return one set with the clips of several sets. All sets have the same classes and no audio.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def exclude(dataset: DataSet, data_sets: Sequence[Path]) -> tuple[DataSet, dict[
     Returns
     -------
     dataset : DataSet
-        The remaining clips. The `info` of the set contains `counts`.
+        The remaining clips. Unless `data_sets` is empty, the `info` contains `counts`.
     counts : dict of Path to int
         For each other set, the number of clips whose video occurs in it.
 
@@ -264,8 +264,8 @@ def prepare(options: AudioSetOptions) -> OfficialSetsResult:
     METADATA_DIR contains the published lists of segments, class_labels_indices.csv and, for
     --ancestors, ontology.json. AUDIO_DIR contains sound files named Y<ID>_<start>_<end>.wav, also
     in subfolders. The Y may be missing. Files with the extensions .flac, .ogg and .mp3 are read,
-    too. Clips whose audio is missing or unusable are omitted. The info.yaml of each set contains
-    the number of these clips for each class.
+    too. Without --metadata-only, clips whose audio is missing or unusable are omitted, and the
+    info.yaml of each set contains the number of these clips for each class.
 
     Parameters
     ----------

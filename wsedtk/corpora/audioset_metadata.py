@@ -4,8 +4,8 @@ The metadata folder contains the files that Google published. Subfolders are sea
 
     balanced_train_segments.csv, unbalanced_train_segments.csv, eval_segments.csv
                                 ID, start, end, "class ID,class ID,..."
-    class_labels_indices.csv    index, class ID, name: the classes in order
-    ontology.json               optional: the classes directly below each class
+    class_labels_indices.csv    index, class ID and name of each class
+    ontology.json               the classes directly below each class; needed only for --ancestors
 
 Files that a spreadsheet or another program has saved again are accepted, too. The lists of segments
 may contain comment lines, a header, quotes and spaces. The delimiter is a comma, a semicolon or a
@@ -61,7 +61,7 @@ _PUBLISHED = re.compile(r'([A-Za-z0-9_-]{11}), *([0-9.]+), *([0-9.]+), *"([^"]*)
 
 
 class Classes(NamedTuple):
-    """The names of the K classes and their IDs, in order."""
+    """The names of the K classes and their IDs, in the order of their indices."""
 
     names: list[str]
     mids: list[str]
@@ -115,11 +115,12 @@ def read_classes(path: PathLike) -> Classes:
     Raises
     ------
     InputError
-        If the file cannot be read, a row is invalid, or a class is repeated.
+        If the file cannot be read, if a row is invalid, if a class is repeated, or if the file
+        contains no classes.
     """
     table = TableFile(path)
     lines = [(number, line.strip()) for number, line in table.numbered_lines()]
-    table.raise_errors("it is published with AudioSet")
+    table.raise_errors("download the file again")
     head = lines[0][1] if lines else ""
     delimiter = next((mark for mark in "\t;" if re.match(rf"\w+ *{mark}", head)), ",")
     rows: list[list[str]] = []
@@ -254,7 +255,10 @@ def _block(rows: Sequence[_Segment]) -> _Block:
 
 
 def _blocks(table: TableFile, mids: Sequence[str]) -> Iterator[_Block]:
-    """Yield the rows of a list in blocks. Add an error to the table for each invalid row."""
+    """Yield the rows of a list in blocks. Add an error to the table for each invalid row.
+
+    If there are more than _MAX_FAULTS errors, the remaining rows are not read.
+    """
     index = {mid: k for k, mid in enumerate(mids)}
     form: _Form | None = None
     announced: re.Match[str] | None = None
@@ -302,7 +306,8 @@ def read_list(path: PathLike, names: list[str], mids: list[str]) -> DataSet:
     Raises
     ------
     InputError
-        If the list cannot be read or has invalid rows. The message lists the first invalid rows.
+        If the list cannot be read, contains no segments or has invalid rows. The message lists the
+        first invalid rows.
     """
     table, blocks, num_rows = TableFile(path), list[_Block](), 0
     for block in _blocks(table, mids):

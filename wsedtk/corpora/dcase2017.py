@@ -6,15 +6,16 @@ The metadata folder contains the files that the organisers published. Subfolders
                                               spaces between them
     groundtruth_weak_label_<set>_set.csv      file, start, end, label; tab-separated, one label in
                                               each row
-    <set>_set.csv                             ID,start,end,"labels","IDs"; replaces the file above
-                                              if that file is missing
+    <set>_set.csv                             ID,start,end,"labels","IDs"; replaces a missing file
+                                              groundtruth_weak_label_<set>_set.csv; if both files
+                                              exist, their tags must be equal
     groundtruth_strong_label_<set>_set.csv    file, onset, offset, label; tab-separated; required
                                               for testing and evaluation
 
 <set> is training, testing or evaluation. The groundtruth_* files are called groundtruth files here.
 If all columns after the file name are empty or nan, the clip has no tags or events. Lines end with
-LF, CRLF or CR. If a label contains a comma, a space follows the comma. Lists of labels are
-therefore split only at commas that no space follows.
+LF, CRLF or CR. If a label contains a comma, a space follows the comma. Therefore, lists of labels
+are split only at commas that are not followed by a space.
 """
 
 import collections
@@ -59,7 +60,7 @@ class Classes(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row of a groundtruth file. Times are in seconds. `label` is None if there is no event."""
+    """One row of a groundtruth file. Times are in seconds. `label` is None if it is missing."""
 
     clip: str
     onset: float
@@ -75,9 +76,9 @@ class _Tags(NamedTuple):
 
 
 def _lines(path: PathLike) -> list[tuple[int, str]]:
-    """Return (line number, text) of each line that is not blank, without tabs at its end.
+    """Return (line number, text) of each line that is not blank. Tabs at its end are removed.
 
-    Raises InputError if the file can't be read or contains no such line.
+    Raises InputError if the file can't be read, or if all its lines are blank.
     """
     table = TableFile(path)
     lines = [(number, line.rstrip("\t")) for number, line in table.numbered_lines()]
@@ -88,12 +89,13 @@ def _lines(path: PathLike) -> list[tuple[int, str]]:
 
 
 def read_classes(path: PathLike) -> Classes:
-    """Read the list of classes of the challenge.
+    """Read the list of classes of the challenge. The first line may be a header.
 
     Raises
     ------
     InputError
-        If the file cannot be read, if a line does not describe a class, or if a class is repeated.
+        If the file cannot be read, if a line below the first line does not describe a class, if no
+        line describes a class, or if a class is repeated.
     """
     names, mids = [], []
     for number, line in _lines(path):
@@ -194,7 +196,7 @@ def read_truth(path: PathLike) -> list[Row]:
 
 
 def _read_tags(files: Mapping[str, Path], part: str) -> _Tags | None:
-    """Read the tags of a set from its weak groundtruth file or from its file `<set>_set.csv`.
+    """Read the tags of a set from groundtruth_weak_label_<set>_set.csv or from <set>_set.csv.
 
     Returns None if both files are missing. Raises InputError if both exist and their tags differ.
     """
@@ -320,13 +322,14 @@ def read(metadata_dir: PathLike) -> dict[str, DataSet]:
 
 
 def _warn_of_tags_without_events(name: str, dataset: DataSet) -> None:
-    assert dataset.events is not None  # `read` checks it
+    assert dataset.events is not None  # `read` checks that the set has events
     pairs = set_events.tags_without_events(dataset.tag_clip, dataset.tag_label, dataset.events)
     without = [dataset.filenames[clip] for clip, _ in pairs]
     if without:
         _LOG.warning(
             f"{name}: {len(without)} tags have no event in groundtruth_strong_label_{SETS[name]}"
-            f"_set.csv: {tables.first(without)}; if the file is incomplete, download it again"
+            f"_set.csv (clips: {tables.first(without)}); if the file is incomplete, download it "
+            "again"
         )
 
 
@@ -336,8 +339,9 @@ def prepare(options: Dcase2017Options) -> OfficialSetsResult:
 
     METADATA_DIR contains the lists that the challenge published. AUDIO_DIR contains sound files
     named Y<ID>_<start>_<end>.wav, also in subfolders. The Y may be missing. Files with the
-    extensions .flac, .ogg and .mp3 are read, too. Clips whose audio is missing or unusable are
-    omitted. The info.yaml of each set contains the number of these clips for each class.
+    extensions .flac, .ogg and .mp3 are read, too. Without --metadata-only, clips whose audio is
+    missing or unusable are omitted, and the info.yaml of each set contains the number of these
+    clips for each class.
 
     Parameters
     ----------

@@ -77,7 +77,7 @@ def audible(samples: Floats, sample_rate: int) -> list[Stretch]:
     samples : (S,) float
         The recording.
     sample_rate : int
-        Its sample rate in Hz.
+        The sample rate in Hz.
 
     Returns
     -------
@@ -163,7 +163,7 @@ def _background(
 
 
 def _event(samples: Samples, rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return a stretch of sound with RMS 1 and short fades.
+    """Return a stretch of sound with short fades. Before the fades, its RMS is 1.
 
     If the stretch is longer than a random duration (see EVENT_SECONDS), return a random part of it.
     """

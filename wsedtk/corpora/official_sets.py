@@ -21,7 +21,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class OfficialSetsOptions:
-    """The options of all corpora whose clips are excerpts of YouTube videos.
+    """The options that `prepare dcase2017` and `prepare audioset` have in common.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class OfficialSetsOptions:
     data_dir : path-like
         The folder in which the data directories are written.
     metadata_only : bool
-        Write all official clips, without audio.
+        Write the official clips without audio. AUDIO_DIR is then not needed.
     strict : bool
         Stop with an error if an official clip has no usable audio.
     jobs : int
@@ -59,7 +59,7 @@ class OfficialSetsOptions:
             raise InputError(f"jobs: found {self.jobs}; expected at least 1")
         if self.strict and self.metadata_only:
             raise InputError(
-                "--strict requires the audio of every clip, and --metadata-only writes no audio; "
+                "--strict requires the audio of every clip, and --metadata-only reads no audio; "
                 "give only one of them"
             )
 
@@ -71,7 +71,8 @@ class OfficialSetsResult(PrepareResult):
     Attributes
     ----------
     sets : tuple of PreparedSet
-        The data directories that were written. Sets without usable audio are not written.
+        The data directories that were written. Sets without usable audio are written only if
+        `metadata_only` is set.
     coverage : mapping of Path to Coverage
         The official clips of each data directory, and which of them have usable audio. Data
         directories that were not written are included. The mapping is empty if the sets were
@@ -79,9 +80,10 @@ class OfficialSetsResult(PrepareResult):
     audio_dirs : tuple of Path
         The folders that were searched for audio.
     num_other_files : int
-        Number of files in `audio_dirs` that do not belong to an official clip.
+        Number of files in `audio_dirs` that belong to no clip of the sets.
     excluded : mapping of Path to int
-        For each data directory whose videos were excluded, the number of excluded clips.
+        For each data directory whose videos were excluded, the number of training clips that come
+        from these videos.
     """
 
     coverage: Mapping[Path, Coverage] = dataclasses.field(default_factory=dict)
@@ -93,7 +95,7 @@ class OfficialSetsResult(PrepareResult):
         """Return the text that `wsedtk prepare` prints.
 
         The text contains a table of the audio of each set. If the sets were written without audio,
-        it contains the number of clips of each set.
+        it contains the number of clips of each set instead.
         """
         lines = [
             f"excluded: {count:,} clips whose source video also occurs in {folder}"
@@ -128,7 +130,7 @@ def _coverage_lines(folder: Path, coverage: Coverage) -> list[str]:
     num_excluded = num_official - len(coverage.dataset)
     excluded = f" ({num_excluded:,} official clips were excluded)" if num_excluded else ""
     summary = (
-        f"{folder}: {num_used:,} of {num_official:,} official clips{excluded}; "
+        f"{folder}: {num_used:,} of {num_official:,} official clips are used{excluded}; "
         f"remarks on clips: {folder / 'coverage.tsv'}"
     )
     return [table, summary, ""]
@@ -168,7 +170,7 @@ def write(sets: Mapping[str, DataSet], options: OfficialSetsOptions) -> Official
     Parameters
     ----------
     sets : mapping of str to DataSet
-        All official clips of each set, by the name of the data directory.
+        The official clips of each set, by the name of the data directory.
     options : OfficialSetsOptions
         The options of the corpus.
 
@@ -179,8 +181,8 @@ def write(sets: Mapping[str, DataSet], options: OfficialSetsOptions) -> Official
     Raises
     ------
     InputError
-        If no official clip has usable audio, or if `strict` is set and an official clip has no
-        usable audio.
+        If `metadata_only` is not set and no official clip has usable audio. If `strict` is set and
+        an official clip has no usable audio.
     """
     if options.metadata_only:
         return _write_without_audio(sets, Path(options.data_dir))
@@ -258,7 +260,7 @@ def _check_used(covered: Sequence[Coverage], folders: str, strict: bool) -> None
 
 
 def _write_covered(coverage: Coverage, folder: Path) -> PreparedSet:
-    """Write a data directory with the clips that can be used. Write coverage.tsv with remarks."""
+    """Write a data directory with the clips that can be used, and coverage.tsv with remarks."""
     has_remark = coverage.is_true["missing"].copy()
     has_remark[list(coverage.remarks)] = True
     names = coverage.dataset.filenames

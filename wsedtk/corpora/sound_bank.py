@@ -1,8 +1,9 @@
 """Split a sound bank into pools of recordings, for training and for testing.
 
 A bank is a folder of class folders. Recordings are named `<fold>-<id>-<take>.<ext>`, as in ESC-10
-and ESC-50. All takes with the same id come from the same source recording, even if they are in
-different class folders. Some classes are backgrounds, and the other classes are events.
+and ESC-50. A take is an excerpt of a source recording. All takes with the same id come from the
+same source recording, even if they are in different class folders. Some classes are backgrounds,
+and the other classes are events.
 
 Shapes: G groups of training recordings.
 """
@@ -128,7 +129,11 @@ def _recordings(folder: Path, label: str) -> list[Recording]:
 def _check_backgrounds(
     bank_dir: PathLike, found: Mapping[str, object], backgrounds: Sequence[str]
 ) -> None:
-    """Raise InputError unless all backgrounds are class folders and other classes remain."""
+    """Check the class folders that are backgrounds.
+
+    Raises InputError if no background is named, if a background is not a class folder, or if no
+    other class folder remains for events.
+    """
     if not backgrounds:
         raise InputError(
             f"{bank_dir}: no background was named; give --background with one of the class "
@@ -177,7 +182,7 @@ def _check_folds(
 
 
 def _deal(ids: Iterable[str], num_groups: int, group_of: dict[str, int]) -> None:
-    """Assign each id that has no group to the group with the fewest of `ids`.
+    """Assign each id that has no group to the group that contains the fewest of `ids`.
 
     The assignments are added to `group_of`, which is {id: group}.
     """
@@ -199,8 +204,8 @@ class _Groups(NamedTuple):
 def _deal_events(ids_of_classes: Iterable[Sequence[str]]) -> _Groups:
     """Split the ids of the event classes into groups.
 
-    The number of groups is the largest number, up to MAX_GROUPS, for which each group contains all
-    event classes.
+    Numbers of groups from MAX_GROUPS down to 1 are tried. The result is the first split in which
+    each group contains all event classes.
     """
     scarce_first = sorted(ids_of_classes, key=len)
     for count in range(min(MAX_GROUPS, len(scarce_first[0])), 1, -1):

@@ -126,7 +126,7 @@ class _Mixer:
         return sorted(self.pools[0].events)
 
     def clips(self, count: int) -> list[_Clip]:
-        """Return the soundscapes of the set, sorted by name."""
+        """Return the name, group and number of each soundscape of the set, sorted by name."""
         clips = []
         for index in range(count):
             n, group = divmod(index, len(self.pools))
@@ -224,8 +224,8 @@ def prepare(options: SoundscapesOptions) -> PrepareResult:
 
     The set DATA_DIR/train has tags, and the set DATA_DIR/test has tags and events. BANK_DIR
     contains one folder for each class, with recordings named fold-id-take.ext. If `builtin` is
-    given instead of BANK_DIR, a small bank is synthesised in DATA_DIR/bank. A larger set contains
-    all soundscapes of a smaller set if all other options are the same.
+    given instead of BANK_DIR, a small bank is synthesised in DATA_DIR/bank. If only the number of
+    soundscapes is increased, the new set contains all soundscapes of the old set.
 
     Parameters
     ----------

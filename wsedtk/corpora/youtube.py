@@ -52,7 +52,9 @@ def seconds_of(name: str) -> float:
 
 
 def find_metadata(folder: PathLike, what: str) -> dict[str, Path]:
-    """Find all files in a folder and its subfolders. File names without a dot are ignored.
+    """Find all files in a folder and its subfolders.
+
+    File names without a dot, and subfolders whose names begin with a dot, are ignored.
 
     Parameters
     ----------
@@ -69,7 +71,7 @@ def find_metadata(folder: PathLike, what: str) -> dict[str, Path]:
     Raises
     ------
     InputError
-        If the folder does not exist.
+        If the folder does not exist or can't be entered.
     """
     folder = Path(folder)
     if not os.path.isdir(folder):
@@ -134,17 +136,19 @@ class AudioFiles(NamedTuple):
 
 
 def find_audio(folders: Iterable[PathLike]) -> AudioFiles:
-    """Find the sound files of clips in folders and all their subfolders.
+    """Find the sound files of clips in folders and their subfolders.
+
+    Subfolders whose names begin with a dot are ignored.
 
     If a clip has several files, the first one is used. The folders are searched in the given order.
     The files of a folder come before the files of its subfolders. Files and subfolders are sorted
-    by name. Links to folders are followed after all other subfolders. A path that a table can't
-    contain is used only if the clip has no other path.
+    by name. Links to folders are followed after all other subfolders. Paths that a table can't
+    contain come after all other paths.
 
     Raises
     ------
     InputError
-        If a folder does not exist.
+        If a folder does not exist or can't be entered.
     """
     all_names, all_paths = [np.array([], np.str_)], [path_array([])]
     num_others = 0
@@ -170,10 +174,12 @@ def find_audio(folders: Iterable[PathLike]) -> AudioFiles:
 class Coverage:
     """The official clips of a set, and whether the sound file of each clip can be used.
 
+    Clips that `wsedtk.corpora.audioset.exclude` has excluded from the set are left out.
+
     Attributes
     ----------
     dataset : DataSet
-        All official clips, with the paths of their sound files.
+        The official clips, with the paths of their sound files.
     is_true : dict
         A mask of the clips (N,) for each name in COUNTS.
     remarks : dict
@@ -229,7 +235,7 @@ class Coverage:
         return "\n".join(lines) + rest
 
     def used(self) -> clip_sets.DataSet:
-        """Return a set of the clips that can be used. The info of the set contains the counts."""
+        """Return a set of the clips that can be used. Its info contains the numbers of clips."""
         counts, numbers = self.per_class(), self.totals()
         per_class = {
             label: {name: int(column[k]) for name, column in counts.items()}
@@ -267,7 +273,7 @@ def cover(
     Parameters
     ----------
     dataset : DataSet
-        All official clips, without the paths of sound files.
+        The official clips, without the paths of sound files.
     audio_names, audio_paths, unfit
         The attributes `names`, `paths` and `unfit` of AudioFiles.
     jobs : int

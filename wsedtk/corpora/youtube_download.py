@@ -213,7 +213,7 @@ class _Download:
         return self.process.poll() is not None or time.monotonic() > self.deadline
 
     def end(self) -> None:
-        """Kill the process and its child processes, and remove its files."""
+        """Kill the process, if it still runs, and its child processes. Remove incomplete files."""
         if self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -301,7 +301,8 @@ class Downloads:
         ------
         Outcome
             The outcome of each clip. If a video is dead, its remaining clips are not downloaded,
-            and their outcome is "dead", too.
+            and their status is "dead", too. If a signal arrives, clips whose download has not ended
+            have no outcome.
         """
         waiting = collections.deque(videos)
         running: list[_Download] = []

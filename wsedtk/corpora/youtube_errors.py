@@ -1,13 +1,14 @@
-"""Classify the error messages of yt-dlp: is the video dead, or can the download be tried again?
+"""Classify the error messages of yt-dlp. `verdict` describes the classes.
 
 YouTube writes most of these messages. yt-dlp reads them from `reason` and `subreason` in the
 `playabilityStatus` that YouTube sends (extractor/youtube/_video.py). They are in English unless
 yt-dlp is configured otherwise. yt-dlp itself writes the remaining messages. If a message is not
 listed here, for example because it is in another language, the download is tried again.
 
-Each dict maps a kind of message to its patterns. The comments quote the messages after the name of
-their source, YouTube or yt-dlp. A word in capitals, such as UNPLAYABLE, is the `status` in
-`playabilityStatus`. Three dots stand for text that varies. Issue numbers are those of yt-dlp.
+The dicts _GONE, _ACCOUNT, _BLOCK and _PASSING map a kind of message to patterns. The comments quote
+the messages after the name of their source, YouTube or yt-dlp. A word in capitals, such as
+UNPLAYABLE, is the `status` in `playabilityStatus`. Three dots stand for text that varies. The
+numbers of issues refer to the issues of yt-dlp on GitHub.
 """
 
 import re
@@ -117,7 +118,7 @@ def _pattern(kinds: dict[str, list[str]]) -> re.Pattern[str]:
     return re.compile("|".join(phrase for phrases in kinds.values() for phrase in phrases), re.I)
 
 
-# If several of these patterns occur in a message, the first one in this dict gives the verdict.
+# If a message matches several of these patterns, the first of them gives the verdict.
 _PATTERNS: dict[Verdict, re.Pattern[str]] = {
     "blocked": _pattern(_BLOCK),
     "retry": _pattern(_PASSING),
