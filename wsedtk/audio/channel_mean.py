@@ -76,7 +76,8 @@ class CancellationMeter:
             return ""
         weaker = "silent"
         if self._of_mean > _SILENT * self._of_channels:
-            weaker = f"{10 * np.log10(self._of_channels / self._of_mean):.0f} dB weaker"
+            decibels = 10 * np.log10(self._of_channels / self._of_mean)
+            weaker = f"{decibels:.0f} dB weaker than the channels"
         return (
             f"has channels that cancel each other: their mean is {weaker}; "
             "use a single channel, or wsedtk detect --channels each"
