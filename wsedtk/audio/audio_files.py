@@ -58,7 +58,7 @@ def info(path: PathLike, count: bool = True) -> AudioInfo:
     path : path-like
     count : bool
         Whether to decode the complete file if its duration can't be found otherwise. If false, the
-        duration in the header, which can be wrong, or None is then returned.
+        duration in the header is then used without a check, or `duration` is None.
 
     Raises
     ------

@@ -182,7 +182,7 @@ class AvFile:
         return self.film_seconds - (self._first_time or 0.0) - self.seconds > _FILM_SLACK
 
     def _frames(self) -> Iterator[AudioFrame]:
-        """Yield frames until the stream ends or a damaged packet is found.
+        """Yield frames until the stream ends or decoding fails.
 
         Up to `_MOST_BAD_PACKETS` damaged packets before the first frame are skipped. The error of
         any other damaged packet is stored in `fault`.

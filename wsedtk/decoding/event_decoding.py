@@ -153,8 +153,8 @@ def _padded(y: npt.NDArray[np.generic], count: int) -> npt.NDArray[np.generic]:
 def _extremes(y: npt.NDArray[np.generic], size: int, extreme: np.ufunc) -> npt.NDArray[np.generic]:
     """Return the minimum or maximum of each window of frames.
 
-    Windows of 2, 4, 8, ... frames are combined from two windows of half their length. In the last
-    step, the windows of `size` frames may be combined from two windows that overlap.
+    Each window of 2, 4, 8, ... frames is combined from two windows of half its length. In the last
+    step, each window of `size` frames may be combined from two windows that overlap.
 
     Parameters
     ----------

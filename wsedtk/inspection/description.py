@@ -1,4 +1,4 @@
-"""Define the description of an artefact, and functions that describe artefacts of any kind."""
+"""Define the description of an artefact, and helper functions for all kinds of artefacts."""
 
 import dataclasses
 import datetime
@@ -12,7 +12,7 @@ from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 
-_HIGHEST = 4  # number of folders above an artefact in which a folder log/ is searched
+_HIGHEST = 4  # number of folders above an artefact that are searched for a folder log/
 _MOST_RECORDS = 1000
 
 State = Literal["there", "changed", "gone"]
@@ -70,7 +70,7 @@ class About:
         The path and the kind of the artefact.
     complete : bool or None
         False if the artefact is unfinished or can't be read. None if this has not been checked.
-        It can be True although `faults` is not empty.
+        `complete` can be True although `faults` is not empty.
     faults : list of str
         Messages about damage, and about inconsistencies with other artefacts.
     made : dict

@@ -16,7 +16,7 @@ from wsedtk.inspection.description import About, State, listed, made_by, record_
 if TYPE_CHECKING:
     import onnx
 
-# The keys of the metadata that each file of `wsedtk export` contains.
+# Each file that `wsedtk export` writes contains these keys in its metadata.
 _EXPORTED = (
     "labels",
     "sample_rate",

@@ -1,9 +1,10 @@
 """Find the samples in WAV, RF64, W64, AIFF, AU and CAF files.
 
 Such a file consists of a header and one block of samples. The header announces the number of bytes
-of samples. Recording programs first write a placeholder for this number: 0, the size of the header,
-or the largest number that fits into the field. The placeholder remains if the program crashes or
-writes to a pipe. In a file with a placeholder, the samples extend to the end of the file.
+of this block. Recording programs first write a placeholder for this number: 0, the size of the
+header, or the largest number that fits into the field. The placeholder remains if the program
+crashes or writes to a pipe. In a file with a placeholder, the samples extend to the end of the
+file.
 """
 
 import struct
