@@ -1,4 +1,4 @@
-"""Decode sound files, mix them to mono, resample and write them.
+"""Read sound files as mono samples, resample samples, and write sound files.
 
 All functions that read sound use `sound_file.Sound`. This class recognises the format of a file by
 the content of the file, not by the extension.
@@ -27,7 +27,7 @@ FULL_SCALE = 0.999
 
 @dataclasses.dataclass(frozen=True)
 class AudioInfo:
-    """The sample rate, number of channels and duration of a sound file.
+    """The sample rate, number of channels, duration and format of a sound file.
 
     Attributes
     ----------
@@ -50,21 +50,21 @@ def info(path: PathLike, count: bool = True) -> AudioInfo:
     """Return the AudioInfo of a sound file.
 
     If `count` is true, the duration is that of the samples that `read` returns. For WAV and similar
-    formats, Ogg, MP3 and FLAC, the duration is usually found without decoding the complete file. In
-    a FLAC file, only the last frame is decoded.
+    formats, Ogg, MP3 and FLAC, the duration is usually found without decoding the complete file.
+    For most FLAC files, only the last frame is decoded.
 
     Parameters
     ----------
     path : path-like
     count : bool
-        Whether to decode the file if its duration can't be found without decoding. If false, the
-        duration in the header is used, or None if the header does not contain it.
+        Whether to decode the complete file if its duration can't be found otherwise. If false, the
+        duration in the header is then used without a check, or `duration` is None.
 
     Raises
     ------
     InputError
         If the file is missing or can't be read as sound. If the complete file is decoded, also if
-        samples are not finite or are too large.
+        it contains no samples, or if samples are not finite or are too large.
     """
     with Sound(path) as sound:
         duration, is_sure = sound.seconds()
@@ -74,9 +74,9 @@ def info(path: PathLike, count: bool = True) -> AudioInfo:
 
 
 def resampled_length(num_samples: int, source_rate: float, target_rate: float) -> int:
-    """Return the number of samples after resampling, by librosa's rule.
+    """Return the number of samples after resampling, rounded up as in librosa.
 
-    soxr can return one sample more or less.
+    soxr can return one sample more or less. `resample` corrects this difference.
     """
     return int(np.ceil(num_samples * target_rate / source_rate))
 
@@ -111,7 +111,7 @@ def read(
         The sample rate in Hz to which the samples are converted. By default, they are not
         resampled.
     max_seconds : float, optional
-        Decode only this duration from the beginning, in seconds.
+        Decode only the first `max_seconds` seconds. By default, the complete file is decoded.
     remarks : list of str, optional
         Descriptions of faults are appended to this list. A file with these faults can still be
         used.
@@ -144,7 +144,7 @@ def read(
 
 @dataclasses.dataclass(frozen=True)
 class Examination:
-    """The properties of a decoded sound file, or the reason why it cannot be decoded.
+    """The properties of a sound file, or the reason why the file cannot be decoded.
 
     Attributes
     ----------

@@ -30,11 +30,13 @@ _WITH_DURATION = {"mov", "matroska", "asf", "flv", "avi", "ape", "tta", "wv"}
 _WITH_TIMES = {"mov", "matroska", "asf", "flv", "mpegts"}
 _GAP_SECONDS = 0.5  # if a time stamp is this far ahead of the decoded samples, samples are missing
 _MOST_PLANES = 8  # if a frame has this many planes or more, PyAV reads beyond the last plane
-# If the pictures last longer than the sound by more seconds than this, sound may be missing.
+# Sound may be missing if the pictures last longer than the sound. Differences up to this number of
+# seconds are normal.
 _FILM_SLACK = 2.0
-_MOST_SILENCE = 3600.0  # maximum number of seconds of silence that replace missing samples
+_MOST_SILENCE = 3600.0  # maximum duration in seconds of the silence that replaces missing samples
 _SILENCE = 1 << 16  # maximum number of samples of silence in one block
-# Maximum absolute sample, relative to full scale. Only damaged packets of lossy codecs exceed it.
+# Maximum absolute sample of a lossy codec, relative to full scale. Only damaged packets contain
+# larger samples.
 _LOUDEST_LOSSY = 16.0
 _MOST_BAD_PACKETS = 1000  # maximum number of damaged packets before the first undamaged packet
 
@@ -81,8 +83,8 @@ class AvFile:
     remarks : list of str
         Faults that do not end the stream.
     film_seconds : float or None
-        The duration in seconds of sound and pictures according to the header; None if the header
-        does not contain it.
+        The duration of the file, including its pictures, in seconds according to the header; None
+        if it is unknown.
 
     Raises
     ------
@@ -137,7 +139,7 @@ class AvFile:
     def _start(self) -> None:
         """Decode the first samples to find their sample rate and number of channels.
 
-        These can differ from those in the header.
+        The header can contain other values.
         """
         import av
 
@@ -180,10 +182,10 @@ class AvFile:
         return self.film_seconds - (self._first_time or 0.0) - self.seconds > _FILM_SLACK
 
     def _frames(self) -> Iterator[AudioFrame]:
-        """Yield frames until the stream ends or a damaged packet is found.
+        """Yield frames until the stream ends or decoding fails.
 
-        Damaged packets before the first frame are skipped. The error of a later damaged packet is
-        stored in `fault`.
+        Up to `_MOST_BAD_PACKETS` damaged packets before the first frame are skipped. The error of
+        any other damaged packet is stored in `fault`.
         """
         num_bad, has_begun = 0, False
         try:
@@ -205,7 +207,8 @@ class AvFile:
                         has_begun = True
                         yield frame
         except IndexError:
-            # At the end of a file, PyAV raises IndexError if FFmpeg found a track after opening it.
+            # PyAV raises IndexError at the end of the file if FFmpeg found another track while the
+            # file was decoded.
             self.remarks.append(
                 "contains a track that appears only later in the file; this track is not decoded"
             )
@@ -318,7 +321,7 @@ class AvFile:
         return np.concatenate(parts)
 
     def _end(self) -> None:
-        """Add a read error to `fault`, and a remark on missing samples to `remarks`."""
+        """Store a read error in `fault`, and add a remark on missing samples to `remarks`."""
         self.fault = self.fault or self._file.error
         if self._missing:
             first = f"{self._first_gap:.1f} s"

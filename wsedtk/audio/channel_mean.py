@@ -18,7 +18,8 @@ _AUDIBLE = 1e-8  # -80 dB relative to full scale; channels with less power are r
 def mean_of_channels(samples: Floats) -> Floats:
     """Return the mean (S,) of channels (S, C).
 
-    A single channel is returned as a view. For few channels, the loop is faster than numpy.mean.
+    A single channel is returned as a view. For few channels, a loop over the channels is faster
+    than numpy.mean.
     """
     mono = samples[:, 0]
     if samples.shape[1] > 1:
@@ -38,7 +39,7 @@ def _energy_of_variation(samples: Floats) -> float:
 class CancellationMeter:
     """A detector of channels that cancel each other in their mean.
 
-    The recording is passed in blocks.
+    The method `add` takes the samples of the recording in blocks.
 
     Parameters
     ----------
@@ -56,7 +57,8 @@ class CancellationMeter:
         self._num_samples += len(mono)
         if self._num_channels == 1:
             return
-        offset = float(mono[::64].mean())  # an estimate, with a small error if the mean is weak
+        # An estimate of the constant offset. Its error is small if the samples of `mono` are small.
+        offset = float(mono[::64].mean())
         of_mean = float(np.vdot(mono, mono)) - len(mono) * offset**2
         of_channels = float(np.vdot(samples, samples)) / self._num_channels
         if of_mean * self._num_channels < _CANCELLED * of_channels:
@@ -74,7 +76,8 @@ class CancellationMeter:
             return ""
         weaker = "silent"
         if self._of_mean > _SILENT * self._of_channels:
-            weaker = f"{10 * np.log10(self._of_channels / self._of_mean):.0f} dB weaker"
+            decibels = 10 * np.log10(self._of_channels / self._of_mean)
+            weaker = f"{decibels:.0f} dB weaker than the channels"
         return (
             f"has channels that cancel each other: their mean is {weaker}; "
             "use a single channel, or wsedtk detect --channels each"

@@ -25,7 +25,7 @@ _MOST_WEIGHTS = 1 << 27  # maximum of num_mels * num_fft, to bound the memory
 class FrontendConfig:
     """The settings of a log-mel front end.
 
-    The defaults are the settings of Wang, Li and Metze (2019) in the authors' published recipe.
+    The defaults are the settings in the published recipe of Wang, Li & Metze (2019).
 
     Attributes
     ----------
@@ -116,7 +116,7 @@ class FrontendConfig:
         return self.num_fft // 2 - (self.num_fft - self.window) // 2
 
     def num_frames(self, num_samples: int) -> int:
-        """Return the number of frames of a clip of `num_samples`, at least 1."""
+        """Return the number of frames, at least 1, of a clip with `num_samples` samples."""
         return max(num_samples, self.min_samples) // self.hop
 
 
@@ -125,8 +125,9 @@ def _mel_edges(config: FrontendConfig) -> Floats:
 
     The weights of filter k are above 0 between frequencies k and k + 2.
 
-    Source: M. Slaney, Auditory Toolbox, Interval Research Technical Report 1998-010. A mel is
-    200/3 Hz up to 1 kHz. Above 1 kHz, 27 mels correspond to a frequency ratio of 6.4.
+    Source: M. Slaney, Auditory Toolbox, Interval Research Technical Report 1998-010. Below
+    1 kHz, one mel corresponds to 200/3 Hz. Above 1 kHz, 27 mels correspond to a frequency ratio of
+    6.4.
     """
     hz_per_mel, corner_hz, log_step = 200 / 3, 1000.0, float(np.log(6.4)) / 27
     corner = corner_hz / hz_per_mel
@@ -144,7 +145,9 @@ def _mel_edges(config: FrontendConfig) -> Floats:
 
 
 def mel_filters(config: FrontendConfig) -> Floats:
-    """Return the mel filters (F, D) of a front end, float64. Each is a triangle of area 1.
+    """Return the mel filters (F, D) of a front end, float64.
+
+    Each filter is a triangle with an area of 1.
 
     The filters are equal to those of `librosa.filters.mel`. librosa itself is not used, because its
     import makes numba compile functions that are not needed here. The compilation takes a second,

@@ -18,7 +18,8 @@ from wsedtk.core.types import Floats
 ERRORS: tuple[type[Exception], ...] = (soundfile.SoundFileError, RuntimeError)
 _STEPS = (1024, 1)  # numbers of samples that are decoded per call near damage
 _SKIPPED = 1 << 16  # maximum number of samples that are decoded at once to skip them
-# The largest number of samples that a FLAC header can announce. It is treated as unknown.
+# The largest number of samples that a FLAC header can announce. If a header announces this number,
+# the number of samples is regarded as unknown.
 _FLAC_LIMIT = (1 << 36) - 1
 _UNKNOWN = 1 << 60  # if libsndfile does not know the number of samples, it returns this or more
 
@@ -126,7 +127,7 @@ class SndFile:
         return samples
 
     def _up_to_damage(self, num_frames: int) -> Floats:
-        """Decode the samples before damage in small steps.
+        """Decode the samples before the damage in small steps.
 
         If an error occurs in a block, libsndfile discards the samples of this block.
         """

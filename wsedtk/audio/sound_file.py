@@ -1,8 +1,8 @@
 """Open any sound file: with libsndfile, or with PyAV if libsndfile cannot read the complete file.
 
-All sound is read through the class Sound. Sound also reads files that were never closed, that
-consist of several concatenated files, or that break off. It returns all existing samples, and
-`Sound.remarks` describes the fault.
+All sound is read through the class `Sound`. This class also reads files that were never closed,
+that consist of several concatenated files, or that break off. If decoding fails within a file, the
+class returns the samples that were decoded before. `Sound.remarks` describes the faults of a file.
 
 Array dimensions: S samples, C channels.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from soxr import ResampleStream
 
 _BLOCK = 1 << 22  # number of samples (all channels) that are decoded at once, to bound the memory
-RATES = (100, 1_000_000)  # range in Hz; a damaged header can contain any rate up to 2^31
+RATES = (100, 1_000_000)  # valid sample rates in Hz; a damaged header can contain up to 2^31 Hz
 # Maximum absolute value of a sample. The limit is this high because some files contain 32-bit
 # integers as floats. Much larger samples cause an overflow in a front end.
 LOUDEST = 2.0**32
@@ -118,7 +118,7 @@ class Sound:
         self._is_over = False  # whether all samples have been read
         self._is_bounded = True  # whether all samples so far were 16-bit integers
         self._num_read = 0  # samples that have been read
-        self._num_before = 0  # samples of earlier streams that have been read
+        self._num_before = 0  # samples that have been read from earlier streams
         self._num_flac = 1  # number of streams of a FLAC file that have been found
         self._announced: float | None = None  # announced seconds, if the file breaks off
         self._breaks_off = False
@@ -183,8 +183,8 @@ class Sound:
     def read(self, num_frames: int) -> Floats:
         """Decode at most `num_frames` samples of the current stream. Returns (S, C) float32.
 
-        If the stream is resampled, more or fewer samples than decoded are returned. At the end of
-        the file, the returned array is empty.
+        If the stream is resampled, the returned array can contain more than `num_frames` samples.
+        At the end of the file, the returned array is empty.
         """
         while not self._is_over:
             samples = self._reader.read(num_frames)
@@ -202,7 +202,7 @@ class Sound:
         return np.zeros((0, self.channels), np.float32)
 
     def _end_of_part(self) -> Floats:
-        """Begin the next stream, and return no samples.
+        """Begin the next stream, and return an empty array.
 
         If the current stream breaks off, or no stream can be opened after it, return the
         resampler's last samples (S, C).
@@ -212,7 +212,7 @@ class Sound:
         return self._flush() if self._is_over else self._no_samples()
 
     def _begin_next(self) -> bool:
-        """Begin the next stream. Returns False if no stream follows, or if it can't be opened."""
+        """Begin the next stream. Returns False if no further stream exists or can be opened."""
         try:
             if self._parts:
                 part = self._parts.pop(0)
@@ -232,11 +232,13 @@ class Sound:
         return True
 
     def _next_flac(self, reader: SndFile) -> tuple[Part, SndFile | AvFile] | None:
-        """Return the next FLAC stream, or the rest of the current stream, and its reader.
+        """Return the next FLAC stream and its reader.
 
-        Returns None if there is neither.
+        If no stream follows, but the current stream is longer than announced, return the rest of
+        the current stream and a reader for the rest. If there is no such rest, return None.
         """
-        # The search for the next stream changes the reader's position in the file.
+        # This line must precede the search for the next stream, because the search changes the
+        # reader's position in the file.
         is_at_end = self._size - reader.file_offset() <= _READ_AHEAD
         ahead = _READ_AHEAD if reader.fault is None else _FAR
         start = self._flac_start(reader, ahead, self._size)
@@ -299,7 +301,7 @@ class Sound:
         return self._flac_start(reader, _FAR, reader.file_offset()) is not None
 
     def _fit(self, samples: Floats, rate: int) -> Floats:
-        """Convert samples to the rate and number of channels of the first stream, (S, C)."""
+        """Convert samples (S, C) to the sample rate and number of channels of the first stream."""
         before = shown_seconds(self._num_read / self.samplerate)
         held = self._no_samples()
         if rate != self._rate:
@@ -427,7 +429,7 @@ class Sound:
         return Duration(total, total is not None)
 
     def _is_one_flac(self, reader: SndFile) -> bool:
-        """Return whether a FLAC file contains only one stream, which has the announced length."""
+        """Return whether a FLAC file is a single stream that has the announced length."""
         end = reader.end()
         if end is None or self._size - end > _READ_AHEAD:
             return False

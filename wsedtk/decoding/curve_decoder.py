@@ -39,11 +39,12 @@ class _Closed(NamedTuple):
 
 
 class CurveDecoder:
-    """A decoder in frame mode for a score curve of any length that is passed in pieces.
+    """A decoder in frame mode that takes a score curve in pieces. The curve can have any length.
 
-    The decoder finds the same events as `decode_frames` finds in the complete curve. The lengths of
-    the pieces do not change the events, because the decoder keeps all frames that the filters need:
-    a limited number of frames before and after each frame.
+    Without a gate by tags, the events are the same as those that `event_decoding.decode_frames`
+    finds in the complete curve. The lengths of the pieces do not change the events, because the
+    decoder keeps all frames that the filters need: a limited number of frames before and after each
+    frame.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ class CurveDecoder:
         self._filters = (median, shortest, gap)
         self._reach = int((median // 2 + np.maximum(shortest - 1, 0) + gap).max())
         # The scores of the frames that are still needed, and whether these frames pass the gate.
-        # `_first` is the number of the first of these frames in the curve.
+        # `_first` is the index of the first of these frames in the curve.
         self._scores: npt.NDArray[np.float32] = np.zeros((0, num_classes), np.float32)
         self._passes: Booleans = np.zeros((0, num_classes), bool)
         self._first = 0
@@ -78,8 +79,9 @@ class CurveDecoder:
         ----------
         scores : (T, K) float32
         passes : (T, K) bool, or bool
-            Whether each class passes the gate by tags in each frame. An event is dropped if its
-            class passes this gate in none of its frames.
+            Whether each class passes the gate by tags in each frame (see
+            `OperatingPoint.gate_by_tags`). An event is dropped if its class does not pass the gate
+            in any frame of the event.
         """
         self._scores = np.concatenate([self._scores, scores])
         self._passes = np.concatenate([self._passes, np.broadcast_to(passes, scores.shape)])

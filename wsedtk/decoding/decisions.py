@@ -60,7 +60,7 @@ class Decisions:
     unit : str
         The unit of the decisions, such as "clips" or "1 s segments".
     setting : (K,) int64
-        For each class, the index of the chosen filters in the filters that were tried.
+        For each class, the index of the chosen filters among the filters that were tried.
     threshold : (K,) float64
         The chosen threshold of each class.
     true_positives, predicted, positives : (K,) int64
@@ -95,12 +95,15 @@ def choose(
     target: Target | None = None,
     published: npt.NDArray[np.float64] | None = None,
 ) -> Decisions:
-    """Choose filters and a threshold for each class, for the best micro F1 or for a target.
+    """Choose filters and a threshold for each class, and count the resulting decisions.
+
+    If there is no target and there are no published thresholds, the choice maximises the micro F1.
 
     Parameters
     ----------
     candidates : K sequences of Candidates
-        For each class, the candidate thresholds with each of the filters to choose from.
+        For each class, one item for each of the filters to choose from. The item contains the
+        candidate thresholds with these filters.
     truth : (N, K) bool
         Whether each class occurs in each clip or segment.
     unit : str
@@ -108,8 +111,8 @@ def choose(
     target : Target, optional
         The target that each class must reach.
     published : (K,), optional
-        Thresholds to use, with the first of the filters, instead of a search. Each must be a
-        candidate of its class. Ignored if there is a target.
+        The thresholds of the result. They are used with the first filters, without a search. Each
+        threshold must be a candidate of its class. Ignored if there is a target.
 
     Returns
     -------

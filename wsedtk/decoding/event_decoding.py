@@ -111,7 +111,7 @@ def smooth(
         np.stack(np.broadcast_arrays(median_frames, min_frames, max_gap_frames), -1),
         (num_classes, 3),
     )
-    # Filters that are longer than these limits give the same result, but need more memory.
+    # Longer filters give the same result as filters of these lengths, but need more memory.
     longest = np.array([2 * num_frames + 1, num_frames + 1, num_frames])
     dtype = np.uint8 if x.dtype == bool else x.dtype
     out: npt.NDArray[np.generic] = np.array(x, dtype)
@@ -132,7 +132,10 @@ def smooth(
 
 
 def _median(y: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.generic]:
-    """Return the median of each window of `size` frames of (..., T, K), with zeros at both ends."""
+    """Return the median of each window of `size` frames of (..., T, K).
+
+    The frames before the first frame and after the last frame count as 0.
+    """
     import scipy.ndimage  # slow to import
 
     window = (*[1] * (y.ndim - 2), size, 1)
@@ -150,8 +153,8 @@ def _padded(y: npt.NDArray[np.generic], count: int) -> npt.NDArray[np.generic]:
 def _extremes(y: npt.NDArray[np.generic], size: int, extreme: np.ufunc) -> npt.NDArray[np.generic]:
     """Return the minimum or maximum of each window of frames.
 
-    Windows of 2, 4, 8, ... frames are combined from two windows of half their length. In the last
-    step, the windows of `size` frames may be combined from two windows that overlap.
+    Each window of 2, 4, 8, ... frames is combined from two windows of half its length. In the last
+    step, each window of `size` frames may be combined from two windows that overlap.
 
     Parameters
     ----------
@@ -220,9 +223,9 @@ def decode_segments(
     durations: npt.ArrayLike,
     seconds_per_segment: float = 1.0,
 ) -> Events:
-    """Decode in segment mode: a class is active in a segment if its score reaches its threshold.
+    """Decode in segment mode: return the runs of active segments of each class as events.
 
-    Adjacent segments in which a class is active form one event.
+    A class is active in a segment if its score in the segment is at least its threshold.
 
     Parameters
     ----------

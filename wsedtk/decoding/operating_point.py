@@ -58,10 +58,11 @@ class OperatingPoint:
     gate_by_tags : bool
         Whether events are dropped if their class is not a tag of the clip.
     tuned_on : str
-        A text with the fingerprint of the scores and the criterion that were used for tuning.
+        The origin of the operating point. `wsedtk tune` writes the fingerprint of the scores, the
+        criterion and the number of clips.
     model : str or None
-        The fingerprint of the model whose scores were used for tuning. With None, the operating
-        point can be used for any model.
+        The fingerprint of the model whose scores were used for tuning. With None or "imported", the
+        operating point can be used for any model.
     tuned : dict or None
         The settings of `wsedtk tune`, for information only. None if `wsedtk tune` did not write the
         file.
@@ -124,7 +125,7 @@ def check_threshold(value: float, where: str) -> None:
     Parameters
     ----------
     value : float
-        The threshold. +inf means that no decision is positive, -inf that all are positive.
+        The threshold. With +inf, no decision is positive. With -inf, all decisions are positive.
     where : str
         The beginning of the error message, such as the path and the key.
 
@@ -146,7 +147,7 @@ def read(path: PathLike) -> OperatingPoint:
     Raises
     ------
     InputError
-        If the file is missing, or if a key is missing, is unknown or has a wrong value.
+        If the file can't be read, or if a key is missing, is unknown or has a wrong value.
     """
     mapping = config.read_yaml(path)
     names = [f.name for f in dataclasses.fields(OperatingPoint)]

@@ -1,7 +1,7 @@
 """Compute the highest frame scores of clips and segments.
 
-A clip or segment contains an event of a class only if its highest frame score of this class is at
-least the threshold of the class.
+Decoding in frame mode finds an event of a class in a clip or segment only if the highest score of
+its frames is at least the threshold of the class.
 
 Array dimensions: B clips, T frames, S segments, K classes, N clips or segments.
 """
@@ -14,7 +14,9 @@ from wsedtk.decoding.thresholds import Candidates
 
 
 def clip_maxima(frames: Floats, seconds_per_frame: float, durations: Floats) -> Floats:
-    """Return the highest score (B, K) of the frames that begin before the end of each clip.
+    """Return the highest frame score (B, K) of each clip and class.
+
+    Only frames that begin before the end of the clip are considered.
 
     Parameters
     ----------
@@ -33,7 +35,9 @@ def clip_maxima(frames: Floats, seconds_per_frame: float, durations: Floats) -> 
 def segment_maxima(
     frames: Floats, seconds_per_frame: float, ends: Floats, num_segments: Integers
 ) -> Floats:
-    """Return the highest score of the frames that overlap each 1 s segment.
+    """Return the highest frame score of each 1 s segment and class.
+
+    Only frames that overlap the segment are considered. If there are none, the score is 0.
 
     Parameters
     ----------
@@ -68,9 +72,9 @@ def segment_maxima(
 def candidates(maxima: Floats, truth: Booleans) -> Candidates:
     """Return the candidate thresholds of one class.
 
-    A maximum of 0 usually means that filtering removes all frames of the clip or segment. In this
-    case, no threshold can make its decision positive. Therefore -inf is a candidate only if all
-    maxima are above 0.
+    If the maximum of a clip or segment is 0, the filters usually remove all its active frames. With
+    any threshold, the decision on this clip or segment is then negative. Therefore -inf is a
+    candidate only if all maxima are above 0.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 Array dimensions: N clips (or segments), C candidates, K classes. A decision is positive if score >=
 threshold. The candidates of a class are -inf, +inf, and the float64 midpoints between adjacent
-distinct scores. Among equally good candidates, the highest is chosen.
+distinct scores. `search` and `search_target` describe the choice among equally good candidates.
 
 Micro F1 is 2 TP / (predicted + positives), with three sums over all classes: the number of true
 positives (TP), of positive decisions (predicted), and of positives in the reference (positives).
@@ -78,7 +78,7 @@ class TargetChoice(NamedTuple):
         The chosen threshold; +inf if no candidate meets the target.
     nearest : list of Nearest or None
         One item for each class. The item is None if a candidate meets the target. Otherwise the
-        item contains the numbers of the candidate that comes nearest to the target, or (0, 0) if no
+        item describes the candidate that comes nearest to the target. The item is (0, 0) if no
         candidate has a true positive.
     """
 
@@ -116,8 +116,8 @@ def candidates(scores: Floats, truth: Booleans) -> Candidates:
     last_of_equals = np.flatnonzero(is_last_of_equals)
     upper, lower = ranked[last_of_equals[:-1]], ranked[last_of_equals[:-1] + 1]
     middle = (upper + lower) / 2
-    # There is no number between two adjacent float64 numbers. In this case, the upper score is the
-    # threshold between both scores.
+    # If two scores are adjacent float64 numbers, there is no number between them. In this case, the
+    # upper score is the threshold.
     middle = np.where(middle > lower, middle, upper)
     hits = np.cumsum(np.asarray(truth, np.int64)[order])[last_of_equals]
     return Candidates(
@@ -164,7 +164,7 @@ def search(options: Sequence[Sequence[Candidates]], num_positives: int) -> Choic
     Choice
         If candidates are equally good, the first option is chosen, and in it the highest threshold.
     """
-    numerator, denominator = 0, 1  # L as a fraction
+    numerator, denominator = 0, 1  # L (see the docstring of the module), as a fraction
     while True:
         chosen = [_best_gain(alternatives, numerator, denominator) for alternatives in options]
         best = [alternatives[c.option] for alternatives, c in zip(options, chosen)]

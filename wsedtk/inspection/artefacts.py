@@ -25,7 +25,8 @@ _LOG = logging.getLogger(__name__)
 
 _EXPERIMENT = "experiment directory"
 
-# If the path is one of these files, the folder that contains the file is described.
+# A file with one of these names can be part of a folder that is an artefact. In this case, the
+# folder is described, unless it is an experiment directory.
 _OF_A_FOLDER = {
     *COLUMNS,
     "labels.txt",
@@ -70,7 +71,7 @@ class Kind:
         extension of a sound file.
     describe : function
         Returns the description of an artefact, or None if its content is of no known kind. The
-        function raises InputError if the artefact is damaged.
+        function can raise InputError if the artefact is damaged.
     """
 
     name: str
@@ -197,9 +198,9 @@ def describe(path: PathLike) -> About:
     Parameters
     ----------
     path : path-like
-        A file or folder. If a file is part of an artefact that is a folder, such as tags.tsv in a
-        data directory, the folder is described. The full name of an installed configuration, such
-        as mini/crnn_linear, is also accepted.
+        A file or folder. For some files that are part of a folder, such as tags.tsv in a data
+        directory, the folder is described. The full name of an installed configuration, such as
+        mini/crnn_linear, is also accepted.
 
     Returns
     -------

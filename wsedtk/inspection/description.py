@@ -1,4 +1,4 @@
-"""Define the description of an artefact, and functions for all kinds of artefacts."""
+"""Define the description of an artefact, and helper functions for all kinds of artefacts."""
 
 import dataclasses
 import datetime
@@ -12,7 +12,7 @@ from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 
-_HIGHEST = 4  # number of folders above an artefact in which a folder log/ is searched
+_HIGHEST = 4  # number of folders above an artefact that are searched for a folder log/
 _MOST_RECORDS = 1000
 
 State = Literal["there", "changed", "gone"]
@@ -62,14 +62,15 @@ class Record:
 class About:
     """The description of one artefact.
 
-    All values are bools, numbers, strings or None, or lists or mappings of such values.
+    Each attribute is a bool, number, string or None, or a list or mapping of such values.
 
     Attributes
     ----------
     path, kind : str
         The path and the kind of the artefact.
     complete : bool or None
-        False if the artefact is unfinished or damaged. None if this has not been checked.
+        False if the artefact is unfinished or can't be read. None if this has not been checked.
+        `complete` can be True although `faults` is not empty.
     faults : list of str
         Messages about damage, and about inconsistencies with other artefacts.
     made : dict
@@ -132,7 +133,8 @@ def text_time(seconds: float) -> str:
 def when_made(path: PathLike, record: Record | None = None) -> dict[str, Any]:
     """Return "command", "when" and "recorded" of an artefact.
 
-    Without a record, "when" is the time of the last change of the file, and "command" is missing.
+    Without a record, "when" is the time at which the file or folder was last changed, and "command"
+    is missing.
     """
     if record is None:
         return {"when": text_time(os.stat(path).st_mtime), "recorded": False}
@@ -187,7 +189,7 @@ def _can_mean(name: Path, target: Path) -> bool:
     """Return whether the path `name` in a record can refer to the absolute path `target`.
 
     The folder in which the command ran is unknown. Therefore a relative path of at least two parts
-    can refer to each absolute path that ends with these parts.
+    can refer to any absolute path that ends with these parts.
     """
     if name == target:
         return True

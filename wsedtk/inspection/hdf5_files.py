@@ -43,7 +43,8 @@ class _Count(NamedTuple):
 def is_hdf5(path: Path) -> bool:
     """Return whether a path is a file with the extension .h5 or the signature of HDF5.
 
-    Also returns True for a missing .h5 file if its shards or parts exist.
+    Also returns True for a missing .h5 file if its shards, or parts of an unfinished extraction,
+    exist.
     """
     if path.is_file():
         with open(path, "rb") as file:

@@ -16,7 +16,7 @@ from wsedtk.inspection.description import About, State, listed, made_by, record_
 if TYPE_CHECKING:
     import onnx
 
-# The keys of the metadata that `wsedtk export` writes into each file.
+# Each file that `wsedtk export` writes contains these keys in its metadata.
 _EXPORTED = (
     "labels",
     "sample_rate",
@@ -153,7 +153,7 @@ def _last_validation(path: Path) -> dict[str, float] | None:
 
 
 def _batch_of(checkpoint: str) -> int:
-    """Return the number of the batch in the name of a checkpoint: 15 for step00000015."""
+    """Return the batch number in a checkpoint's name: 15 for step00000015, -1 without a number."""
     return int(re.sub(r"[^0-9]", "", checkpoint)[:18] or -1)
 
 

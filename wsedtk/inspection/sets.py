@@ -257,7 +257,7 @@ def describe_score_tables(path: Path) -> About:
 
 
 def describe_sound(path: Path) -> About:
-    """Describe a sound file, without a check for damage. `wsedtk validate --audio` checks files."""
+    """Describe a sound file. To check sound files for damage, use `wsedtk validate --audio`."""
     found = audio_files.info(path)
     about = About(str(path), "sound file", complete=None, made=when_made(path))
     about.content = {

@@ -70,7 +70,7 @@ def _describe_record(path: Path, record: Record) -> About:
 def _describe_configuration(path: Path, found: Mapping[str, Any]) -> About | None:
     """Describe the configuration of a system or of a front end.
 
-    Returns None if `found` contains no setting of either.
+    Returns None if `found` contains no setting of either configuration.
     """
     num_known = {}
     for name, kind in _CONFIGURATIONS.items():
@@ -113,7 +113,7 @@ def is_page(path: Path) -> bool:
 
 
 def describe_page(path: Path) -> About:
-    """Describe a page of `wsedtk report`. It is complete if it ends with </html>."""
+    """Describe a page of `wsedtk report`. A page is complete if </html> occurs at its end."""
     record = record_of(path)
     made = {**made_by(_generator(path) or {}), **when_made(path, record)}
     about = About(str(path), "report page", made=made)
@@ -125,9 +125,10 @@ def describe_page(path: Path) -> About:
 
 
 def _find_start(head: list[str]) -> int | None:
-    """Return the index of the line of a log that names the host; None if there is no such line.
+    """Return the index of the line of a log that names the host.
 
-    The line before it contains the command.
+    The line before this line contains the command. Returns None if there is no such line among the
+    first 20 lines.
     """
     for number, line in enumerate(head[:20]):
         if number > 0 and _LOG_START.match(line):

@@ -1,9 +1,10 @@
 """Find the samples in WAV, RF64, W64, AIFF, AU and CAF files.
 
 Such a file consists of a header and one block of samples. The header announces the number of bytes
-of samples. Recording programs first write a placeholder for this number: 0, the size of the header,
-or the largest number that fits into the field. The placeholder remains if the program crashes or
-writes to a pipe. In such a file, the samples extend to the end of the file.
+of this block. Recording programs first write a placeholder for this number: 0, the size of the
+header, or the largest number that fits into the field. The placeholder remains if the program
+crashes or writes to a pipe. In a file with a placeholder, the samples extend to the end of the
+file.
 """
 
 import struct
@@ -14,10 +15,10 @@ from wsedtk.audio.containers.layout import Layout, Part, Patch, Range, read_at
 
 UNCLOSED = "was never closed"
 _LIMIT = 1 << 32  # 32-bit fields contain sizes modulo this number
-_NEAR = 1 << 16  # a 32-bit size that is this close to 2^31 or to 2^32 is a placeholder
+_NEAR = 1 << 16  # a size that differs from 2^31 or 2^32 - 1 by at most this is a placeholder
 _HUGE = 1 << 50  # a 64-bit size of at least this is a placeholder
-# An announced size up to this may be a placeholder: the size of the header, or of the samples that
-# the program wrote first.
+# An announced size up to this number may be a placeholder: the size of the header, or the size of
+# the samples that the recording program wrote first.
 _HEADER_BYTES = 4096
 _MOST_CHUNKS = 1000  # maximum number of chunks in a header or a trailer
 _TRAILERS = set(  # chunks that programs append after the samples
@@ -104,7 +105,7 @@ class _Samples:
     announced : int
         Size of the block in bytes, according to the header.
     block_bytes : int
-        Number of bytes of one sample of all channels together.
+        Number of bytes per sample, summed over all channels.
     num_bits : int
         Number of bits of the field that announces the size.
 
@@ -287,7 +288,7 @@ def _wave64(file: BinaryIO, size: int) -> Layout:
             announced = length - 24
             samples = _Samples(offset + 24, size, announced, block, num_bits=64)
             samples.judge(lambda end: _simple_tail(file, end, announced, _W64["riff"]))
-            if samples.end < size:  # otherwise libsndfile would read up to the end of the file
+            if samples.end < size:  # without correction, libsndfile reads to the end of the file
                 samples.must_correct = True
             num_bytes = struct.pack("<q", samples.end - offset)
             return _layout(samples, Patch(offset + 16, num_bytes), "w64")

@@ -115,7 +115,7 @@ def _matroska(file: BinaryIO, size: int) -> _Extent:
 
 
 def _asf(file: BinaryIO, size: int) -> _Extent:
-    """Return the extent of a WMA file, from the size of the file in its file properties."""
+    """Return the extent of a WMA file, from the file size that its header contains."""
     head = read_at(file, 0, 1 << 16)
     offset = head.find(_FILE_PROPERTIES)
     if offset < 0 or len(head) < offset + 48:

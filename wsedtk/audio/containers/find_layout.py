@@ -1,9 +1,9 @@
 """Find the streams of sound in a container file, without decoding.
 
-`find_layout` returns the offsets of the streams, corrects header fields that still contain a
-placeholder, and compares the announced length with the number of bytes that exist. In WAV, AIFF,
-AU, CAF, W64 and FLAC files, it reads only headers. It reads all pages of Ogg files and all frames
-of MP3 files, because the headers of these formats do not contain the length.
+`find_layout` returns the offsets of the streams, corrects header fields that contain a wrong size,
+and compares the announced length with the number of bytes that exist. In WAV, AIFF, AU, CAF, W64
+and FLAC files, it reads only headers. It reads all pages of Ogg files and all frames of MP3 files,
+because the headers of these formats do not contain the length.
 """
 
 from typing import BinaryIO
@@ -67,7 +67,7 @@ def _is_adts(file: BinaryIO, size: int, offset: int) -> bool:
 
 
 def _demuxer(head: bytes) -> str:
-    """Return FFmpeg's name of the format of a file that begins with `head`, or ""."""
+    """Return FFmpeg's name of the format of a file that begins with `head`; "" if unknown."""
     for (offset, magic), name in _MAGIC.items():
         if head.startswith(magic, offset):
             return name

@@ -18,7 +18,7 @@ def find_layout() -> Layout:
 def without_total(file: BinaryIO, start: int) -> Patch:
     """Return a patch that sets the number of samples of the stream at `start` to 0 (unknown).
 
-    The header stores the number in the last 4 bits of a byte and the 4 bytes after it.
+    The header stores this number in the last 4 bits of a byte and the 4 bytes after it.
     """
     offset = start + 21
     byte = read_at(file, offset, 1)[0]

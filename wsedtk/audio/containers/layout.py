@@ -60,8 +60,9 @@ class Layout:
     ----------
     parts : tuple of Part
     share : float or None
-        The existing length of the last stream as a fraction of its announced length. None if the
-        stream breaks off and its announced length is unknown.
+        The existing length of the last stream as a fraction of its announced length. For a damaged
+        MP3 file that announces no length, it is the fraction of the file before the damage. None if
+        the stream breaks off and the fraction is unknown.
     remark : str
         A fault of the file that `share` does not describe, or "".
     is_flac : bool
@@ -92,7 +93,7 @@ class _Piece(NamedTuple):
 
     @property
     def end(self) -> int:
-        """The offset in the window after the piece."""
+        """The offset after the last byte of the piece, in the window."""
         return self.begin + self.length
 
 
@@ -151,7 +152,10 @@ class Window(io.RawIOBase):
         return self._pieces[-1].start + self._pieces[-1].length
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Read bytes of one piece into a buffer. Returns their number, 0 at the end or on error."""
+        """Read bytes of one piece into a buffer.
+
+        Returns the number of bytes that were read. It is 0 at the end and after a read error.
+        """
         view = memoryview(buffer).cast("B")
         piece = next((p for p in self._pieces if p.begin <= self._offset < p.end), None)
         if piece is None:

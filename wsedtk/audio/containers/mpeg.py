@@ -343,7 +343,8 @@ def find_layout(file: BinaryIO, size: int, start: int) -> Layout | None:
     share = _share(streams, is_whole, covered)
     one, ignored = streams[0], size - end
     is_simple = len(streams) == 1 and len(one.ranges) == 1 and share == 1 and first == start
-    # libsndfile's decoder prints a warning if the bytes after the frames exceed 1 % of the frames.
+    # libsndfile's decoder prints a warning if the bytes after the frames are more than 1 % of the
+    # bytes of the frames.
     if is_simple and ignored <= (end - first) / 100:
         num_samples = None if one.announced else one.num_samples
         return Layout((Part(demuxer="mp3", num_samples=num_samples),))

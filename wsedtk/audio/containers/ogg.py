@@ -31,7 +31,7 @@ class _Page(NamedTuple):
 
 @dataclasses.dataclass
 class _Link:
-    """One of several chained streams, and the streams that are multiplexed with it."""
+    """A stream, and the streams that are multiplexed with it. A file is a chain of such links."""
 
     start: int
     end: int
@@ -40,7 +40,7 @@ class _Link:
     # serial numbers of the streams whose last page has not been read
     open: set[int] = dataclasses.field(default_factory=set)
     has_begun: bool = False  # whether the first pages of all its streams have been read
-    position: int = 0  # the last granule position
+    position: int = 0  # the highest granule position
 
 
 def checksum(content: bytes) -> int:
