@@ -160,10 +160,10 @@ def _summary_of_target(labels: list[str], decisions: "Decisions", target: "Targe
 
 
 def _nearest(decisions: "Decisions", target: "Target") -> list[dict[str, float] | None]:
-    """Return the precision, recall and false alarms of each class at its best threshold.
+    """Return the values of each class at the threshold that comes nearest to a target.
 
-    The best threshold is the one that is nearest to the target. The entry of a class that reaches
-    the target is None.
+    The values are the precision, the recall and the false alarms per hour. The entry of a class
+    that reaches the target is None.
     """
     from wsedtk.decoding import thresholds
 

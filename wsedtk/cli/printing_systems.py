@@ -92,7 +92,10 @@ def extract(result: "ExtractResult") -> str:
 
 
 def train(result: "TrainResult") -> str:
-    """Return a text with the batch of the best weights and their value on the validation set."""
+    """Return a text with the batch of the best weights.
+
+    The text also contains the F1, the MAP or the loss of these weights on the validation set.
+    """
     return (
         f"{result.model_dir}: the best weights are those of batch {result.best.step} of "
         f"{result.history[-1].step}, validation {result.select_by} {result.best_figure:.4f}"
@@ -112,7 +115,8 @@ def import_(result: "ImportResult") -> str:
 def export(result: "ExportResult") -> str:
     """Return a text with the outputs and the size of an ONNX file.
 
-    The text also contains the largest difference between the scores of onnxruntime and of torch.
+    If onnxruntime is installed, the text also contains the largest difference between the scores
+    of onnxruntime and of torch.
     """
     checked = "not checked: onnxruntime is not installed"
     if result.difference is not None:

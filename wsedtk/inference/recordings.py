@@ -24,16 +24,16 @@ from wsedtk.data.tables import normal
 
 
 class Recording(NamedTuple):
-    """A sound file that was found for an argument of a command.
+    """The path and the name of a recording. The file has not been opened, and may be missing.
 
     Attributes
     ----------
     path : Path
         The file.
     name : str
-        The name of the recording in tables. If the argument is a folder, this is the path of the
-        file relative to this folder. Otherwise it is the file name. For equal names, see `by_path`
-        of `find`.
+        The name of the recording in tables. If a folder was given to `find`, the name is the path
+        of the file relative to this folder. Otherwise the name is the file name. For equal names,
+        see `by_path` of `find`.
     """
 
     path: Path
@@ -102,7 +102,7 @@ def stream(
 ) -> Generator[Floats, None, None]:
     """Yield the samples of a sound file in blocks, in constant memory.
 
-    For the mean of all channels, the samples are those that `audio_files.read` returns.
+    If `channel` is None, the samples are equal to those that `audio_files.read` returns.
 
     Parameters
     ----------

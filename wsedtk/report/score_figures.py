@@ -1,4 +1,4 @@
-"""Add the figures of a report page: comparisons of poolings, curves and errors.
+"""Add the figures of a report page: curves, errors, and a comparison of poolings.
 
 In shapes, N is the number of clips or segments.
 """
@@ -22,8 +22,8 @@ from wsedtk.report.clip_pages import MAX_SYSTEMS
 from wsedtk.report.page import Cell, Page, Row, table
 from wsedtk.report.plots import Curve, Figure, Interval, Panel, Point, SystemErrors, SystemFigures
 
-# The largest number of classes with curves. If more classes occur, only the best and the worst are
-# drawn.
+# The largest number of classes with curves. If more classes occur in the reference, only the curves
+# of the best and the worst classes are drawn.
 MOST_PANELS = 20
 NUM_WORST = 15  # largest number of classes in the figure of errors by class
 NUM_NAMED = 3  # largest number of classes that a cell of the error table names
@@ -31,7 +31,7 @@ MAX_MODES = 3  # largest number of decoding modes that are marked in segment cur
 
 
 def one_a_system(group: Iterable[Scored]) -> list[Scored]:
-    """Return one folder for each system. Folders that were decoded from frames are preferred."""
+    """Return one folder for each system. Folders that were decoded in frame mode are preferred."""
     chosen: dict[str, Scored] = {}
     for one in group:
         if one.system not in chosen or one.by_frames:
@@ -93,7 +93,7 @@ def pooling_figure(group: Sequence[Scored], poolings: Mapping[str, str]) -> Figu
 
 
 def add_poolings(page: Page, found: Iterable[Scored], systems: Mapping[str, Path]) -> None:
-    """Add a figure for each set and mode for which several systems were evaluated.
+    """Add a figure for each set and mode with several evaluated systems.
 
     Parameters
     ----------
@@ -283,7 +283,7 @@ def _error_table(
 
 
 def _most(counts: Integers, labels: Sequence[str]) -> str:
-    """Return a text with the classes that have the most errors, and their shares."""
+    """Return a text with the classes that have the most errors, and their shares of all errors."""
     worst = [k for k in np.argsort(-counts, kind="stable")[:NUM_NAMED].tolist() if counts[k]]
     words = [f"{labels[k]} {counts[k]:,} ({counts[k] / counts.sum():.0%})" for k in worst]
     return "; ".join(words) or "–"
