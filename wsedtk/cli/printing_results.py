@@ -55,7 +55,7 @@ def print_average(result: "AverageResult") -> None:
 
 
 def print_report_page(result: "ReportResult") -> None:
-    """Print the path of an HTML report and the numbers of its scored folders and systems."""
+    """Print the path of an HTML report and the numbers of its evaluated folders and systems."""
     print(f"{result.page}: {len(result.scored)} scored folders of {len(result.systems)} systems")
 
 
@@ -137,7 +137,7 @@ def _print_point(point: "OperatingPoint") -> None:
 
 
 def _print_target(labels: list[str], decisions: "Decisions", target: "Target") -> None:
-    """Print which classes reach a target. If there are many classes, print only their number."""
+    """Print the results of each class for a target. If there are many classes, print a summary."""
     aim = f"{target.quantity}={target.value:g} in {decisions.unit}"
     if len(labels) > MOST_LINES:
         print(f"{aim}: {_summary_of_target(labels, decisions, target)}")

@@ -135,8 +135,8 @@ class Target(ParamType):
 class Extension(ParamType):
     """The type of a text that names an object: a built-in name, or `package.module:Object`.
 
-    The names come from a registry. The registry is imported only when a value or a help text needs
-    it, so that `wsedtk --help` is fast.
+    The built-in names come from a registry. The registry is imported only when a value or a help
+    text needs it, so that `wsedtk --help` is fast.
 
     Parameters
     ----------

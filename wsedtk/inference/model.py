@@ -125,7 +125,7 @@ def _check_channel(channel: int, num_channels: int, where: str) -> None:
 
 
 def _check_rate(sample_rate: object) -> int:
-    """Return a sample rate in Hz as an int. Raises InputError."""
+    """Return a sample rate in Hz as an int. Raises InputError if the sample rate is invalid."""
     if not isinstance(sample_rate, (int, np.integer)) or not RATES[0] <= sample_rate <= RATES[1]:
         raise InputError(
             f"sample_rate: found {sample_rate!r}; expected a whole number of Hz from {RATES[0]} "

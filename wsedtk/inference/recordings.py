@@ -59,7 +59,8 @@ def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording
     Raises
     ------
     InputError
-        If a folder or a pattern gives no recordings, or if a folder cannot be entered.
+        If a folder or a pattern gives no recordings, or if an argument is a folder, or is in a
+        folder, that cannot be entered.
     """
     found: dict[Path, Recording] = {}
     for argument in arguments:
@@ -73,7 +74,10 @@ def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording
 
 
 def _find_one(argument: str) -> list[Recording]:
-    """Return the recordings of one argument: a file, a folder or a pattern. Raises InputError."""
+    """Return the recordings of one argument: a file, a folder or a pattern.
+
+    See `find` for the errors.
+    """
     path = Path(argument)
     check_reach(path)
     if os.path.isdir(path):

@@ -23,7 +23,7 @@ class Sources(NamedTuple):
 
 
 class Clash(NamedTuple):
-    """A source that has the same name as an earlier source, and the message that reports this."""
+    """A source whose name differs from an earlier name only in the Unicode form, and a message."""
 
     source: Source
     message: str

@@ -56,7 +56,7 @@ _TRAINING = {
 
 
 def facts(dataset: DataSet) -> dict[str, str | int | float | None]:
-    """Return the properties of a training or validation set that the card shows.
+    """Return the properties of a training or validation set, as the card shows them.
 
     `wsedtk train` stores these properties in model.yaml.
     """

@@ -116,7 +116,7 @@ def add_poolings(page: Page, found: Iterable[Scored], systems: Mapping[str, Path
 
 
 def _curve(system: int, values: Floats, truth: Booleans) -> Curve:
-    """Return the curve of a class for its scores (N,) and the reference (N,) bool."""
+    """Return the precision-recall curve of a class from its scores (N,) and reference (N,) bool."""
     curve = comparisons.thinned(average_precision.precision_recall(values, truth))
     text = f"AP {average_precision.average_precision(values, truth):.3f}"
     return Curve(system, curve.recall, curve.precision, text)
@@ -132,7 +132,7 @@ def _panels(one: Scored, occurring: Sequence[int], section: str) -> tuple[list[i
     classes = one.report["classes"]
     ranked = sorted(occurring, key=lambda k: -(classes[one.labels[k]][section]["f1"] or 0))
     half = MOST_PANELS // 2
-    text = f"the classes with the best and the worst F1 of {len(occurring)} classes that occur"
+    text = f"the best and the worst classes by F1 ({len(occurring)} classes occur)"
     return ranked[:half] + ranked[-half:], text
 
 
@@ -158,9 +158,7 @@ def add_curves(page: Page, group: Sequence[Scored]) -> None:
     if not classes:
         return
     if extremes:
-        which = (
-            f"the classes with the best and the worst {extremes.by} of {len(first.labels)} classes"
-        )
+        which = f"the best and the worst classes by {extremes.by} (of {len(first.labels)} classes)"
     tags = first.evidence.true_tags
     panels = [Panel(first.labels[k], [], []) for k in classes]
     for number, one in enumerate(group):

@@ -17,7 +17,10 @@ from wsedtk.report.rendering import part
 
 
 def figure_cell(source: Mapping[str, Any], column: Column) -> Cell:
-    """Return a cell with a metric value of a report, a baseline or a class, and its interval."""
+    """Return a cell with a metric value and its interval.
+
+    `source` contains the metric values of a report, a baseline or a class.
+    """
     value, ends = figure(source, column), interval(source, column)
     small = [f"{ends[0]:.3f}–{ends[1]:.3f}"] if ends else []
     dropped = source.get("zero_length_reference_events")

@@ -95,7 +95,7 @@ def color(number: int) -> str:
 
 
 def legend_columns(names: Collection[str]) -> int:
-    """Return the number of columns of a legend that fit into the width of a figure."""
+    """Return how many columns of a legend fit into the width of a figure."""
     return max(1, min(len(names), 110 // (max(map(len, names), default=0) + 7)))
 
 
