@@ -49,8 +49,8 @@ def _balance_table(result: "BalanceResult") -> list[str]:
     lines.append(f"{'clips':{width}}  " + "  ".join(f"{count:7}" for count in totals) + neither)
     if len(classes) < len(result.classes):
         lines.append(
-            f"(only the {len(classes)} of {len(result.classes)} classes with the fewest clips in "
-            "fit are shown)"
+            f"(the table shows {len(classes)} of {len(result.classes)} classes: those with the "
+            "fewest clips in fit)"
         )
     return lines
 

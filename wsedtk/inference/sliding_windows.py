@@ -95,8 +95,8 @@ class Piece:
     features : (T * R, F) float32
         The features of the frames, not normalised.
     seconds : float
-        For the last piece, the duration of the recording. For each other piece, the time from the
-        start of the recording to the end of the window that follows the window of this piece.
+        For the last piece, the duration of the recording. For each other piece, the time in the
+        recording at which the next window ends.
     """
 
     frame: Floats
