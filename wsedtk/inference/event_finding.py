@@ -81,8 +81,8 @@ def read_point(
     Parameters
     ----------
     path : path-like
-        The file of the operating point. If one of `thresholds` is for all classes, the file may be
-        missing. The filters are then the defaults of `wsedtk tune`.
+        The file of the operating point. The file may be missing if one of `thresholds` is for all
+        classes. If it is missing, the filters are the defaults of `wsedtk tune`.
     model_dir : path-like
         The model directory.
     fingerprint : str

@@ -59,8 +59,8 @@ def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording
     Raises
     ------
     InputError
-        If a folder or a pattern gives no recordings, or if an argument is a folder, or is in a
-        folder, that cannot be entered.
+        If a folder or a pattern gives no recordings, or if missing permissions prevent entering an
+        argument or one of its parent folders.
     """
     found: dict[Path, Recording] = {}
     for argument in arguments:
