@@ -126,9 +126,9 @@ def make_command(
     """Return a decorator that makes a function a command.
 
     The command has the options --quiet and --verbose, and one parameter for each field of
-    `options_class`. The command checks its inputs and outputs, removes incomplete outputs of
-    interrupted runs, and writes a record if --record is given. If a choice or an input does not
-    exist, the error message suggests a similar name.
+    `options_class`, except for fields with `hidden_from_cli`. The command checks its inputs and
+    outputs, removes incomplete outputs of interrupted runs, and writes a record if --record is
+    given. If a choice or an input does not exist, the error message suggests a similar name.
 
     Parameters
     ----------

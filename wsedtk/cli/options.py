@@ -1,4 +1,4 @@
-"""Create command-line parameters from the dataclass of the options of a stage.
+"""Create command-line parameters from a dataclass that contains the options of a stage.
 
 The dataclass defines the defaults and the help texts. The help of a parameter is its description in
 the docstring of the class (NumPy style). Each field becomes a parameter with the name of the field.
@@ -51,10 +51,10 @@ class Parameter:
     metavar : str, optional
         The name of the value in the help.
     required : bool, optional
-        Whether the parameter is required. By default, arguments and options without a default are
-        required.
+        Whether the parameter is required. By default, a parameter is required if its field has no
+        default.
     minimum : int, optional
-        The smallest valid value. The values are then whole numbers.
+        The smallest valid value. If it is given, the values are whole numbers.
     comma_separated : str, optional
         The word for the numbers in messages. If it is given, the value is a list of whole numbers
         with commas between them.
@@ -101,7 +101,7 @@ def _own_descriptions(docstring: str) -> dict[str, str]:
 
 
 def parameters(options: type, changes: Mapping[str, Parameter]) -> dict[str, click.Parameter]:
-    """Return {field: click parameter} for the fields of the dataclass of the options of a stage.
+    """Return {field: click parameter} for a dataclass that contains the options of a stage.
 
     Fields with `hidden_from_cli` are left out.
 

@@ -66,7 +66,10 @@ def check_inputs(command: click.Command, options: Values) -> None:
 
 
 def _names(folder: Path) -> list[str]:
-    """Return the names in a folder, sorted. All shards of a file are listed as one name."""
+    """Return the names in a folder, sorted. Names that begin with a period are left out.
+
+    All shards of a file are listed as one name.
+    """
     with os.scandir(folder) as entries:
         names = [entry.name for entry in itertools.islice(entries, _MAX_NAMES)]
     without_shard = {re.sub(r"\.\d+-of-\d+(?=\.\w+$)", "", name) for name in names}
@@ -76,7 +79,7 @@ def _names(folder: Path) -> list[str]:
 def _near_path(path: Path) -> Path | None:
     """Return the existing path that is most similar to a missing path.
 
-    Return None if no path is similar, or if the path is not missing.
+    Return None if no existing path is similar, or if `path` is not missing.
     """
     from wsedtk.core.config import nearest
     from wsedtk.core.provenance import files_of

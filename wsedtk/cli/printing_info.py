@@ -64,7 +64,7 @@ def _text(value: object) -> str:
 
 
 def _inputs(inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the inputs of an artefact as {kind: text}. For files, the value is {path: text}."""
+    """Return the inputs of an artefact as {kind: text}. The value of "files" is {path: text}."""
     found: dict[str, Any] = {}
     files: dict[str, str] = {}
     for one in inputs:

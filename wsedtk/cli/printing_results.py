@@ -55,7 +55,7 @@ def print_average(result: "AverageResult") -> None:
 
 
 def print_report_page(result: "ReportResult") -> None:
-    """Print the path of an HTML report and the numbers of its scored folders and systems."""
+    """Print the path of an HTML report and the numbers of its evaluated folders and systems."""
     print(f"{result.page}: {len(result.scored)} scored folders of {len(result.systems)} systems")
 
 
@@ -137,7 +137,7 @@ def _print_point(point: "OperatingPoint") -> None:
 
 
 def _print_target(labels: list[str], decisions: "Decisions", target: "Target") -> None:
-    """Print which classes reach a target. If there are many classes, print only their number."""
+    """Print the results of each class for a target. If there are many classes, print a summary."""
     aim = f"{target.quantity}={target.value:g} in {decisions.unit}"
     if len(labels) > MOST_LINES:
         print(f"{aim}: {_summary_of_target(labels, decisions, target)}")
@@ -160,10 +160,10 @@ def _summary_of_target(labels: list[str], decisions: "Decisions", target: "Targe
 
 
 def _nearest(decisions: "Decisions", target: "Target") -> list[dict[str, float] | None]:
-    """Return the precision, recall and false alarms of each class at its best threshold.
+    """Return the values of each class at the threshold that comes nearest to a target.
 
-    The best threshold is the one that is nearest to the target. The entry of a class that reaches
-    the target is None.
+    The values are the precision, the recall and the false alarms per hour. The entry of a class
+    that reaches the target is None.
     """
     from wsedtk.decoding import thresholds
 

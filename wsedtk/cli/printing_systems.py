@@ -49,8 +49,8 @@ def _balance_table(result: "BalanceResult") -> list[str]:
     lines.append(f"{'clips':{width}}  " + "  ".join(f"{count:7}" for count in totals) + neither)
     if len(classes) < len(result.classes):
         lines.append(
-            f"(only the {len(classes)} of {len(result.classes)} classes with the fewest clips in "
-            "fit are shown)"
+            f"(the table shows {len(classes)} of {len(result.classes)} classes: those with the "
+            "fewest clips in fit)"
         )
     return lines
 
@@ -92,7 +92,10 @@ def extract(result: "ExtractResult") -> str:
 
 
 def train(result: "TrainResult") -> str:
-    """Return a text with the batch of the best weights and their value on the validation set."""
+    """Return a text with the batch of the best weights.
+
+    The text also contains the F1, the MAP or the loss of these weights on the validation set.
+    """
     return (
         f"{result.model_dir}: the best weights are those of batch {result.best.step} of "
         f"{result.history[-1].step}, validation {result.select_by} {result.best_figure:.4f}"
@@ -112,7 +115,8 @@ def import_(result: "ImportResult") -> str:
 def export(result: "ExportResult") -> str:
     """Return a text with the outputs and the size of an ONNX file.
 
-    The text also contains the largest difference between the scores of onnxruntime and of torch.
+    If onnxruntime is installed, the text also contains the largest difference between the scores
+    of onnxruntime and of torch.
     """
     checked = "not checked: onnxruntime is not installed"
     if result.difference is not None:

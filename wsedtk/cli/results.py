@@ -76,9 +76,9 @@ def predict(options: PredictOptions) -> None:
 def tune(options: TuneOptions) -> None:
     """Choose the thresholds of each class for the best micro F1 on a validation set.
 
-    With --target, each class gets the thresholds that reach the target on this set with the highest
-    recall. For a target recall, the precision is maximised. A class that cannot reach the target is
-    never predicted.
+    With --target, several thresholds of a class can reach the target on this set. Of these, `tune`
+    selects the threshold with the highest recall or, if the target is a recall, with the highest
+    precision. A class that cannot reach the target is never predicted.
 
     Decisions are counted on clips. With --criterion segments, decisions with frame thresholds are
     counted on segments of 1 s. A positive decision is a false alarm if the class is absent from the

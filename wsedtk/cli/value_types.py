@@ -81,7 +81,7 @@ class Number(click.FloatRange):
 
 
 class Fraction(Number):
-    """The type of a number from 0 to 1. For a percentage, the message suggests the fraction."""
+    """The type of a number from 0 to 1. For a percentage, the error message suggests a fraction."""
 
     def __init__(self) -> None:
         super().__init__(0, 1)
@@ -135,8 +135,8 @@ class Target(ParamType):
 class Extension(ParamType):
     """The type of a text that names an object: a built-in name, or `package.module:Object`.
 
-    The names come from a registry. The registry is imported only when a value or a help text needs
-    it, so that `wsedtk --help` is fast.
+    The built-in names come from a registry. The registry is imported only when a value or a help
+    text needs it, so that `wsedtk --help` is fast.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ class Extension(ParamType):
 
 
 class Choice(AnyChoice):
-    """The type of a choice. For other values, the message suggests the most similar choice."""
+    """The type of a choice. For an invalid value, the error message suggests a similar choice."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the value."""

@@ -76,13 +76,13 @@ def read_point(
     min_seconds: float | None = None,
     option: str = "--threshold",
 ) -> OperatingPoint:
-    """Read the operating point that is used to find events.
+    """Read an operating point. Replace its thresholds and minimum durations if new ones are given.
 
     Parameters
     ----------
     path : path-like
         The file of the operating point. The file may be missing if one of `thresholds` is for all
-        classes.
+        classes. If it is missing, the filters are the defaults of `wsedtk tune`.
     model_dir : path-like
         The model directory.
     fingerprint : str
@@ -127,8 +127,8 @@ def read_point(
                 "reach; give a threshold from 0 to 1"
             )
         raise InputError(
-            f"{path}: has no frame thresholds that a score can reach (the tuned scores contain no "
-            "frames, or no class reaches the target); tune again with frame scores or another "
+            f"{path}: has no frame thresholds that a score can reach (wsedtk tune found no frame "
+            "scores, or no class reaches the target); tune again with frame scores or another "
             f"target, or give {option}"
         )
     return point

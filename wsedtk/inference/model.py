@@ -125,7 +125,7 @@ def _check_channel(channel: int, num_channels: int, where: str) -> None:
 
 
 def _check_rate(sample_rate: object) -> int:
-    """Return a sample rate in Hz as an int. Raises InputError."""
+    """Return a sample rate in Hz as an int. Raises InputError if the sample rate is invalid."""
     if not isinstance(sample_rate, (int, np.integer)) or not RATES[0] <= sample_rate <= RATES[1]:
         raise InputError(
             f"sample_rate: found {sample_rate!r}; expected a whole number of Hz from {RATES[0]} "
@@ -147,7 +147,7 @@ def _thresholds(threshold: float | Mapping[str, float] | None) -> list[Threshold
 
 
 class Model:
-    """A trained model for clips and recordings. `load_model` reads one from a model directory.
+    """A trained model for clips and recordings. `load_model` reads a model from its directory.
 
     Attributes
     ----------
@@ -201,8 +201,8 @@ class Model:
         Raises
         ------
         InputError
-            If the samples have a wrong shape or type, if they contain values that are not finite or
-            too large, or if the sample rate is invalid.
+            If the samples have a wrong shape or type, if they contain values that are too large or
+            are not finite, or if the sample rate is invalid.
         """
         rate = _check_rate(sample_rate)
         mono = audio_files.resample(_mono(samples, None), rate, self.sample_rate)
@@ -249,9 +249,10 @@ class Model:
         sample_rate : int, optional
             Sample rate of the samples in Hz. Required for samples, and not allowed for a file.
         threshold : float or mapping of class to float, optional
-            Frame thresholds from 0 to 1 that replace thresholds of the operating point. A number
-            replaces the thresholds of all classes. A mapping replaces the thresholds of the classes
-            that are its keys. A class with the threshold infinity is never detected.
+            Frame thresholds, from 0 to 1 or infinite, that replace thresholds of the operating
+            point. A number replaces the thresholds of all classes. A mapping replaces the
+            thresholds of the classes that are its keys. A class with the threshold `inf` is never
+            detected.
         classes : sequence of str, optional
             The classes whose events are returned. By default, all classes.
         min_seconds : float, optional
@@ -397,7 +398,8 @@ def load_model(path: PathLike, device: str = "auto", precise: bool = False) -> M
     >>> model = wsedtk.load_model("exp/linear")
     """
     runs_on = network_runner.pick_device(device, "device")
-    with torch.random.fork_rng(devices=[]):  # building a network draws random weights
+    # Building a network draws random weights. The random state of the caller must not change.
+    with torch.random.fork_rng(devices=[]):
         spec, network, fingerprint = checkpoint.load_model(path)
     runner = network_runner.Runner.of(network, spec.mean, spec.std, runs_on, precise)
     return Model(path, spec, Detector(spec, network, runner), fingerprint)

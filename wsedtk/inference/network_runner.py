@@ -207,7 +207,7 @@ class Runner:
 
 @contextlib.contextmanager
 def _without_tf32() -> Iterator[None]:
-    """Disable TF32 in cuDNN within the block. With TF32, cuDNN rounds the inputs of layers."""
+    """Disable TF32 in cuDNN within the block. With TF32, cuDNN rounds float32 inputs of layers."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:

@@ -24,16 +24,16 @@ from wsedtk.data.tables import normal
 
 
 class Recording(NamedTuple):
-    """A sound file that was found for an argument of a command.
+    """The path and the name of a recording. The file has not been opened, and may be missing.
 
     Attributes
     ----------
     path : Path
         The file.
     name : str
-        The name of the recording in tables. If the argument is a folder, this is the path of the
-        file relative to this folder. Otherwise it is the file name. For equal names, see `by_path`
-        of `find`.
+        The name of the recording in tables. If a folder was given to `find`, the name is the path
+        of the file relative to this folder. Otherwise the name is the file name. For equal names,
+        see `by_path` of `find`.
     """
 
     path: Path
@@ -59,7 +59,8 @@ def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording
     Raises
     ------
     InputError
-        If a folder or a pattern gives no recordings, or if a folder cannot be entered.
+        If a folder or a pattern gives no recordings, or if missing permissions prevent entering an
+        argument or one of its parent folders.
     """
     found: dict[Path, Recording] = {}
     for argument in arguments:
@@ -73,7 +74,10 @@ def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording
 
 
 def _find_one(argument: str) -> list[Recording]:
-    """Return the recordings of one argument: a file, a folder or a pattern. Raises InputError."""
+    """Return the recordings of one argument: a file, a folder or a pattern.
+
+    See `find` for the errors.
+    """
     path = Path(argument)
     check_reach(path)
     if os.path.isdir(path):
@@ -102,7 +106,7 @@ def stream(
 ) -> Generator[Floats, None, None]:
     """Yield the samples of a sound file in blocks, in constant memory.
 
-    For the mean of all channels, the samples are those that `audio_files.read` returns.
+    If `channel` is None, the samples are equal to those that `audio_files.read` returns.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ from wsedtk.inference.network_runner import Runner
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
 
-CLIP_SECONDS = 10.0  # window length if model.yaml does not give the length of training clips
+CLIP_SECONDS = 10.0  # length of training clips, if model.yaml does not contain it
 _BLOCK = 1 << 20  # samples in a block, if the samples are in memory
 
 
@@ -38,7 +38,7 @@ class Source:
     path : path-like
         The sound file. If `samples` is given, a text that names the samples in messages.
     name : str
-        The name of the recording in tables.
+        The name of the source in tables.
     channel : int or None
         The channel, from 0. None means the mean of all channels.
     sample_rate : int or None
@@ -95,8 +95,8 @@ class Piece:
     features : (T * R, F) float32
         The features of the frames, not normalised.
     seconds : float
-        For the last piece, the duration of the recording. For each other piece, the time from the
-        start of the recording to the end of the window that follows the window of this piece.
+        For the last piece, the duration of the recording. For each other piece, the time in the
+        recording at which the next window ends.
     """
 
     frame: Floats
@@ -110,7 +110,7 @@ class _Window:
     """A window of a recording, or the error that ended the reading of the recording."""
 
     source: Source
-    start: int = 0  # the output frame of the curve at which the window begins
+    start: int = 0  # the output frame at which the window begins
     samples: Floats | None = None  # (S,); None after an error
     seconds: float = 0.0  # duration of the recording up to the end of the window
     error: InputError | None = None
@@ -206,7 +206,8 @@ def join(windows: Iterable[tuple[int, Sequence[Floats]]]) -> Iterator[list[Float
     Parameters
     ----------
     windows : iterable of (int, sequence of arrays)
-        For each window, its first frame, and arrays with one row for each frame of the window.
+        For each window, the index of its first frame, and arrays with one row for each frame of the
+        window.
 
     Yields
     ------
@@ -295,7 +296,10 @@ class Detector:
                 yield source, _pieces(group)
 
     def _windows(self, sources: Iterable[Source]) -> Generator[_Window, None, None]:
-        """Yield the windows of all recordings. If a recording cannot be read, yield the error."""
+        """Yield the windows of all recordings.
+
+        If a recording cannot be read, its last window contains the error instead of samples.
+        """
         rate = self.frontend.config.sample_rate
         for source in sources:
             try:
@@ -339,7 +343,10 @@ class Detector:
 
 
 def _clip_seconds(spec: ModelSpec) -> float:
-    """Return the length of the longest training clip in seconds. Raises InputError."""
+    """Return the length of the longest training clip in seconds. By default, `CLIP_SECONDS`.
+
+    Raises InputError if model.yaml contains an invalid length.
+    """
     seconds = spec.trained.get("clip_seconds", CLIP_SECONDS)
     is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
     if not is_number or not 0 < seconds <= 3600:
@@ -351,7 +358,7 @@ def _clip_seconds(spec: ModelSpec) -> float:
 
 
 def _pieces(scored: Iterable[tuple[_Window, _Scores | None]]) -> Iterator[Piece]:
-    """Yield the score curve of one recording. Raises InputError if it cannot be read."""
+    """Yield the score curve of one recording. Raises InputError if the recording can't be read."""
     seconds = 0.0
 
     def windows() -> Iterator[tuple[int, _Scores]]:

@@ -23,7 +23,7 @@ class Sources(NamedTuple):
 
 
 class Clash(NamedTuple):
-    """A source that has the same name as an earlier source, and the message that reports this."""
+    """A source whose name differs from an earlier name only in the Unicode form, and a message."""
 
     source: Source
     message: str
@@ -73,11 +73,11 @@ def check_names(sources: Iterable[Source], *, in_files: bool) -> tuple[list[Sour
     Returns
     -------
     sources : list of Source
-        The sources to use. If `in_files` is False, these are all sources, and a warning is logged
-        for each name that occurs again.
+        The sources to use. If `in_files` is False, all sources are used, and a warning is logged
+        for each source that has the name of an earlier source.
     clashes : list of Clash
-        If `in_files` is True, the sources that cannot be used, because their names differ from
-        earlier names only in the Unicode form.
+        The sources that cannot be used, because their names differ from earlier names only in the
+        Unicode form. Empty if `in_files` is False.
 
     Raises
     ------

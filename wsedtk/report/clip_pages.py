@@ -19,11 +19,11 @@ from wsedtk.report.page import Page, note
 from wsedtk.report.plots import Spectrogram, TimedEvent, Track
 from wsedtk.report.rendering import part
 
-NUM_CLIPS = 10  # number of best clips and number of worst clips
-MAX_SYSTEMS = 5  # number of systems in one picture, as in figure 3 of Wang, Li & Metze
+NUM_CLIPS = 10  # largest number of best clips, and of worst clips
+MAX_SYSTEMS = 5  # largest number of systems in one picture, as in figure 3 of Wang, Li & Metze
 SOUND_RATE = 16000  # Hz
 LONGEST_SOUND = 30.0  # seconds; a sound of 10 s adds 54 KB to the page
-MOST_SOUNDS = 200  # number of sounds on a page; 200 sounds of 10 s add 11 MB
+MOST_SOUNDS = 200  # largest number of sounds on a page; 200 sounds of 10 s add 11 MB
 
 
 def _events_by_clip(dataset: DataSet) -> list[list[TimedEvent]]:
@@ -35,7 +35,7 @@ def _events_by_clip(dataset: DataSet) -> list[list[TimedEvent]]:
 
 
 class ClipPages:
-    """The best and the worst clips of one set, with pictures and sounds.
+    """The best and the worst clips of one set, which are shown with pictures and sounds.
 
     Parameters
     ----------
@@ -58,7 +58,8 @@ class ClipPages:
         features = [one.features for one in self._group if one.features is not None]
         self._features = features[0] if features else None
         self._recordings, self.sounds = group[0].recordings, sounds
-        self._without_sound: list[str] = []  # the reason for each missing sound
+        # One reason for each clip that has a recording, but no sound on the page.
+        self._without_sound: list[str] = []
         # (systems, N)
         self._errors = np.stack([comparisons.clip_errors(one) for one in self._group])
 

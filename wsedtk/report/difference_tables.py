@@ -10,11 +10,11 @@ from wsedtk.evaluation.scored_systems import Scored
 from wsedtk.report.page import Cell, Page, Row, note, table
 
 _OVER_CLIPS = (
-    "In small print: 95 % intervals of the difference over clips. Both systems are evaluated on "
-    "the same clips. A difference is bold if its interval excludes 0. The intervals compare these "
-    "trained networks on these and similar clips. They do not compare the methods, because a "
-    "network that is trained again with another seed gives other results. To compare methods, "
-    "train each system with at least {} seeds (model directories NAME.seedN)."
+    "In small print: the 95 % interval of each difference, computed over clips. Both systems are "
+    "evaluated on the same clips. A difference is bold if its interval excludes 0. The intervals "
+    "compare these trained networks on these and similar clips. They do not compare the methods, "
+    "because a network that is trained again with another seed gives other results. To compare "
+    "methods, train each system with at least {} seeds (model directories NAME.seedN)."
 )
 _OVER_SEEDS = (
     "Differences of the means over seeds. In small print: 95 % intervals over seeds and clips. "
@@ -78,7 +78,8 @@ def add_differences(page: Page, found: Iterable[Scored]) -> None:
     """Add the differences between systems that were evaluated on the same set in the same mode.
 
     If a system was trained with several seeds, means over seeds are shown and compared. Otherwise,
-    each system is compared with the first system. Nothing is added for a single training run.
+    each system is compared with the first system of the same set and mode. Nothing is added for a
+    set and mode with a single training run.
 
     Parameters
     ----------

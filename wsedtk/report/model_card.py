@@ -56,7 +56,7 @@ _TRAINING = {
 
 
 def facts(dataset: DataSet) -> dict[str, str | int | float | None]:
-    """Return the properties of a training or validation set that the card shows.
+    """Return the properties of a training or validation set, as the card shows them.
 
     `wsedtk train` stores these properties in model.yaml.
     """
@@ -196,7 +196,7 @@ def _legend() -> str:
 
 
 def generated(folder: PathLike, spec: ModelSpec, fingerprint: str | None) -> str:
-    """Generate the text between the marks.
+    """Generate the text between the marks of a model card.
 
     Parameters
     ----------
@@ -241,7 +241,8 @@ def _read(path: Path) -> str | None:
 def refresh(folder: PathLike) -> None:
     """Write the card of a model directory, or replace the text between the marks of its card.
 
-    Nothing is written if there is no model, or if README.md exists and has no marks.
+    Nothing is written if there is no model, or if README.md exists but has no marks or cannot be
+    read.
 
     Parameters
     ----------

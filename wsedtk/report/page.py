@@ -15,7 +15,7 @@ from wsedtk.core.paths import PathLike
 from wsedtk.report import plots
 from wsedtk.report.rendering import part, render
 
-# Browsers enforce this policy.
+# With this Content-Security-Policy, a browser runs no scripts of the page and loads no other files.
 _POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 _LONGEST_NAME = 200  # bytes in a file name; file systems allow 255
 
@@ -96,7 +96,7 @@ class Page:
         self._sections: list[str] = []
 
     def add(self, html: str) -> None:
-        """Add a part of the page, which is given as HTML."""
+        """Add a part to the page. The part is HTML, which is not escaped."""
         self.parts.append(Markup(html))
 
     def section(self, title: str) -> None:
@@ -105,7 +105,7 @@ class Page:
         self.add(part("section", number=len(self._sections), title=title))
 
     def save(self, name: str, figure: Figure, content: bytes | None = None) -> None:
-        """Write a figure to a file in the folder for figures, if there is one.
+        """Write a figure to a file. Do nothing if the page has no folder for figures.
 
         Parameters
         ----------

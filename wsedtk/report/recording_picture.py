@@ -12,12 +12,15 @@ from wsedtk.core.types import Floats
 from wsedtk.data.events import Event
 from wsedtk.inference.sliding_windows import Detector
 
-# A long recording gives at least this number of columns, and at most twice this number.
+# The picture of a long recording has at least this number of columns, and at most twice as many.
 MOST_COLUMNS = 1500
 
 
 class Overview:
-    """The columns of a picture. Each column contains the maxima of `span` frames."""
+    """The columns of a picture.
+
+    Each column contains the maxima of `span` frames. The last column can contain fewer frames.
+    """
 
     def __init__(self) -> None:
         self.span = 1  # frames per column

@@ -1,4 +1,4 @@
-"""Add the figures of a report page: comparisons of poolings, curves and errors.
+"""Add the figures of a report page: curves, errors, and a comparison of poolings.
 
 In shapes, N is the number of clips or segments.
 """
@@ -22,8 +22,8 @@ from wsedtk.report.clip_pages import MAX_SYSTEMS
 from wsedtk.report.page import Cell, Page, Row, table
 from wsedtk.report.plots import Curve, Figure, Interval, Panel, Point, SystemErrors, SystemFigures
 
-# The largest number of classes with curves. If more classes occur, only the best and the worst are
-# drawn.
+# The largest number of classes with curves. If more classes occur in the reference, only the curves
+# of the best and the worst classes are drawn.
 MOST_PANELS = 20
 NUM_WORST = 15  # largest number of classes in the figure of errors by class
 NUM_NAMED = 3  # largest number of classes that a cell of the error table names
@@ -31,7 +31,7 @@ MAX_MODES = 3  # largest number of decoding modes that are marked in segment cur
 
 
 def one_a_system(group: Iterable[Scored]) -> list[Scored]:
-    """Return one folder for each system. Folders that were decoded from frames are preferred."""
+    """Return one folder for each system. Folders that were decoded in frame mode are preferred."""
     chosen: dict[str, Scored] = {}
     for one in group:
         if one.system not in chosen or one.by_frames:
@@ -93,7 +93,7 @@ def pooling_figure(group: Sequence[Scored], poolings: Mapping[str, str]) -> Figu
 
 
 def add_poolings(page: Page, found: Iterable[Scored], systems: Mapping[str, Path]) -> None:
-    """Add a figure for each set and mode for which several systems were evaluated.
+    """Add a figure for each set and mode with several evaluated systems.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def add_poolings(page: Page, found: Iterable[Scored], systems: Mapping[str, Path
 
 
 def _curve(system: int, values: Floats, truth: Booleans) -> Curve:
-    """Return the curve of a class for its scores (N,) and the reference (N,) bool."""
+    """Return the precision-recall curve of a class from its scores (N,) and reference (N,) bool."""
     curve = comparisons.thinned(average_precision.precision_recall(values, truth))
     text = f"AP {average_precision.average_precision(values, truth):.3f}"
     return Curve(system, curve.recall, curve.precision, text)
@@ -132,7 +132,7 @@ def _panels(one: Scored, occurring: Sequence[int], section: str) -> tuple[list[i
     classes = one.report["classes"]
     ranked = sorted(occurring, key=lambda k: -(classes[one.labels[k]][section]["f1"] or 0))
     half = MOST_PANELS // 2
-    text = f"the classes with the best and the worst F1 of {len(occurring)} classes that occur"
+    text = f"the best and the worst classes by F1 ({len(occurring)} classes occur)"
     return ranked[:half] + ranked[-half:], text
 
 
@@ -158,9 +158,7 @@ def add_curves(page: Page, group: Sequence[Scored]) -> None:
     if not classes:
         return
     if extremes:
-        which = (
-            f"the classes with the best and the worst {extremes.by} of {len(first.labels)} classes"
-        )
+        which = f"the best and the worst classes by {extremes.by} (of {len(first.labels)} classes)"
     tags = first.evidence.true_tags
     panels = [Panel(first.labels[k], [], []) for k in classes]
     for number, one in enumerate(group):
@@ -283,7 +281,7 @@ def _error_table(
 
 
 def _most(counts: Integers, labels: Sequence[str]) -> str:
-    """Return a text with the classes that have the most errors, and their shares."""
+    """Return a text with the classes that have the most errors, and their shares of all errors."""
     worst = [k for k in np.argsort(-counts, kind="stable")[:NUM_NAMED].tolist() if counts[k]]
     words = [f"{labels[k]} {counts[k]:,} ({counts[k] / counts.sum():.0%})" for k in worst]
     return "; ".join(words) or "–"

@@ -17,7 +17,10 @@ from wsedtk.report.rendering import part
 
 
 def figure_cell(source: Mapping[str, Any], column: Column) -> Cell:
-    """Return a cell with a metric value of a report, a baseline or a class, and its interval."""
+    """Return a cell with a metric value and its interval.
+
+    `source` contains the metric values of a report, a baseline or a class.
+    """
     value, ends = figure(source, column), interval(source, column)
     small = [f"{ends[0]:.3f}–{ends[1]:.3f}"] if ends else []
     dropped = source.get("zero_length_reference_events")
@@ -32,7 +35,7 @@ def place(one: Scored) -> str:
 
 
 def by_set(found: Iterable[Scored]) -> dict[str, list[Scored]]:
-    """Group evaluated folders by set. Their order is kept."""
+    """Group evaluated folders by set. The order of the folders is kept."""
     sets: dict[str, list[Scored]] = {}
     for one in found:
         sets.setdefault(one.set, []).append(one)
@@ -40,23 +43,23 @@ def by_set(found: Iterable[Scored]) -> dict[str, list[Scored]]:
 
 
 def page_columns(found: Iterable[Scored]) -> list[Column]:
-    """Return the columns of the first table.
+    """Return the columns of the first table of the page.
 
-    Sections of metrics for which no folder has a value are left out.
+    A section of metrics is left out if no folder has a value of any of its metrics.
     """
     reports = [one.report for one in found]
     return measured(columns(Place.PAGE, reports), reports)
 
 
 def legend(found: Sequence[Scored]) -> list[str]:
-    """Return the legend of the first table: the descriptions of its columns."""
+    """Return the legend of the first table of the page: the descriptions of its columns."""
     return legends(page_columns(found), metrics_of(one.report for one in found))
 
 
 def comparison(found: Sequence[Scored]) -> Markup:
-    """Return the first table. It lists all evaluated folders, then the baselines of sets.
+    """Return the first table of the page. It lists all evaluated folders, then the baselines.
 
-    Baselines are listed for the sets whose events were evaluated.
+    Baselines are listed only for sets whose events were evaluated.
     """
     shown, rows = page_columns(found), []
     for one in found:

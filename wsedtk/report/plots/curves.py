@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from wsedtk.core.types import Floats
 from wsedtk.report.plots.style import COLORS, color, legend_columns, plain, styled
 
-# The columns of a training history that are drawn.
+# `training_curves` draws these columns of a training history.
 HISTORY = ("step", "train_loss", "valid_loss", "valid_f1", "valid_map")
 _MARKERS = "oDs"
 

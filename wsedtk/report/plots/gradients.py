@@ -85,8 +85,9 @@ def _over_time(axes: Axes, lines: Iterable[_Line]) -> None:
 def pooling_gradients() -> Figure:
     """Draw frame probabilities of a clip, and the gradient of each pooling function.
 
-    Two panels show the gradients over x_i and over time. A third panel compares the gradients of
-    hierarchical pooling with those of single pooling.
+    The first panel shows the probabilities. The second panel shows the gradients over x_i, and the
+    third panel shows them over time. The last panel compares the gradients of hierarchical pooling
+    with those of single pooling.
     """
     x = example()
     figure = Figure(figsize=(7.5, 5.8), layout="constrained")

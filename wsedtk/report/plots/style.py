@@ -77,8 +77,8 @@ def render(figure: Figure, kind: str) -> bytes:
     """
     buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        # matplotlib draws a box if its font has no glyph for a character. The warning is not
-        # needed, because the text of the page also shows the name.
+        # matplotlib draws a box if its font has no glyph for a character of a name. The warning is
+        # not needed, because the command also writes the name as text.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(buffer, format=kind, dpi=120, metadata=_NO_DATE[kind])
     return buffer.getvalue()
@@ -95,7 +95,7 @@ def color(number: int) -> str:
 
 
 def legend_columns(names: Collection[str]) -> int:
-    """Return the number of columns of a legend that fit into the width of a figure."""
+    """Return how many columns of a legend fit into the width of a figure."""
     return max(1, min(len(names), 110 // (max(map(len, names), default=0) + 7)))
 
 

@@ -18,8 +18,8 @@ from wsedtk.core.progress import clock
 from wsedtk.core.types import Floats
 from wsedtk.report.plots.style import COLORS, color, legend_columns, plain, styled
 
-MAX_CLASSES = 8  # number of classes in one figure
-MAX_ROWS = 24  # number of rows of events in one figure
+MAX_CLASSES = 8  # largest number of classes in one figure
+MAX_ROWS = 24  # largest number of rows of events in one figure
 LONG_SECONDS = 300  # in longer recordings, times are in hours, minutes and seconds
 # The possible distances from one tick to the next, in seconds.
 _STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
@@ -151,9 +151,9 @@ def _choose_classes(
 ) -> _Shown:
     """Choose the classes to draw, up to a limit.
 
-    Classes with reference events come first. The other classes with events follow, beginning with
-    the longest total duration of events. If there are no events, the class with the highest frame
-    score of the first track is chosen.
+    Classes with reference events are chosen first. The other classes with events follow, in
+    descending order of the total duration of their events. If there are no events, the class with
+    the highest frame score of the first track is chosen.
     """
     seconds: dict[int, float] = {}
     for track in tracks:
