@@ -3,14 +3,15 @@
     python3 compare.py EXP --systems NAME ... --seeds N ... --table SET/MODE=TITLE ...
 
 The program reads EXP/<system>.seed<N>/<set>/<mode>/report.json, the tags and events in the same
-folder, and the scores from which they were decoded. A table is omitted if its folders do not exist.
-The program writes EXP/compare.tsv and EXP/compare.md, and prints the content of EXP/compare.md.
+folder, and the scores from which they were decoded. A table is omitted if the folder of its first
+system and seed does not exist. The program writes EXP/compare.tsv and EXP/compare.md, and prints
+the content of EXP/compare.md.
 
-A mean has a 95 % Student interval over seeds, for the evaluated clips. Differences of means are
-computed for each pair of systems that the papers compare, and between each other system and the
-first system. A difference has a 95 % interval over seeds and clips. It is described in
-wsedtk.evaluation.intervals.difference_over_seeds. With fewer than three seeds, there are no
-intervals.
+A mean has a 95 % Student interval over seeds, for the evaluated clips. The program compares the
+means of each pair of systems that the papers compare, and those of the first system with those of
+each other system. A difference has a 95 % interval over seeds and clips. The docstring of
+wsedtk.evaluation.intervals.difference_over_seeds describes this interval. With fewer than three
+seeds, there are no intervals.
 """
 
 import argparse
@@ -26,9 +27,9 @@ from wsedtk.evaluation.scored_systems import Scored
 
 
 def read_runs(exp, systems, numbers, place):
-    """Return {system: [Scored of each seed]} for the <set>/<mode> `place`.
+    """Return {system: [Scored of each seed]}. place: <set>/<mode>.
 
-    Return None if the first of the folders does not exist.
+    Return None if the folder of the first system and seed does not exist.
     """
     runs = {}
     for system in systems:
@@ -51,7 +52,8 @@ def read_runs(exp, systems, numbers, place):
     clips = {one.report["clips"]["fingerprint"] for several in found.values() for one in several}
     if len(clips) > 1:
         raise InputError(
-            f"{place}: the systems were evaluated on different lists of clips; use the same list"
+            f"{place}: the systems were evaluated on different lists of clips; "
+            "evaluate all systems on the same list"
         )
     return found
 
@@ -112,7 +114,7 @@ def columns_of(place, reports):
 def table_of(exp, systems, numbers, place, title):
     """Return a table with its differences: (lines of Markdown, lines of compare.tsv).
 
-    Return None if the folders of the table do not exist.
+    Return None if the folder of the first system and seed does not exist.
     """
     runs = read_runs(exp, systems, numbers, place)
     if runs is None:

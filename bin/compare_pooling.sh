@@ -1,7 +1,7 @@
 # The local/compare_pooling.sh of a recipe sources this file with its arguments. $recipe, $systems
-# and $seeds must be set. This file parses and checks the options --systems, --seeds, --max-jobs-run
-# and --only. The other options are in $rest, and path.sh parses them. This file defines `run_all`
-# and `compare`.
+# and $seeds must be set. This file parses the options --systems, --seeds, --max-jobs-run and
+# --only. The other options are in $rest, and path.sh parses them. This file defines `run_all` and
+# `compare`.
 #
 # In a job that `run_all` started, $only is the number of the job, $system and $seed are its system
 # and seed, and $options contains its options for run.sh.
@@ -42,7 +42,7 @@ set -- ${rest[@]+"${rest[@]}"}
 . "$recipe/path.sh"
 expect_number max_jobs_run 0
 
-names=() runs=() known=' ' # three items of $runs for each run: system, file, seed
+names=() runs=() known=' ' # $runs has three items for each run: system, file, seed
 for name in $systems; do # check all systems before hours of training
     file=$name
     if [ ! -f "$file" ]; then file=$recipe/conf/$name.yaml; fi

@@ -1,10 +1,10 @@
 # local.sh, slurm.sh and the jobs that slurm.sh submits source this file. It contains the functions
 # that these scripts share. The interface is that of Kaldi's run.pl and slurm.pl.
 #
-# `parse_dispatch` sets $gpu, $mem, $time, $num_threads, $max_jobs_run and $conf. They are empty if
-# the option is not given. It sets $variable, $first and $last to JOB, 1 and N of JOB=1:N. It also
-# sets $log and $command. The functions `log_of`, `clear_logs`, `run_job`, `run_in_slurm` and
-# `tell_failed` use these variables.
+# `parse_dispatch` sets $gpu, $mem, $time, $num_threads, $max_jobs_run and $conf. Each is empty if
+# its option is not given. `parse_dispatch` sets $variable, $first and $last to JOB, 1 and N of
+# JOB=1:N. It also sets $log and $command. The functions `log_of`, `clear_logs`, `run_job`,
+# `run_in_slurm` and `tell_failed` use these variables.
 # shellcheck shell=bash disable=SC2034,SC2154  # other scripts read the variables
 
 quiet='' gpu='' mem='' time='' num_threads='' max_jobs_run='' conf=''
@@ -46,7 +46,7 @@ parse_dispatch() { # ARGUMENT...
             --max-jobs-run)
                 _dispatch_option "$1" "$number" 'a number of jobs, 0 for all' "$2"
                 ;;
-            -*) _dispatch_fail "unknown option '$1' (--help lists them)" ;;
+            -*) _dispatch_fail "unknown option '$1' (--help lists the options)" ;;
             *)
                 [[ $1 =~ ^([A-Z][A-Z0-9_]*)=([0-9]{1,7}):([0-9]{1,7})$ ]] || break
                 if [ -n "$variable" ]; then
@@ -105,7 +105,8 @@ clear_logs() { # create the folders of the logs, and empty the logs of an earlie
 }
 
 # shellcheck disable=SC2317,SC2329  # run_job calls it
-# LOG COMMAND...: run the command in the foreground. After a signal, `wait` could lose its status.
+# LOG COMMAND...: run the command in the foreground. If it ran in the background, `wait` could lose
+# its exit status after a signal.
 execute() {
     local log=$1 status=0 stopped=''
     shift

@@ -3,12 +3,12 @@
 #
 #     . bin/env.sh; wsedtk_environment [EXTRA]
 #
-# EXTRA is an extra of the package, such as `test`. If the active environment contains wsedtk (and,
-# for `test`, the packages of the extra), the function uses this environment. Otherwise it uses the
-# .venv of the checkout. It creates the .venv on first use, with the versions of constraints.txt,
-# and updates it when setup.cfg or constraints.txt change. The function returns a non-zero status on
-# failure. It never exits the caller's shell. It needs bash and Python >= 3.10. To use another
-# interpreter than python3, set PYTHON to its path.
+# EXTRA is an extra of the package, such as `test`. If the active environment contains wsedtk and
+# its packages (and, for `test`, the packages of the extra), the function uses this environment.
+# Otherwise it uses the .venv of the checkout. It creates the .venv on first use, with the versions
+# of constraints.txt, and updates it when setup.cfg or constraints.txt change. The function returns
+# a non-zero status on failure. It never exits the caller's shell. It needs bash and Python >= 3.10.
+# To use another interpreter than python3, set PYTHON to its path.
 # shellcheck shell=bash
 
 _wsedtk_root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)

@@ -58,8 +58,8 @@ data=$exp/data
 . "$root/bin/env.sh"
 wsedtk_environment '' || exit 1
 
-# Run a command. If this script receives a signal, end the command and its children, and print
-# $on_stop.
+# Run a command. If this script receives a signal, send SIGTERM to the command, wait until it has
+# ended, print $on_stop, and exit with status 75.
 on_stop=
 guarded() {
     local status=0

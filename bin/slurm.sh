@@ -6,10 +6,11 @@
 #         [JOB=1:N] LOG COMMAND...
 #
 # With JOB=1:N, the command runs as an array of N jobs. With --max-jobs-run M, at most M of the jobs
-# run at the same time. JOB in LOG and in the arguments is replaced by the number of the job. FILE
-# (by default recipes/conf/slurm.conf) maps the options to those of sbatch, and contains the
-# settings of the site. The submitted script is written to the folder q beside LOG. slurm.sh waits
-# until all jobs have ended. Ctrl-C cancels the jobs. They can then save their work.
+# run at the same time. JOB in LOG and in the arguments is replaced by the number of the job. The
+# file of --conf (by default recipes/conf/slurm.conf) maps the options of slurm.sh to options of
+# sbatch, and contains the settings of the site. The submitted script is written to the folder q
+# beside LOG. slurm.sh waits until all jobs have ended. Ctrl-C cancels the jobs. They can then save
+# their work.
 #
 # A log contains the command, its output, the host, the start, the end and the exit status. slurm.sh
 # judges the success of a job by the exit status in the log, not by the state that Slurm reports. If
@@ -29,7 +30,7 @@ unset "${!SQUEUE_@}" SBATCH_WAIT # the user's defaults could hide jobs, or make 
 
 read_conf() { # set $submit, the command line of sbatch, from the configuration
     local line words number=0 name value word found exact options=()
-    local form='gpu, mem, time or num_threads, =, and a value'
+    local form='gpu, mem, time or num_threads, then = and a value'
     local -A defaults=()
     [ -f "$conf" ] || _dispatch_fail "$conf: no such file"
     while IFS= read -r line || [ -n "$line" ]; do
@@ -59,8 +60,8 @@ read_conf() { # set $submit, the command line of sbatch, from the configuration
             if [ "${words[1]}" = "$name=$value" ]; then exact=$line; fi
             if [ "${words[1]}" = "$name=*" ]; then found=$line; fi
         done
-        [ -n "$found$exact" ] ||
-            _dispatch_fail "$conf: no line 'option $name=$value ...' or 'option $name=* ...'"
+        [ -n "$found$exact" ] || _dispatch_fail \
+            "$conf: no line 'option $name=$value ...' or 'option $name=* ...'; add one of these"
         read -r -a words <<< "${exact:-$found}"
         for word in "${words[@]:2}"; do submit+=("${word//\$0/$value}"); done
     done
@@ -84,7 +85,9 @@ write_script() { # FILE: write the script for sbatch
     } > "$1"
 }
 
-submit_job() { # set $id, and $on, the options that name the cluster if there are several
+# Submit the jobs. Set $id to the job number, and $on to the options that name the cluster if there
+# are several clusters.
+submit_job() {
     local file name script output answer
     log_of "$first"
     name=$(basename -- "${log//"${variable:-$'\n'}"/JOB}")

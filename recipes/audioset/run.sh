@@ -16,7 +16,7 @@
 #   --audio DIR                 files named Y<ID>_<start>_<end>.wav, in any subfolder; repeatable
 #                               (exp/download/audio)
 #   --subset NAME               training list: balanced with 22,160 clips, unbalanced with 2,041,789
-#                               clips, or all (balanced)
+#                               clips, or all for both lists (balanced)
 #   --exp DIR                   experiment directory (recipes/audioset/exp)
 #   --config FILE|NAME          system, such as audioset/talnet_small for trials on a CPU; conf/ has
 #                               all systems (conf/talnet_linear.yaml)
@@ -25,7 +25,8 @@
 #   --frontend FILE|NAME        front end (conf/frontend_wang.yaml)
 #   --num-valid N               clips of the training set that are held out for validation (2000)
 #   --shards N                  feature files per set; each file is written by one job (2)
-#   --jobs N                    jobs that run at the same time; processes that check the audio (2)
+#   --jobs N                    jobs that run at the same time; N processes, but at most 8, check
+#                               the audio (2)
 #   --gpus N                    GPUs of the training, one process per GPU; with 0, the jobs request
 #                               no GPU (1)
 #   --dispatcher FILE           script that runs the jobs: bin/local.sh, bin/slurm.sh or your own
@@ -41,7 +42,7 @@
 #   --model DIR                 only with --stage 10: another model directory, for example one that
 #                               `wsedtk import` made from TALNet.pt
 #   --download-jobs N           stage 0: downloads at the same time (4)
-#   --dry-run                   stage 0: only print the commands
+#   --dry-run                   stage 0: print the download commands, but download nothing
 #   --lists-url URL             stage 0: URL of the lists
 #   --ontology-url URL          stage 0: URL of the ontology
 #

@@ -22,18 +22,18 @@
 #                               otherwise conf/frontend_wang.yaml)
 #   --num-valid N               clips of the training set that are held out for validation (1142, as
 #                               in Wang, Li & Metze)
-#   --jobs N                    processes that check the audio; jobs of the feature extraction, and
-#                               feature files per set (2)
+#   --jobs N                    jobs of the feature extraction, and feature files per set; N
+#                               processes, but at most 8, check the audio (2)
 #   --gpus N                    GPUs of the training, one process per GPU; with 0, the jobs request
 #                               no GPU (1)
 #   --dispatcher FILE           script that runs the jobs: bin/local.sh, bin/slurm.sh or your own
 #                               (the dispatcher in cmd.sh)
 #   --bootstrap N               resamples for the intervals of the results; 0: no intervals (1000)
 #   --seed N                    seed of the split and of the training (0)
-#   --published                 tune clip thresholds with the procedure of Wang, Li & Metze, whose
-#                               F1 can be below the maximum
+#   --published                 tune clip thresholds with the procedure of Wang, Li & Metze; the F1
+#                               of this procedure can be below the maximum
 #   --download-jobs N           stage 0: downloads at the same time (4)
-#   --dry-run                   stage 0: only print the commands
+#   --dry-run                   stage 0: print the download commands, but download nothing
 #   --metadata-url URL          stage 0: URL of the lists
 #
 # The scores of each system are decoded in three modes. `segment` is the method of Wang, Li & Metze:

@@ -25,7 +25,7 @@ needs_extra = pytest.mark.skipif(not HAS_EXTRA, reason="the extra [export] is no
 README = (
     (RECIPES.parent / "README.md")
     .read_text(encoding="utf-8")
-    .split("\n## Without wsedtk\n")[1]
+    .split("\n## Use a model without wsedtk\n")[1]
     .split("\n## ")[0]
 )
 EXAMPLE, FILTERS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
