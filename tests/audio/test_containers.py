@@ -11,8 +11,17 @@ from helpers import write_by_pyav
 from sounds import RATE, be, by_pyav, chunk, encode, le, mp3, noise, put, unknown_length
 
 from wsedtk.audio import audio_files, sound_file
+from wsedtk.audio.containers import flac
 from wsedtk.core.errors import InputError
 from wsedtk.inference import recordings
+
+
+def test_only_flac_streams_before_the_limit_are_found():
+    stream = encode(noise(), "FLAC", "PCM_16")
+    file = io.BytesIO(bytes(100) + stream)
+    found = [flac.next_stream(file, 0, size) for size in (50, 100, 101, 5000)]
+    assert found == [None, None, 100, 100]
+
 
 # --- headers that were never closed ---
 

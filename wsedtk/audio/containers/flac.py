@@ -26,12 +26,13 @@ def without_total(file: BinaryIO, start: int) -> Patch:
 
 
 def next_stream(file: BinaryIO, offset: int, size: int) -> int | None:
-    """Return the offset of the first stream at `offset` or later; None if there is none."""
+    """Return the offset of the first stream from `offset` to before `size`, or None."""
     while offset < size:
         content = read_at(file, offset, _BLOCK)
         found = _STREAM.search(content)
         if found:
-            return offset + found.start()
+            start = offset + found.start()
+            return start if start < size else None
         if len(content) < _STREAM_BYTES:
             return None
         offset += len(content) - (_STREAM_BYTES - 1)
