@@ -374,6 +374,18 @@ def test_without_frames_only_clip_thresholds_are_tuned(tmp_path, capsys):
         tune_to(folder, criterion="segments")
 
 
+def test_an_event_after_the_end_of_its_clip_is_in_no_segment(tmp_path):
+    """The last segment of the clip, from 1 to 2 s, extends beyond the end of the clip at 1.5 s."""
+    events = [("a", 0.0, 0.5, "Car"), ("a", 1.55, 1.6, "Car")]
+    write_set(tmp_path / "set", [("a", "", 1.5)], LABELS[:1], [("a", "Car")], events)
+    frames = np.array([0.9] * 5 + [0.1] * 10)[None, :, None]
+    scores = tmp_path / "scores.h5"
+    write_score_file(scores, ["a"], LABELS[:1], [[0.9]], frames, durations=[1.5])
+    options = TuneOptions(scores, tmp_path / "set", tmp_path / "p.yaml", criterion="segments")
+    found = tune.run(options).frames
+    assert found.counts == (1, 1, 1)  # true positives, predicted, in the reference
+
+
 def test_segments_need_events(tmp_path):
     folder = make_world(tmp_path, 1, with_events=False)
     with pytest.raises(

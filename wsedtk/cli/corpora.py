@@ -140,10 +140,11 @@ def validate(options: ValidateOptions) -> None:
     the end of their clip, classes without clips, and clips that are in two sets.
 
     With --audio, sound files are also checked. Files that are missing, unreadable or empty, or that
-    contain samples that are not finite, are errors. There are warnings about silence (all samples
-    are equal), clipping (at least 0.1 % of the samples at full scale), peaks above twice full
-    scale, sample rates that are unusual in the set or below 16 kHz, durations that differ by more
-    than 0.1 s from clips.tsv or are below 0.1 s, and clips with identical audio.
+    contain samples that are not finite, are errors. There are warnings about damaged or truncated
+    files, silence (all samples are equal), channels that cancel each other, clipping (at least
+    0.1 % of the samples at full scale), peaks above twice full scale, sample rates that are
+    unusual in the set or below 16 kHz, durations below 0.1 s, durations that differ by more than
+    0.1 s from clips.tsv, and clips with identical audio.
 
     \b
     Example: wsedtk validate --audio data/train data/test --jobs 2

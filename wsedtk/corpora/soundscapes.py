@@ -34,8 +34,8 @@ from wsedtk.data.tables import normal
 MADE_BY = "prepare soundscapes"
 MAX_EVENTS = 3
 EMPTY_EVERY = 20  # one of 20 soundscapes has no events, so that systems learn backgrounds
-# The seed of each random generator contains a number for the purpose of the generator. The number 5
-# is used in `wsedtk.corpora.sound_bank`.
+# The seed of each random generator contains one of these numbers, which identifies what the
+# generator is used for. The number 5 is used in `wsedtk.corpora.sound_bank`.
 _EMPTY, _NUM_EVENTS, _CLASS_ORDER, _CLIP = range(1, 5)
 
 

@@ -97,8 +97,8 @@ def excerpt_times(name: str, last: float = 0.0) -> tuple[float, float] | None:
     ----------
     name : str
     last : float
-        The end of the last event of the clip, in seconds from the start of the clip. If the clip
-        is more than `LATE_SECONDS` too short for this event, None is returned.
+        The end of the last event of the clip, in seconds from the start of the clip. If the event
+        ends more than `LATE_SECONDS` after the end of the clip, None is returned.
     """
     match = _match_excerpt(_EXCERPT, without_extension(name), last)
     return (float(match.group(2)), float(match.group(3))) if match else None

@@ -100,8 +100,8 @@ def _share(part: Floats, rest: Floats) -> Floats:
 def _rank(scores: Floats, truth: Booleans, weight: Floats) -> tuple[_Ranks, Floats]:
     """Return the `_Ranks` of one class, and the G distinct scores of its positive clips.
 
-    The scores are in descending order. Shapes of the parameters: scores and weight (N,) float,
-    truth (N,) bool. At least one clip must be positive.
+    The returned scores are in descending order. Shapes of the parameters: scores and weight (N,)
+    float, truth (N,) bool. At least one clip must be positive.
     """
     falling, group = np.unique(-scores[truth], return_inverse=True)
     positives = np.asarray(np.bincount(group, weight[truth], len(falling)), np.float64)

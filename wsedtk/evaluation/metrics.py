@@ -130,7 +130,8 @@ def activity(events: Events, durations: Floats, num_classes: int, seconds: float
     """Return which classes are active in each segment.
 
     A class is active in a segment if an event of this class overlaps the segment. The part of an
-    event after the end of its clip is ignored.
+    event after the last segment of its clip is ignored. The last segment can extend beyond the end
+    of the clip. `cut` removes the events in this part.
 
     Parameters
     ----------

@@ -100,7 +100,7 @@ def _ends(path: Path) -> _Ends:
 
 
 def _generator(path: Path) -> dict[str, str] | None:
-    """Return "wsedtk" and "commit" from a page of `wsedtk report`; None for other files."""
+    """Return {"wsedtk": version, "commit": commit} from a report page; None for other files."""
     if path.suffix not in (".html", ".htm") or not path.is_file():
         return None
     found = _GENERATOR.search("".join(_ends(path).head))

@@ -1,7 +1,9 @@
 """A model as one ONNX graph, which computes probabilities from samples.
 
-The graph contains the front end, the normalisation and the network. B recordings of equal length, S
-samples, T feature frames, T' output frames, F mel bins, K classes. The TorchScript-based exporter
+Array dimensions: B recordings of equal length, S samples, T feature frames, T' output frames, F mel
+bins, K classes.
+
+The graph contains the front end, the normalisation and the network. The TorchScript-based exporter
 of PyTorch traces the graph. The newer exporter of PyTorch fails on a bidirectional GRU if the
 number of frames is not fixed.
 

@@ -351,7 +351,7 @@ def _results(
 
 
 def _prepare(options: DetectOptions, form: formats.EventFormat) -> _Job:
-    """Load the model, and read the classes to find, the thresholds and the filters."""
+    """Load the model, and read the chosen classes, the thresholds and the filters."""
     with torch.random.fork_rng(devices=[]):  # building a network draws random weights
         spec, network, fingerprint = checkpoint.load_model(options.model_dir)
     names = class_lists.choose(options.classes, spec.labels, options.model_dir)

@@ -175,12 +175,11 @@ class _Tuning:
         """
         unit = "tags of clips by frame thresholds"
         truth = self.dataset.tag_matrix()
-        if self.options.criterion == "segments" and self.dataset.events is not None:
+        events, durations = self.dataset.events, self.dataset.durations
+        if self.options.criterion == "segments" and events is not None:
             unit = "1 s segments"
-            assert self.dataset.events is not None  # for mypy
-            true_events = metrics.drop_zero_length(self.dataset.events)
-            num_classes = len(self.dataset.labels)
-            truth, _ = metrics.activity(true_events, self.dataset.durations, num_classes)
+            true_events = metrics.drop_zero_length(metrics.cut(events, durations))
+            truth, _ = metrics.activity(true_events, durations, len(self.dataset.labels))
         maxima = self._frame_maxima(clip_thresholds)
         if self.options.common_threshold:
             maxima, truth = [_as_one_class(values) for values in maxima], _as_one_class(truth)

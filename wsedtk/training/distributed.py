@@ -120,8 +120,8 @@ class _LossOutputs(torch.nn.Module):
     """A network without the outputs on which the loss does not depend.
 
     Frame probabilities are detached if the loss does not depend on them. Frame weights are replaced
-    by None. According to its documentation, DDP would wait endlessly for the gradients of outputs
-    on which the loss does not depend.
+    by None. The documentation of older PyTorch releases warns that DDP would otherwise wait
+    endlessly for the gradients of the parameters from which these outputs are computed.
     """
 
     def __init__(self, network: Network, with_frames: bool) -> None:
