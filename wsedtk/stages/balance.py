@@ -80,10 +80,10 @@ class Split(NamedTuple):
 
 
 class _Drawing:
-    """A random order of the clips of each class, from which clips are drawn.
+    """For each class, the order in which its clips are drawn.
 
-    Clips of sources that are already held out come first. Clips without tags are treated as an
-    additional class.
+    Clips of sources that are already held out come first. The other clips follow in random order.
+    Clips without tags are treated as an additional class.
     """
 
     def __init__(self, dataset: DataSet, sources: Indices, rng: np.random.Generator) -> None:

@@ -30,7 +30,7 @@ from wsedtk.stages.options.results import PredictOptions
 
 @dataclasses.dataclass(frozen=True)
 class PredictResult:
-    """The result of `run`: the scores of a model in a file.
+    """The result of `run`: a score file.
 
     Attributes
     ----------
