@@ -41,8 +41,8 @@ class ExportResult:
     num_bytes : int
         Size of the file.
     difference : float or None
-        The largest difference between scores of onnxruntime and of torch, on noise. None if
-        onnxruntime is not installed.
+        The largest difference between the scores that onnxruntime and torch compute for noise. None
+        if onnxruntime is not installed.
     """
 
     output: Path

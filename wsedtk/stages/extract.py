@@ -159,11 +159,11 @@ class _Work:
     Attributes
     ----------
     in_worker : callable
-        The function that a worker process calls with the path of a sound file. It returns a Clip
-        with features or with samples.
+        Called with the path of a sound file, usually in a worker process. Returns a Clip with
+        features or with samples.
     on_device : callable, optional
-        The function with which the main process computes features from samples. None if `in_worker`
-        returns features.
+        Called with samples in the main process. Returns features. None if `in_worker` returns
+        features.
     """
 
     in_worker: Callable[[str], Clip]

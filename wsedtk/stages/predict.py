@@ -59,7 +59,7 @@ class _Job:
 
     runner: Runner
     features: FeatureStore
-    rows: Integers  # (N,) rows of the features
+    rows: Integers  # (N,), the row of each clip in the features
     columns: list[int]  # indices of the classes to write
     samples_per_frame: int
     sample_rate: int

@@ -32,7 +32,7 @@ from wsedtk.stages.options.corpora import ValidateOptions
 
 SLACK = 0.1  # the largest accepted difference, in seconds, from the duration in clips.tsv
 SHORTEST = 0.1  # the shortest accepted duration of a sound file in seconds
-LOWEST_RATE = 16000  # Hz: the front ends of all recipes use frequencies up to at least 8 kHz
+LOWEST_RATE = 16000  # in Hz; the front ends of all recipes use frequencies up to 8 kHz or more
 CLIPPED = 0.001  # the smallest fraction of samples at full scale that is reported as clipping
 FAR_OUTSIDE = 2.0  # lossy codecs can cause peaks above 1, but below this value
 
