@@ -121,7 +121,7 @@ def clip_samples(
         if not path:
             raise InputError("no audio: its path in clips.tsv is empty")
         # Resampling computes the last samples before `max_seconds` also from samples after
-        # `max_seconds`. Therefore at least one more second of the file is read.
+        # `max_seconds`. Therefore long files are read until more than one second after this time.
         longest = max_seconds + 2 * frontend_config.seconds_per_frame + 1
         samples, rate = audio_files.read(path, frontend_config.sample_rate, longest, remarks)
         if frontend_config.num_frames(len(samples)) > most_frames(frontend_config, max_seconds):

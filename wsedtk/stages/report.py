@@ -135,7 +135,7 @@ def _add_training(page: Page, systems: Mapping[str, Path]) -> None:
 
 
 def _refresh_model_cards(systems: Mapping[str, Path]) -> None:
-    """Update the model card of each system. Warn if a file that a card describes is damaged."""
+    """Update the model cards with `model_card.refresh`. Warn if this fails for a system."""
     for folder in systems.values():
         try:
             model_card.refresh(folder)
