@@ -38,7 +38,7 @@ class AverageResult:
     output : Path
         The score file, or the folder of frame scores.
     num_systems, num_clips : int
-        The numbers of systems and of clips.
+        The number of systems, and the number of clips in the output.
     labels : tuple of str
         The K classes.
     seconds_per_frame : float
@@ -69,7 +69,7 @@ class _Ensemble:
     members: list[_Member]
     labels: list[str]
     filenames: list[str]
-    num_frames: Rows  # (N,), the number of frames of each clip that are averaged
+    num_frames: Rows  # (N,), the number of averaged frames of each clip
 
     @property
     def first(self) -> Scores:
@@ -213,8 +213,8 @@ def _key_function(sources: Sequence[Scores]) -> Callable[[str], str]:
 def _rows(sources: Sequence[Scores]) -> list[Rows]:
     """Return the rows (N,) of the clips in each source.
 
-    In each source, the clips have the same order: that of their file names in the first source.
-    Raises InputError if the sources have different clips.
+    All returned arrays have the same order of clips. The clips are sorted by their file names in
+    the first source. Raises InputError if the sources have different clips.
     """
     key_of = _key_function(sources)
     order = np.argsort(sources[0].filenames, kind="stable")
@@ -235,7 +235,7 @@ def _rows(sources: Sequence[Scores]) -> list[Rows]:
 
 
 def _common_frames(sources: Sequence[Scores], rows: Sequence[Rows]) -> Rows:
-    """Return the number of frames (N,) of each clip to average: the minimum over the sources.
+    """Return how many frames (N,) of each clip are averaged: the minimum over the sources.
 
     The sources may differ in the number of frames after the end of a clip. Raises InputError if
     they differ in the number of frames before the end of a clip, in the duration of a clip (by more
@@ -399,8 +399,8 @@ def run(options: AverageOptions) -> AverageResult:
     Raises
     ------
     InputError
-        If an input is wrong, if the inputs differ in clips, classes or frames, or if the output
-        exists and must not be overwritten.
+        If an input is wrong, if the inputs differ in clips, audio, classes or frames, or if the
+        output exists and must not be overwritten.
     """
     weights = _shares(options.weights, len(options.scores))
     output, paths = Path(options.output), [Path(path) for path in options.scores]

@@ -80,10 +80,10 @@ class Split(NamedTuple):
 
 
 class _Drawing:
-    """A random order of the clips of each class, from which clips are drawn.
+    """For each class, the order in which its clips are drawn.
 
-    Clips of sources that are already held out come first. Clips without tags are treated as an
-    additional class.
+    Clips of sources that are already held out come first. The other clips follow in random order.
+    Clips without tags are treated as an additional class.
     """
 
     def __init__(self, dataset: DataSet, sources: Indices, rng: np.random.Generator) -> None:
@@ -156,8 +156,8 @@ def split(dataset: DataSet, num_valid: int, seed: int) -> Split:
     `clip_sets.sources`). If a source is held out, and some of its clips are not chosen for the
     validation set, these clips are in neither set.
 
-    Source: Wang, Li & Metze (2019, section 3.1). They hold out 1,142 of the 51,172 clips of DCASE
-    2017 in this way.
+    Source: Wang, Li & Metze (2019, section 3.1). They hold out a balanced set of 1,142 of the
+    51,172 clips of DCASE 2017.
 
     Parameters
     ----------

@@ -115,7 +115,7 @@ def _threshold(text: str) -> Threshold:
 
 
 def read_point(options: DetectOptions, fingerprint: str, labels: Sequence[str]) -> OperatingPoint:
-    """Read the operating point of a detection, and apply the changes that the options specify.
+    """Read the operating point, and apply the changes that the options specify.
 
     Parameters
     ----------
@@ -128,8 +128,9 @@ def read_point(options: DetectOptions, fingerprint: str, labels: Sequence[str]) 
     Raises
     ------
     InputError
-        If the operating point is missing or wrong, if it belongs to another model, if a threshold
-        is wrong, or if no class has a threshold that a score can reach.
+        If the operating point is wrong or belongs to another model, if it is missing and no
+        threshold for all classes is given, if a threshold is wrong, or if no class has a threshold
+        that a score can reach.
     """
     return event_finding.read_point(
         options.operating_point or Path(options.model_dir) / "operating_point.yaml",
@@ -154,10 +155,11 @@ class _Job:
     def result(
         self, source: Source, pieces: Iterable[Piece], show: Callable[[float], None]
     ) -> RecordingResult:
-        """Find the events in a score curve.
+        """Find the events of a source. `pieces` contains its score curve.
 
         A table and a picture of the scores are also written, if the options name folders for them.
-        `show` is called repeatedly with the number of seconds that have been processed.
+        `show` is called repeatedly with the number of seconds of the source that have been
+        processed.
         """
         labels, thresholds = self.finder.labels, self.finder.thresholds
         picture = None
@@ -316,7 +318,7 @@ def _check_recordings_stay(
     for folder, suffix in folders:
         if folder is not None:
             outputs += [Path(folder, f"{one.name}{suffix}") for one in sources]
-    # Unlike `Path.resolve`, realpath raises no error for a link that points to itself.
+    # Before Python 3.13, `Path.resolve` raises an error for a link that points to itself.
     written = set(map(os.path.realpath, outputs))
     for one in sources if written else ():
         if os.path.realpath(one.path) in written:

@@ -95,7 +95,7 @@ class DownloadResult:
 
 
 class _Order(NamedTuple):
-    """The clips to try, grouped by video, and the reason for each clip of a dead video."""
+    """The clips to try, grouped by video, and the reason for each missing clip of a dead video."""
 
     videos: list[list[str]]
     dead: dict[str, str]
@@ -155,8 +155,7 @@ def _order(
     With `retry_dead`, no video is treated as dead.
 
     Videos that never failed come first. The other videos follow in the order of their last failure,
-    with the oldest failure first. Therefore a run does not start with the videos that stopped the
-    previous run.
+    with the oldest failure first. Therefore the videos that stopped the previous run come last.
     """
     dead = {} if retry_dead else failures.dead_videos()
     missing = [clip for clip in clips if clip not in there]
@@ -237,15 +236,14 @@ def _list_dead(
 ) -> None:
     """List clips with an unexplained failure as `dead` if the site still delivers other clips.
 
-    A clip is listed if a download that started after the failure of the clip succeeded. If this is
-    not true for all clips with an unexplained failure, one clip of `known` is downloaded again:
+    If the site has refused a download (`is_blocked`), no clip is listed. If all clips with an
+    unexplained failure are in `found.proven`, all of them are listed. Otherwise, one clip of
+    `known` is downloaded again:
 
     - If this download succeeds, all clips with an unexplained failure are listed.
     - If this download fails, no clip is listed.
-    - If a signal interrupts this download, it has no effect.
-
-    If the site has refused a download (`is_blocked`), no clip is downloaded again, and no clip is
-    listed.
+    - If a signal interrupts this download, or if `known` is empty, only the clips in
+      `found.proven` are listed.
     """
     again: str | None = "fetched"
     if found.unexplained.keys() - found.proven and known and not found.is_blocked:

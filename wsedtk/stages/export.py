@@ -41,8 +41,8 @@ class ExportResult:
     num_bytes : int
         Size of the file.
     difference : float or None
-        The largest difference between scores of onnxruntime and of torch, on noise. None if
-        onnxruntime is not installed.
+        The largest difference between the scores that onnxruntime and torch compute for noise. None
+        if onnxruntime is not installed.
     """
 
     output: Path
@@ -68,7 +68,8 @@ def _metadata(
     if point is None:
         return metadata
     for name in ("clip_thresholds", "frame_thresholds"):
-        # JSON has no infinity. Scores are from 0 to 1: every score reaches -1, and none reaches 2.
+        # JSON has no infinity. Scores are from 0 to 1. Therefore the thresholds -1 and 2 have the
+        # same effect as -inf and inf.
         metadata[name] = json.dumps(np.clip(getattr(point, name), -1, 2).tolist())
     filters = operating_point.frame_filters(point, seconds_per_frame)
     for name, frames in zip(("median_frames", "min_frames", "max_gap_frames"), filters):

@@ -49,7 +49,8 @@ class ExtractResult:
         Number of clips with features.
     failed : mapping of str to str
         The reason for each failed clip, by file name. A clip fails if its sound file is missing or
-        cannot be read. Without `crop`, a clip also fails if it is longer than `max_seconds`.
+        cannot be read. Without `crop`, a clip also fails if it has more frames than a clip that
+        lasts `max_seconds`.
     max_frames : int
         The number of frames T of the longest clip that the options allow.
     num_bins : int
@@ -71,7 +72,7 @@ class Clip(NamedTuple):
     values : (S,) or (T, F) float32, or None
         The samples or the features. None if the clip failed.
     seconds : float
-        The duration in seconds.
+        The duration in seconds. 0 if the clip failed.
     remarks : sequence of str
         Warnings about the sound file.
     failure : str
@@ -119,8 +120,8 @@ def clip_samples(
     try:
         if not path:
             raise InputError("no audio: its path in clips.tsv is empty")
-        # The end of a resampled signal depends on later samples. Therefore the file is read until
-        # more than one second after `max_seconds`.
+        # Resampling computes the last samples before `max_seconds` also from samples after
+        # `max_seconds`. Therefore long files are read until more than one second after this time.
         longest = max_seconds + 2 * frontend_config.seconds_per_frame + 1
         samples, rate = audio_files.read(path, frontend_config.sample_rate, longest, remarks)
         if frontend_config.num_frames(len(samples)) > most_frames(frontend_config, max_seconds):
@@ -158,11 +159,11 @@ class _Work:
     Attributes
     ----------
     in_worker : callable
-        The function that a worker process calls with the path of a sound file. It returns a Clip
-        with features or with samples.
+        Called with the path of a sound file, usually in a worker process. Returns a Clip with
+        features or with samples.
     on_device : callable, optional
-        The function with which the main process computes features from samples. None if `in_worker`
-        returns features.
+        Called with samples in the main process. Returns features. None if `in_worker` returns
+        features.
     """
 
     in_worker: Callable[[str], Clip]
@@ -195,7 +196,7 @@ def _work(
 def _results(
     parts: Parts, work: _Work, jobs: int, description: str
 ) -> Generator[Extracted | Failed, None, None]:
-    """Compute the features that `parts` does not contain yet, and yield one result per clip."""
+    """Compute the features of the clips that `parts` lacks, and yield a result for each of them."""
     clips = parts.missing()
     with mapping(jobs, _PRELOADED) as spread:
         computed = zip(clips.tolist(), spread(work.in_worker, map(str, parts.dataset.paths[clips])))
@@ -269,7 +270,7 @@ def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> Ex
         If an input is wrong, or if more clips fail than `max_failures` allows. The feature file is
         then not written.
     NotFinished
-        If a signal of `stop_signals` stopped the work, or if results that an earlier run kept were
+        If a signal stopped the work, or if results that an earlier run kept were
         damaged.
 
     Examples

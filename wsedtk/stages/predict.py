@@ -30,7 +30,7 @@ from wsedtk.stages.options.results import PredictOptions
 
 @dataclasses.dataclass(frozen=True)
 class PredictResult:
-    """The result of `run`: the scores of a model in a file.
+    """The result of `run`: a score file.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class _Job:
 
     runner: Runner
     features: FeatureStore
-    rows: Integers  # (N,) rows of the features
+    rows: Integers  # (N,), the row of each clip in the features
     columns: list[int]  # indices of the classes to write
     samples_per_frame: int
     sample_rate: int

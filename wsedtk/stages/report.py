@@ -1,4 +1,4 @@
-"""report: evaluated systems -> one self-contained HTML page, and its figures as files."""
+"""report: evaluated systems -> a self-contained HTML page and, optionally, its figures as files."""
 
 import dataclasses
 import html
@@ -107,7 +107,7 @@ def _add_clips(page: Page, name: str, drawn: Sequence[Scored], sounds: int) -> i
 
 
 def _add_scores(page: Page, found: Sequence[Scored], systems: Mapping[str, Path]) -> None:
-    """Add the tables of all scored folders, and the comparisons of these folders."""
+    """Add a table of all scored folders, and tables and figures that compare systems."""
     page.section("Scores")
     page.add(comparison(found))
     legends = legend(found)
@@ -135,7 +135,7 @@ def _add_training(page: Page, systems: Mapping[str, Path]) -> None:
 
 
 def _refresh_model_cards(systems: Mapping[str, Path]) -> None:
-    """Update the model card of each system. Warn if a model card cannot be updated."""
+    """Update the model cards with `model_card.refresh`. Warn if this fails for a system."""
     for folder in systems.values():
         try:
             model_card.refresh(folder)

@@ -49,7 +49,7 @@ class TrainResult:
     best : Checkpoint
         The best checkpoint. Its weights are the weights of the model.
     select_by : {"loss", "f1", "map"}
-        The loss or metric on the validation set that selected the best checkpoint.
+        The validation loss or validation metric by which the best checkpoint was selected.
     was_done : bool
         Whether the run was already finished before this call.
     """

@@ -243,7 +243,7 @@ class _Tuning:
 
 
 def _summary(options: TuneOptions) -> str:
-    """Return a short description of the options, which is written to the operating point."""
+    """Return a short description of the options, for `tuned_on` in the operating point."""
     words: list[str] = [options.criterion]
     if options.published:
         words.append("published")
@@ -332,13 +332,15 @@ def _warn_of_few(dataset: DataSet, target: Target) -> None:
 def run(options: TuneOptions) -> TuneResult:
     """Choose thresholds and filters on a set, and write them as an operating point.
 
-    Without a target, clip thresholds maximise the micro F1 of tags, unless `published` is set.
-    Frame thresholds and filters maximise the micro F1 of the decisions that `criterion` names.
+    Without a target, frame thresholds and filters maximise the micro F1 of the decisions that
+    `criterion` names, and clip thresholds maximise the micro F1 of tags. If `published` is set,
+    clip thresholds are chosen by the published procedure instead.
 
     With a target, several thresholds of a class can meet the target. Of these, the threshold with
     the highest recall is chosen or, if the target is a recall, the threshold with the highest
     precision. If no threshold of a class meets the target, the threshold is infinite, and the class
-    is never predicted. This applies separately to clip thresholds and to frame thresholds.
+    is never predicted. This applies separately to clip thresholds, and to frame thresholds with
+    their filters.
 
     Source of common thresholds: He, Shen & Zhang (2019).
 

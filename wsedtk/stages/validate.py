@@ -32,7 +32,7 @@ from wsedtk.stages.options.corpora import ValidateOptions
 
 SLACK = 0.1  # the largest accepted difference, in seconds, from the duration in clips.tsv
 SHORTEST = 0.1  # the shortest accepted duration of a sound file in seconds
-LOWEST_RATE = 16000  # Hz: the front ends of all recipes use frequencies up to at least 8 kHz
+LOWEST_RATE = 16000  # in Hz; the front ends of all recipes use frequencies up to 8 kHz or more
 CLIPPED = 0.001  # the smallest fraction of samples at full scale that is reported as clipping
 FAR_OUTSIDE = 2.0  # lossy codecs can cause peaks above 1, but below this value
 
@@ -49,8 +49,8 @@ class ValidatedSet:
     folder : Path
         The data directory.
     dataset : DataSet or None
-        The content of the data directory. None if its tables have errors. In this case, the audio
-        is not opened.
+        The content of the data directory. None if the path is not a data directory, or if one of
+        its tables or info.yaml has errors. In these cases, the audio is not opened.
     faults : tuple of Fault
         The errors and warnings.
     """
@@ -120,8 +120,8 @@ class _Inspection:
         self.damaged: list[_Detail] = []  # damaged sound files that can still be used
         # Keys: peculiarities. Values: the clips with this peculiarity.
         self.odd: dict[str, list[_Detail]] = collections.defaultdict(list)
-        # A hash (N,) of the audio of each clip. 0 if the clip is silent or could not be read.
-        # None if the sound files were not opened.
+        # A hash (N,) of the audio of each clip. 0 if the clip is silent, has no audio or could not
+        # be read. None if the sound files were not opened.
         self.contents: Keys | None = None
 
     @functools.cached_property
@@ -157,7 +157,7 @@ class _Inspection:
     ) -> None:
         """Record that the clips with the indices `clips` have the peculiarity `what`.
 
-        `details` contains one detail for each of these clips.
+        If `details` is given, it contains one detail for each of these clips.
         """
         if len(clips):
             self.odd[what] += zip(clips.tolist(), details or [""] * len(clips))
