@@ -252,7 +252,7 @@ def score(
     store : FeatureStore
         The feature files.
     rows : (N,) int
-        The rows in `store` of the clips to score.
+        The clips to score, as rows of `store`.
     samples_per_frame, samples_per_segment : int, optional
         The length of an output frame and the length of a segment, in samples. Segments are scored
         if both are given.
