@@ -237,10 +237,11 @@ class Model:
         """Find the events in a recording of any length.
 
         The steps are those of `wsedtk detect`. The network processes windows that overlap by half.
-        The windows are as long as the longest training clip, including its padding. A long file is
-        read in parts, so it requires no more memory than a short file. If a file has faults but can
-        still be used, the logger `wsedtk.inference.model` warns of the faults. It also warns if the
-        sample rate is too low for the frequencies that the model uses.
+        The windows are as long as the longest training clip, including its padding. If the length
+        of this clip is unknown, 10 s is assumed. A long file is read in parts, so it requires no
+        more memory than a short file. If a file has faults but can still be used, the logger
+        `wsedtk.inference.model` warns of the faults. It also warns if the sample rate is too low
+        for the frequencies that the model uses.
 
         Parameters
         ----------

@@ -103,8 +103,8 @@ class Runner:
     device : torch.device
         The device on which the network runs.
     precise : bool
-        Whether all computations use float32. If False, convolutions and the GRU use bfloat16. In
-        evaluation mode on a CPU, the GRU always uses float32.
+        Whether all computations use float32. If False, autocast computes some layers in bfloat16,
+        such as convolutions and the GRU. In evaluation mode on a CPU, the GRU always uses float32.
     """
 
     network: Network
