@@ -61,7 +61,8 @@ def _with_verbosity(ctx: click.Context, options: Values, outputs: Sequence[str])
     """Apply --quiet and --verbose within the block.
 
     --quiet suppresses all output except the result, warnings and errors. The text on standard
-    output is the result if the command writes no output file, if the text is JSON, or in a dry run.
+    output is the result if the text is JSON, if the run is a dry run, or if no argument and no
+    option --output or --output-dir names an output.
     """
     from wsedtk.cli import messages
 
@@ -128,7 +129,8 @@ def make_command(
     The command has the options --quiet and --verbose, and one parameter for each field of
     `options_class`, except for fields with `hidden_from_cli`. The command checks its inputs and
     outputs, removes incomplete outputs of interrupted runs, and writes a record if --record is
-    given. If a choice or an input does not exist, the error message suggests a similar name.
+    given. If a choice or an input does not exist, the error message suggests a similar name, if
+    there is one.
 
     Parameters
     ----------
@@ -203,7 +205,7 @@ def while_importing() -> contextlib.AbstractContextManager[None]:
 
 
 def stage(name: str) -> ModuleType:
-    """Import the module of a stage."""
+    """Import and return the module of a stage."""
     with while_importing():
         return importlib.import_module(f"wsedtk.stages.{name}")
 

@@ -30,7 +30,10 @@ class CorporaGroup(click.Group):
         return super().list_commands(ctx)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of a corpus, or None if there is no such corpus."""
+        """Return the command of a corpus. None if the name has no colon and is not registered.
+
+        Raises InputError if a user-defined corpus does not exist or has invalid options.
+        """
         if ":" in cmd_name:
             return _command(cmd_name)
         self._add_registered()

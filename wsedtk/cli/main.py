@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def _leave(status: int) -> None:
-    """End one of several processes of a training run immediately.
+    """End this process immediately. torchrun has started it and other processes.
 
     The threads of torch.distributed may still free tensors. If the interpreter ends meanwhile, they
     abort the process.

@@ -47,7 +47,8 @@ class Parameter:
     key : str, optional
         The name of the parameter in records. By default, the name of the field.
     type : click.ParamType, optional
-        The type of the values. Paths are outputs if the type is OUT, and otherwise inputs.
+        The type of the values. Outputs have the type OUT. Inputs have the type IN_DIR, which is
+        the default type of paths.
     metavar : str, optional
         The name of the value in the help.
     required : bool, optional

@@ -66,9 +66,9 @@ def check_inputs(command: click.Command, options: Values) -> None:
 
 
 def _names(folder: Path) -> list[str]:
-    """Return the names in a folder, sorted. Names that begin with a period are left out.
+    """Return up to `_MAX_NAMES` names in a folder, sorted.
 
-    All shards of a file are listed as one name.
+    Names that begin with a period are left out. All shards of a file are listed as one name.
     """
     with os.scandir(folder) as entries:
         names = [entry.name for entry in itertools.islice(entries, _MAX_NAMES)]

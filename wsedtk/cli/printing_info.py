@@ -35,7 +35,7 @@ def text_of(about: About) -> str:
 
 
 def _lines(mapping: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    """Yield aligned `key: value` lines. Empty and unknown values are left out."""
+    """Yield aligned `key: value` lines. None, empty lists and empty mappings are left out."""
     shown = {
         _text(key): value
         for key, value in mapping.items()

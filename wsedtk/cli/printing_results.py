@@ -162,8 +162,9 @@ def _summary_of_target(labels: list[str], decisions: "Decisions", target: "Targe
 def _nearest(decisions: "Decisions", target: "Target") -> list[dict[str, float] | None]:
     """Return the values of each class at the threshold that comes nearest to a target.
 
-    The values are the precision, the recall and the false alarms per hour. The entry of a class
-    that reaches the target is None.
+    The values are the precision, the recall and the false alarms per hour. If no threshold gives a
+    true positive, they are the values without positive decisions. The entry of a class that reaches
+    the target is None.
     """
     from wsedtk.decoding import thresholds
 

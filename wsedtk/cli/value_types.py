@@ -166,7 +166,10 @@ class Extension(ParamType):
 
 
 class Choice(AnyChoice):
-    """The type of a choice. For an invalid value, the error message suggests a similar choice."""
+    """The type of a choice. The error message for an invalid value suggests a similar choice.
+
+    Nothing is suggested if no choice is similar.
+    """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the value."""

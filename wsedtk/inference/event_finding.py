@@ -82,7 +82,7 @@ def read_point(
     ----------
     path : path-like
         The file of the operating point. The file may be missing if one of `thresholds` is for all
-        classes. If it is missing, the filters are the defaults of `wsedtk tune`.
+        classes. If the file is missing, the filters are the defaults of `wsedtk tune`.
     model_dir : path-like
         The model directory.
     fingerprint : str
@@ -142,7 +142,7 @@ class Found(NamedTuple):
     events : list of Event
         The events, ordered by onset.
     seconds : float
-        The duration of the recording.
+        The duration of the recording in seconds.
     """
 
     events: list[Event]
@@ -160,7 +160,7 @@ class EventFinder:
     names : mapping
         The classes to find. Each class is mapped to its name in the events.
     seconds_per_frame : float
-        The duration of a frame of the score curves.
+        The duration of a frame of the score curves in seconds.
     """
 
     point: OperatingPoint
@@ -169,7 +169,7 @@ class EventFinder:
 
     @functools.cached_property
     def _columns(self) -> npt.NDArray[np.intp]:
-        """The columns of a score curve that contain the classes to find."""
+        """The indices of the columns of a score curve that belong to the classes to find."""
         return np.array([self.point.labels.index(label) for label in self.names], np.intp)
 
     @property
@@ -226,7 +226,7 @@ def remark_on_rates(sources: Iterable[Source], max_hz: float) -> str:
     sources : iterable of Source
         The recordings.
     max_hz : float
-        The highest frequency of the front end.
+        The highest frequency of the front end in Hz.
     """
     rates = [
         (source.path, source.sample_rate)

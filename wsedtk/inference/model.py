@@ -237,10 +237,11 @@ class Model:
         """Find the events in a recording of any length.
 
         The steps are those of `wsedtk detect`. The network processes windows that overlap by half.
-        The windows are as long as the longest training clip, including its padding. A long file is
-        read in parts, so it requires no more memory than a short file. The logger
-        `wsedtk.inference.model` warns of faults of a file that can still be used, and of a sample
-        rate that is too low for the frequencies that the model uses.
+        The windows are as long as the longest training clip, including its padding. If the length
+        of this clip is unknown, 10 s is assumed. A long file is read in parts, so it requires no
+        more memory than a short file. If a file has faults but can still be used, the logger
+        `wsedtk.inference.model` warns of the faults. It also warns if the sample rate is too low
+        for the frequencies that the model uses.
 
         Parameters
         ----------
@@ -273,8 +274,8 @@ class Model:
         ------
         InputError
             If the recording cannot be used, if the operating point is missing and `threshold` is
-            not a number, if the operating point is invalid or belongs to another model, or if an
-            argument is invalid.
+            not a number, if the operating point is invalid or belongs to another model, if no class
+            has a frame threshold that a score can reach, or if an argument is invalid.
         """
         finder = self._finder(
             operating_point or self._folder / _POINT, _thresholds(threshold), min_seconds, classes

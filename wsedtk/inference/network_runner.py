@@ -103,8 +103,8 @@ class Runner:
     device : torch.device
         The device on which the network runs.
     precise : bool
-        Whether all computations use float32. If False, convolutions and the GRU use bfloat16. In
-        evaluation mode on a CPU, the GRU always uses float32.
+        Whether all computations use float32. If False, autocast computes some layers in bfloat16,
+        such as convolutions and the GRU. In evaluation mode on a CPU, the GRU always uses float32.
     """
 
     network: Network
@@ -252,7 +252,7 @@ def score(
     store : FeatureStore
         The feature files.
     rows : (N,) int
-        The rows in `store` of the clips to score.
+        The clips to score, as rows of `store`.
     samples_per_frame, samples_per_segment : int, optional
         The length of an output frame and the length of a segment, in samples. Segments are scored
         if both are given.

@@ -41,7 +41,10 @@ class Recording(NamedTuple):
 
 
 def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording]:
-    """Find recordings in files, folders (at any depth) and patterns.
+    """Find the recordings that files, folders and patterns refer to.
+
+    A folder refers to the sound files and videos in it and in its subfolders, except for files and
+    subfolders whose names begin with a dot.
 
     Parameters
     ----------
@@ -53,14 +56,14 @@ def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording
     Returns
     -------
     list of Recording
-        Each recording once, in the order of the arguments. The names are valid text, even if file
-        names contain invalid bytes.
+        The recordings, in the order of the arguments. Each absolute path occurs once. The names
+        are valid text, even if file names contain invalid bytes.
 
     Raises
     ------
     InputError
-        If a folder or a pattern gives no recordings, or if missing permissions prevent entering an
-        argument or one of its parent folders.
+        If there are no recordings for a folder or a pattern, or if missing permissions prevent
+        entering a given folder or a parent folder of an argument.
     """
     found: dict[Path, Recording] = {}
     for argument in arguments:

@@ -212,7 +212,7 @@ def join(windows: Iterable[tuple[int, Sequence[Floats]]]) -> Iterator[list[Float
     Yields
     ------
     list of arrays
-        The next rows of each array. Successive lists do not overlap.
+        The next rows of each joined array. Each row is yielded once.
     """
     before: tuple[int, Sequence[Floats]] | None = None
     given = 0  # the number of frames that were yielded

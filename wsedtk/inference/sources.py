@@ -16,7 +16,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class Sources(NamedTuple):
-    """The sources of score curves, and the sum of their durations in seconds (None if unknown)."""
+    """The sources of score curves, and the sum of their durations in seconds (None if unknown).
+
+    The duration of a file that cannot be read counts as 0.
+    """
 
     sources: list[Source]
     seconds: float | None
@@ -74,7 +77,8 @@ def check_names(sources: Iterable[Source], *, in_files: bool) -> tuple[list[Sour
     -------
     sources : list of Source
         The sources to use. If `in_files` is False, all sources are used, and a warning is logged
-        for each source that has the name of an earlier source.
+        for each source whose name equals an earlier name or differs from it only in the Unicode
+        form.
     clashes : list of Clash
         The sources that cannot be used, because their names differ from earlier names only in the
         Unicode form. Empty if `in_files` is False.
@@ -82,7 +86,7 @@ def check_names(sources: Iterable[Source], *, in_files: bool) -> tuple[list[Sour
     Raises
     ------
     InputError
-        If `in_files` is True and two names are equal.
+        If `in_files` is True and two of the sources to use have equal names.
     """
     seen: dict[str, Source] = {}
     used, clashes = [], []

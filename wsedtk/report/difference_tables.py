@@ -78,8 +78,9 @@ def add_differences(page: Page, found: Iterable[Scored]) -> None:
     """Add the differences between systems that were evaluated on the same set in the same mode.
 
     If a system was trained with several seeds, means over seeds are shown and compared. Otherwise,
-    each system is compared with the first system of the same set and mode. Nothing is added for a
-    set and mode with a single training run.
+    each system is compared with the first system of the same set and mode. In this comparison,
+    folders without a copy of the reference are left out. Nothing is added for a set and mode with a
+    single training run.
 
     Parameters
     ----------

@@ -56,7 +56,7 @@ _TRAINING = {
 
 
 def facts(dataset: DataSet) -> dict[str, str | int | float | None]:
-    """Return the properties of a training or validation set, as the card shows them.
+    """Return the properties of a training or validation set, for the card.
 
     `wsedtk train` stores these properties in model.yaml.
     """

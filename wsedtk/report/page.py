@@ -1,4 +1,4 @@
-"""Write a self-contained HTML page: one file that loads no other files and runs no scripts."""
+"""Build a self-contained HTML page: one file that loads no other files and runs no scripts."""
 
 import base64
 import dataclasses

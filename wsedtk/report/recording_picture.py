@@ -19,7 +19,8 @@ MOST_COLUMNS = 1500
 class Overview:
     """The columns of a picture.
 
-    Each column contains the maxima of `span` frames. The last column can contain fewer frames.
+    Each column contains the maxima of `span` frames. The last column can contain the maxima of
+    fewer frames.
     """
 
     def __init__(self) -> None:

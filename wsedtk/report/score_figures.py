@@ -61,7 +61,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
 
 
 def _pooling(folder: Path) -> str:
-    """Return the pooling of a model and its hierarchy. "" if the folder contains no model.yaml."""
+    """Return the pooling of a model and its hierarchy. "" if model.yaml does not contain them."""
     path = folder / "model.yaml"
     described = read_yaml(path) if path.exists() else None
     if not isinstance(described, dict):
@@ -125,7 +125,7 @@ def _curve(system: int, values: Floats, truth: Booleans) -> Curve:
 def _panels(one: Scored, occurring: Sequence[int], section: str) -> tuple[list[int], str]:
     """Return the classes that are drawn, and their description for a caption.
 
-    `occurring` contains the indices of the classes with reference tags or segments.
+    `occurring` contains the indices of classes that have reference tags or segments.
     """
     if len(occurring) <= MOST_PANELS:
         return list(occurring), "all classes that occur"
@@ -281,7 +281,11 @@ def _error_table(
 
 
 def _most(counts: Integers, labels: Sequence[str]) -> str:
-    """Return a text with the classes that have the most errors, and their shares of all errors."""
+    """Return a text with the classes that have the most errors of one kind.
+
+    For each class, the text contains the number of these errors, and its share of the errors of
+    this kind in all classes.
+    """
     worst = [k for k in np.argsort(-counts, kind="stable")[:NUM_NAMED].tolist() if counts[k]]
     words = [f"{labels[k]} {counts[k]:,} ({counts[k] / counts.sum():.0%})" for k in worst]
     return "; ".join(words) or "–"

@@ -45,7 +45,8 @@ def by_set(found: Iterable[Scored]) -> dict[str, list[Scored]]:
 def page_columns(found: Iterable[Scored]) -> list[Column]:
     """Return the columns of the first table of the page.
 
-    A section of metrics is left out if no folder has a value of any of its metrics.
+    A section of metrics is left out if no folder has a value of any of its metrics. The section of
+    tagging is always shown.
     """
     reports = [one.report for one in found]
     return measured(columns(Place.PAGE, reports), reports)

@@ -16,7 +16,9 @@ from wsedtk.core.types import Floats
 from wsedtk.models.pooling import Pooling
 from wsedtk.report.plots.style import COLORS, styled
 
-NUM_FRAMES, GROUPS, EVENT = 100, (5, 5), (50, 85)  # in frames
+# GROUPS is the argument `groups` of `Pooling`. EVENT is the start and the end of the event, in
+# frames.
+NUM_FRAMES, GROUPS, EVENT = 100, (5, 5), (50, 85)
 METHODS = ("max", "average", "linear", "exp", "attention")
 # Attention weights come from a network. This example has no network, so all weights are equal.
 _WEIGHTS = np.ones(NUM_FRAMES)
@@ -54,7 +56,9 @@ def example(seed: int = 0) -> Floats:
 
 
 def gradient(method: str, x: Floats, hierarchy: str | None = None) -> Gradient:
-    """Compute the gradient of a pooling function with autograd, in float64.
+    """Compute the clip probability and the gradient of a pooling function.
+
+    The gradient is computed with autograd, in float64.
 
     Parameters
     ----------

@@ -78,7 +78,7 @@ def render(figure: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         # matplotlib draws a box if its font has no glyph for a character of a name. The warning is
-        # not needed, because the command also writes the name as text.
+        # not needed, because the commands that draw figures also write the name as text.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(buffer, format=kind, dpi=120, metadata=_NO_DATE[kind])
     return buffer.getvalue()
@@ -100,7 +100,7 @@ def legend_columns(names: Collection[str]) -> int:
 
 
 def plain(text: str, longest: int = 60) -> str:
-    """Escape a name for matplotlib, and shorten it to `longest` characters.
+    """Shorten a name to at most `longest` characters, and escape it for matplotlib.
 
     matplotlib reads a dollar sign as the start of a formula, and hides legend entries that begin
     with an underscore.

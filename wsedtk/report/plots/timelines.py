@@ -21,11 +21,12 @@ from wsedtk.report.plots.style import COLORS, color, legend_columns, plain, styl
 MAX_CLASSES = 8  # largest number of classes in one figure
 MAX_ROWS = 24  # largest number of rows of events in one figure
 LONG_SECONDS = 300  # in longer recordings, times are in hours, minutes and seconds
-# The possible distances from one tick to the next, in seconds.
+# Distances from one tick to the next in long recordings, in seconds. If all of them are too small,
+# the distance is one day.
 _STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
 _SECONDS_A_DAY = 86400
-# The maximum length of the names of systems in characters. If a name is longer, the figure shows
-# numbers beside the events instead of the names.
+# Maximum number of characters in the name of a system. If one name is longer, the figure shows a
+# number instead of each name beside the events.
 LONGEST_NAME = 24
 
 Tints = Mapping[int, str]  # the colour of each class that is drawn
