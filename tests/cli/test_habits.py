@@ -188,6 +188,24 @@ def test_a_path_like_one_that_is_there(run, tmp_path, monkeypatch, given, near):
     assert near is not None or "did you mean" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["balance", "loop", "loop", "b", "--num-valid", "2"],
+        ["extract", "loop", "loop.h5"],
+        ["detect", "loop", "loop", "--output-dir", "loop", "--scores", "loop"],
+        ["report", "loop", "loop.html"],
+        ["validate", "loop"],
+    ],
+)
+def test_a_link_to_itself_is_a_missing_input(run, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    result = run(*command)
+    assert result.exit_code == 1 and "loop: " in result.stdout + result.stderr
+    assert "did you mean" not in result.stderr
+
+
 def test_shards_are_one_file_under_the_name_without_their_numbers(run, trained, corpus, tmp_path):
     for k in (1, 2):
         assert (

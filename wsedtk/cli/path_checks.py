@@ -42,7 +42,7 @@ def check_outputs(command: click.Command, options: Values) -> None:
         If an output is also an input of the command, or if the name of an output does not end in
         the expected extension.
     """
-    inputs = {path.resolve() for path in _paths(command, options, IN_DIR)}
+    inputs = {os.path.realpath(path) for path in _paths(command, options, IN_DIR)}
     for parameter in command.params:
         for path in values_of(options[str(parameter.name)]) if parameter.type is OUT else ():
             suffix = Path(parameter.metavar or "").suffix
@@ -50,7 +50,7 @@ def check_outputs(command: click.Command, options: Values) -> None:
                 raise InputError(
                     f"{path}: the output of `{command.name}` must have a name that ends in {suffix}"
                 )
-            if path.resolve() in inputs:
+            if os.path.realpath(path) in inputs:
                 raise InputError(
                     f"{path}: is an input of this command and would be overwritten; choose another "
                     "output"
@@ -97,7 +97,7 @@ def _near_path(path: Path) -> Path | None:
             found /= near
     except OSError:  # a part of the path is a file, not a folder, or cannot be read
         return None
-    return found
+    return None if found == path else found
 
 
 @contextlib.contextmanager

@@ -235,10 +235,10 @@ def find_systems(folders: Iterable[PathLike]) -> dict[str, Path]:
     InputError
         If a folder is missing, or is not a system and does not contain a system.
     """
-    unique: dict[Path, Path] = {}
+    unique: dict[str, Path] = {}
     for folder in map(Path, folders):
         for system in _systems_in(folder):
-            unique.setdefault(system.resolve(), system)
+            unique.setdefault(os.path.realpath(system), system)
     places = [system.absolute().parts for system in unique.values()]
     names: list[str] = []
     for count in range(1, 1 + max(map(len, places))):

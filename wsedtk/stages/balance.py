@@ -4,6 +4,7 @@ In the shapes, N is the number of clips, and K is the number of classes.
 """
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -253,7 +254,7 @@ def run(options: BalanceOptions) -> BalanceResult:
             f"num_valid: found {num_valid}; expected 1 to {len(dataset) - 1}, because {data_set} "
             f"has {len(dataset)} clips"
         )
-    if len({folder.resolve() for folder in (Path(data_set), fit_set, valid_set)}) < 3:
+    if len({os.path.realpath(folder) for folder in (data_set, fit_set, valid_set)}) < 3:
         raise InputError(
             f"{data_set}, {fit_set}, {valid_set}: two of these paths are the same folder; name "
             "three different folders"

@@ -275,7 +275,7 @@ def _writing(form: formats.EventFormat, options: DetectOptions) -> Iterator[Writ
 
 
 def _is_same(path: PathLike, other: PathLike) -> bool:
-    return Path(path).resolve() == Path(other).resolve()
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def _check_outputs(
