@@ -25,8 +25,8 @@ class TrainConfig:
     hierarchy : {"published", "published-all", "plain", "nested"}, optional
         The kind of hierarchical pooling; see `wsedtk.models.pooling`. None means single pooling.
     groups : tuple of int
-        For hierarchical pooling: the number of output frames in each group, then the number of
-        groups in each group of the next stage, and so on.
+        The size of the groups at each stage of hierarchical pooling. At the first stage, it is a
+        number of output frames. At each later stage, it is a number of groups of the stage before.
     balancer : {"classes", "weighted", "none"}
         The method that draws the clips of batches. See `wsedtk.training.sampler.Sampler`.
     batch_size : int
