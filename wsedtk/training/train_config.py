@@ -39,7 +39,8 @@ class TrainConfig:
     mixup_alpha : float
         Mixup mixes clips in proportions drawn from Beta(alpha, alpha). 0 turns mixup off.
     time_mask_seconds : float
-        The longest duration of each of the two time masks of a clip. 0 turns the time masks off.
+        The longest duration of each of the two time masks of a clip, in seconds. 0 turns the time
+        masks off.
     mel_mask_bins : int
         The largest number of bins in each of the two mel masks of a clip. 0 turns the mel masks
         off.

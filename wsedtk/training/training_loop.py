@@ -106,7 +106,8 @@ def validate(
     Returns
     -------
     dict
-        The metric values, with the keys "loss", "f1" and "map".
+        The metric values, with the keys "loss", "f1" and "map". The loss is the mean binary
+        cross-entropy of the tags.
 
     Raises
     ------
