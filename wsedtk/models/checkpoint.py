@@ -263,7 +263,10 @@ def _trusted_packages() -> list[str]:
 
 
 def _untrusted(spec: ModelSpec, trusted: Collection[str] = ()) -> list[str]:
-    """Return the names of the user-defined network and pooling function that are not trusted."""
+    """Return the names of the network and the pooling function, if user-defined and not trusted.
+
+    The result contains zero, one or two names.
+    """
     packages = _trusted_packages()
     return [
         name
