@@ -77,8 +77,8 @@ class ModelSpec:
         The sizes of the groups of hierarchical pooling; see `Pooling`.
     trained : dict
         The origin of the weights. For a trained model, the entries include versions, the seed and
-        fingerprints of the data. For an imported model, they include the file from which the
-        weights were imported.
+        fingerprints of the data. For an imported model, they include the name of the file from
+        which the weights were imported.
     weights_fingerprint : str, optional
         The fingerprint of model.safetensors. None if it is not known.
 
@@ -263,7 +263,10 @@ def _trusted_packages() -> list[str]:
 
 
 def _untrusted(spec: ModelSpec, trusted: Collection[str] = ()) -> list[str]:
-    """Return the names of the user-defined network and pooling function that are not trusted."""
+    """Return the names of the network and the pooling function, if user-defined and not trusted.
+
+    The result contains zero, one or two names.
+    """
     packages = _trusted_packages()
     return [
         name
@@ -305,8 +308,9 @@ def load_model(folder: PathLike, trusted: Collection[str] = ()) -> LoadedModel:
     ------
     InputError
         If the folder is not a complete model directory, if one of its files is damaged or wrong, if
-        model.yaml names a class that is not trusted, or if such a class is neither a network nor a
-        pooling function.
+        model.yaml names a user-defined class that is not trusted, if a user-defined network does
+        not derive from `torch.nn.Module`, or if a user-defined pooling function does not derive
+        from `PoolingFunction`.
     """
     folder = Path(folder)
     if not (folder / "model.yaml").is_file():
@@ -402,7 +406,8 @@ def load_checkpoint(path: PathLike) -> Any:
     Raises
     ------
     InputError
-        If the file is missing or damaged, or contains other objects.
+        If the file is missing or damaged, or contains objects that are neither tensors nor plain
+        Python values.
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file")
@@ -420,7 +425,7 @@ def load_checkpoint(path: PathLike) -> Any:
 def _check_archive(path: Path) -> None:
     """Check the sizes and checksums of an archive, because `torch.load` does not check them.
 
-    Raises ValueError if a size or checksum is wrong.
+    Raises ValueError if a size or checksum is wrong, or if a part of the archive is compressed.
     """
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()

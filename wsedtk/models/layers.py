@@ -1,6 +1,7 @@
 """Parts that networks share: the base class, the output, masks, the GRU and the last layer.
 
-B clips, T frames, F mel bins, C channels, H hidden units, K classes, T' output frames.
+Array dimensions: B clips, T frames, F mel bins, C channels, H hidden units, K classes, T' output
+frames.
 """
 
 import contextlib
@@ -39,8 +40,9 @@ class Output:
 def zero_padding(x: Tensor, mask: Tensor | None) -> Tensor:
     """Return `x` (B, C, T, F) with padded frames set to 0.
 
-    `mask` (B, T) is True for real frames. If it is None, all frames are real. Networks call this
-    function before each convolution, because earlier layers make padded frames differ from 0.
+    `mask` (B, T) is True for real frames. If it is None, all frames are real. The built-in networks
+    call this function before each convolution, because earlier layers make padded frames differ
+    from 0.
     """
     return x if mask is None else x * mask[:, None, :, None].to(x.dtype)
 
@@ -82,8 +84,8 @@ def pad_time(x: Tensor, mask: Tensor | None, shortest: int) -> tuple[Tensor, Ten
     if is_tracing():
         missing = missing.clamp_min(0)  # type: ignore[attr-defined]  # a trace has tensors as sizes
     elif missing <= 0:
-        # Networks call this function once. Other functions do not test whether all frames are real,
-        # because on a GPU each such test waits for all queued computations.
+        # A network calls this function once for each batch. Other functions do not test whether all
+        # frames are real, because on a GPU each such test waits for all queued computations.
         return x, None if mask is None or bool(mask.all()) else mask
     if mask is None:
         mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
@@ -160,7 +162,8 @@ class Head(nn.Module):
     Parameters
     ----------
     num_hidden : int
-        The number of hidden units H.
+        The size H of the hidden state of each frame. After a bidirectional GRU, it is twice the
+        number of hidden units in each direction.
     pooling : Pooling
         The pooling function.
     floor : float

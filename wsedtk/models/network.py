@@ -49,8 +49,8 @@ def build_network(
     Raises
     ------
     InputError
-        If the network, the pooling function, the hierarchy, the groups or an option is unknown or
-        wrong.
+        If an argument is wrong, for example if the network, the pooling function or an option is
+        unknown.
 
     Examples
     --------

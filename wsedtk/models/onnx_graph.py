@@ -8,9 +8,9 @@ of PyTorch traces the graph. The newer exporter of PyTorch fails on a bidirectio
 number of frames is not fixed.
 
 All numbers are float32. The scores of the graph usually differ from the scores of PyTorch by about
-1e-6. On noise, `wsedtk export` accepts differences of at most 1e-3. The levels of mel bins without
-energy are rounding errors of the Fourier transform, and differ between the graph and `LogMel`. On
-recordings with such mel bins, the scores were found to differ by up to 4e-3.
+1e-6. On noise, `wsedtk export` accepts differences of at most 1e-3. In mel bins without energy, the
+levels come only from rounding errors of the Fourier transform, which differ between the graph and
+`LogMel`. On recordings with such mel bins, the scores were found to differ by up to 4e-3.
 """
 
 import io
@@ -28,7 +28,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.models.layers import Network, Output
 
 OPSET = 17  # the version of the ONNX operators, released in 2022
-_MOST_BYTES = 2**31 - 2**24  # maximum size of all tensors; an ONNX file has at most 2 GiB
+_MOST_BYTES = 2**31 - 2**24  # maximum total size of the tensors; an ONNX file has at most 2 GiB
 _CHECKED_SECONDS = (0.0, 1.0, 12.34)  # durations of the noise in `difference`; 0.0 means one hop
 
 

@@ -1,8 +1,10 @@
 """Pooling functions, which compute clip probabilities from frame probabilities.
 
-B clips, T frames, K classes, J groups of L frames, S segments. Every pooling method computes a
-weighted average over time, y = sum_t w x / sum_t w. y is the probability of the clip, and x is the
-probability of a frame. The methods differ in the weight w of a frame:
+Array dimensions: B clips, T frames, K classes, J groups of L frames, S segments.
+
+Every pooling method computes a weighted average over time, y = sum_t w x / sum_t w. y is the
+probability of the clip, and x is the probability of a frame. The methods differ in the weight w of
+a frame:
 
     max                 1 at the first maximum of x, 0        Wang, Li & Metze 2019, table 1
                         elsewhere
@@ -151,7 +153,8 @@ def is_tracing() -> bool:
 def _find_function(method: str) -> PoolingFunction:
     """Return the pooling function of a method.
 
-    Raises ValueError if the method is unknown, or is not a subclass of `PoolingFunction`.
+    Raises ValueError if the method is unknown, if its module can't be imported, or if it is not a
+    subclass of `PoolingFunction`.
     """
     try:
         found: object = POOLINGS.get(method)
@@ -290,8 +293,7 @@ class Pooling(nn.Module):
     ) -> Tensor:
         """Compute clip probabilities from frame probabilities.
 
-        Half-precision inputs are converted to float32, even under autocast. float64 inputs are not
-        converted.
+        The computation uses float64 if `x` is float64, and otherwise float32, even under autocast.
 
         Parameters
         ----------

@@ -1,6 +1,8 @@
 """The pooling functions of wsedtk, their base class, and their registry.
 
-B clips, T frames, K classes. A user-defined pooling function is a class, such as:
+Array dimensions: B clips, T frames, K classes.
+
+A user-defined pooling function is a class, such as:
 
     from torch import Tensor
 
@@ -47,7 +49,9 @@ class Frames:
         The learnt parameters of the pooling function, by name.
     network_weights : (B, T, K) or (B, 1, K) Tensor, or None
         The weights >= 0 that the network computed. For a group, the geometric mean of the weights
-        of its real frames. None if the pooling function does not need these weights.
+        of its real frames. If `PoolingFunction.one_weight_per_clip` is True, the mean (B, 1, K) of
+        the weights over the real frames of the clip, also for groups. None if the pooling function
+        does not need these weights.
     """
 
     x: Tensor
@@ -81,12 +85,13 @@ class PoolingFunction(abc.ABC):
     Attributes
     ----------
     needs_weights : bool
-        Whether the function uses `Frames.w`, which the network computes with a linear layer.
+        Whether the function uses `Frames.w`. If True, the network computes frame weights with a
+        linear layer and `activate`.
     one_weight_per_clip : bool
         Whether `Frames.w` is averaged over the real frames of each clip. Its shape is then
         (B, 1, K).
     ignores_hierarchy : bool
-        Whether the clip probability is the same with every hierarchy.
+        Whether the clip probability and its gradient are the same with every hierarchy.
     lowest_parameter : float
         The lowest value of a learnt parameter; `-math.inf` means no limit. After each training
         step, lower values are set to this value.

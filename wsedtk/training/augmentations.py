@@ -1,8 +1,8 @@
 """Augmentations: random changes of training batches.
 
-B clips, T frames, T' output frames, F mel bins, K classes.
+Array dimensions: B clips, T frames, T' output frames, F mel bins, K classes.
 
-A training run applies several augmentations to each batch. First, it applies the built-in
+A training run can apply several augmentations to each batch. First, it applies the built-in
 augmentations that the settings turn on. Then it applies the augmentations that the setting
 `augmentations` lists. To add an augmentation, write a subclass of `Augmentation` in your own
 module, and add an entry such as `{name: package.module:Class}` to the setting `augmentations`.
@@ -116,7 +116,8 @@ AUGMENTATIONS: Registry[type[Augmentation]] = Registry("augmentation", __name__)
 class TimeShift(Augmentation):
     """Rotate each clip in time by a random number of output frames.
 
-    Frames that are shifted past one end of the clip continue at the other end.
+    Frames that are shifted past one end of the clip continue at the other end. Feature frames after
+    the last complete output frame are not shifted.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Communication between the processes of a training run. torchrun starts these processes.
 
-The library gloo exchanges values between CPUs. The library NCCL exchanges values between GPUs, such
-as gradients and the statistics of batch norm.
+The library gloo exchanges values between CPUs. Between GPUs, the library NCCL exchanges gradients,
+the statistics of batch norm and other tensors.
 """
 
 import contextlib
@@ -31,8 +31,8 @@ if TYPE_CHECKING:  # torch.distributed does not export `Store` to type checkers
 _LOG = logging.getLogger(__name__)
 
 
-# A key in the store that the processes share. Its value is the number of processes that have
-# reported why the training run ends.
+# A key in the store that the processes share. Each process that calls `_tell_once` adds 1 to its
+# value.
 _TOLD = "told"
 _PATIENCE = datetime.timedelta(seconds=2)
 
@@ -293,7 +293,7 @@ def _tell_once(
     message : str or None
         The message. None if the exception of this process is printed later.
     patiently : bool
-        Whether to wait up to two seconds first, so that rank 0 can log its message.
+        Whether to wait up to two seconds first, so that rank 0 can report the end of the run.
     stop_signals : StopSignals
         Handles the signals that torchrun may send to this process meanwhile.
     """
@@ -317,7 +317,7 @@ def joining(device: str, stop_signals: StopSignals) -> Iterator[Group]:
 
     Within the block, ranks other than 0 print nothing. If the block raises InputError or
     NotFinished in these ranks, the exception is raised again without a message. If rank 0 does not
-    report the end of the run, one of these ranks logs the message of its exception.
+    report why the run ends, one of these ranks logs the message of its exception.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Load the features of batches of clips.
 
-N clips, B clips in a batch, T frames, F mel bins.
+Array dimensions: N clips, B clips in a batch, T frames, F mel bins.
 """
 
 import torch

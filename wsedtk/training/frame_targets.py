@@ -1,6 +1,6 @@
 """Compute the targets of output frames from events.
 
-N clips, B clips in a batch, T' output frames, K classes.
+Array dimensions: N clips, B clips in a batch, T' output frames, K classes.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ class FrameTargets:
     dataset : DataSet
         The clips, with events.
     seconds_per_frame : float
-        The duration of an output frame.
+        The duration of an output frame in seconds.
     """
 
     def __init__(self, dataset: DataSet, seconds_per_frame: float) -> None:

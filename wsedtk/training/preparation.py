@@ -59,7 +59,8 @@ def model_spec(
         If `network_options` contains a `num_mels` that is not the number of mel bins of the
         features.
     """
-    # The network uses float32. More digits would depend on the order of the feature files.
+    # The network uses float32. The additional digits of float64 would depend on the order of the
+    # feature files.
     mean, std = (v.astype(np.float32) for v in statistics)
     longest = (
         int(store.num_frames[fit.rows].max())

@@ -22,12 +22,12 @@ def seed_cpu(seed: int) -> None:
 
 @contextlib.contextmanager
 def restored() -> Iterator[None]:
-    """Restore the CPU's random state, the number of threads and the environment after the block.
+    """Restore process-wide settings after the block.
 
-    Within the block, the environment variable CUBLAS_WORKSPACE_CONFIG gives cuBLAS a workspace of
-    fixed size, unless the variable is already set. With a workspace of variable size, the sums of
-    cuBLAS would differ from run to run. cuBLAS reads the environment variable when it starts on a
-    GPU.
+    The settings are the CPU's random state, the number of threads and the environment variable
+    CUBLAS_WORKSPACE_CONFIG. Within the block, this variable gives cuBLAS a workspace of fixed size,
+    unless the variable is already set. With a workspace of variable size, the sums that cuBLAS
+    computes could differ from run to run. cuBLAS reads the variable when it starts on a GPU.
     """
     threads = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
@@ -45,8 +45,9 @@ def restored() -> Iterator[None]:
 def reproducible(device: torch.device, seed: int) -> Iterator[None]:
     """Seed a GPU, and make its results reproducible within the block.
 
-    The random state and the settings of CUDA GPUs are restored after the block. GPUs without CUDA
-    are only seeded. If the device is a CPU, nothing is done, because `seed_cpu` seeds the CPU.
+    PyTorch warns of operations that are not reproducible on CUDA GPUs. The random state and the
+    settings of CUDA GPUs are restored after the block. GPUs without CUDA are only seeded. If the
+    device is a CPU, nothing is done, because `seed_cpu` seeds the CPU.
     """
     if device.type != "cuda":
         if device.type != "cpu":

@@ -137,7 +137,7 @@ def _write(state: dict[str, Any], trainer: Trainer, folder: Path, kind: str) -> 
     checkpoint.save_checkpoint(written, state)
     _write_history(trainer, folder)
     found = checkpoints(folder)
-    # Checkpoints of later steps are not kept. They are damaged: `resume` could not restore them.
+    # Checkpoints of later steps are removed, because this run was not resumed from them.
     steps = [p for p in found if p.stem.startswith("step") and _number(p)[0] <= trainer.step]
     best = [path for path in steps if trainer.best and _number(path)[0] == trainer.best[1]]
     for old in {*found} - {written, *steps[: trainer.cfg.keep_checkpoints], *best}:
@@ -252,7 +252,7 @@ def resume(trainer: Trainer, folder: Path, resolved: dict[str, Any]) -> dict[str
     Returns
     -------
     dict or None
-        The state of the checkpoint. None if there is no checkpoint.
+        The state of the checkpoint. None if there is no checkpoint or no config.yaml.
 
     Raises
     ------

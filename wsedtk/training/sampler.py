@@ -1,7 +1,9 @@
 """Draw the clips of each training batch.
 
-N clips, B clips in a batch, K classes. A batch depends only on the data set, the settings and the
-number of the batch. Therefore a resumed training run continues with the same batches.
+Array dimensions: N clips, B clips in a batch.
+
+A batch depends only on the data set, the settings and the number of the batch. Therefore a resumed
+training run continues with the same batches.
 """
 
 import numpy as np

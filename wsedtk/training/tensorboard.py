@@ -30,7 +30,7 @@ class Scalars:
     """A folder with the curves of a training run, for TensorBoard.
 
     If TensorBoard is missing, nothing is written. A resumed run can repeat steps of the interrupted
-    run. TensorBoard then shows only the points that the resumed run wrote.
+    run. For these steps, TensorBoard shows only the points that the resumed run wrote.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Scalars:
 
 
 def remove(folder: Path) -> None:
-    """Remove the event files in a folder. Remove the folder if it is then empty."""
+    """Remove the event files in a folder. If this makes the folder empty, remove it too."""
     found = list(folder.glob(_EVENTS))
     for path in found:
         path.unlink(missing_ok=True)

@@ -25,8 +25,8 @@ class TrainConfig:
     hierarchy : {"published", "published-all", "plain", "nested"}, optional
         The kind of hierarchical pooling; see `wsedtk.models.pooling`. None means single pooling.
     groups : tuple of int
-        For hierarchical pooling: the number of output frames in each group, then the number of
-        groups in each group of the next stage, and so on.
+        The size of the groups at each stage of hierarchical pooling. At the first stage, it is a
+        number of output frames. At each later stage, it is a number of groups of the stage before.
     balancer : {"classes", "weighted", "none"}
         The method that draws the clips of batches. See `wsedtk.training.sampler.Sampler`.
     batch_size : int
@@ -39,7 +39,8 @@ class TrainConfig:
     mixup_alpha : float
         Mixup mixes clips in proportions drawn from Beta(alpha, alpha). 0 turns mixup off.
     time_mask_seconds : float
-        The longest duration of each of the two time masks of a clip. 0 turns the time masks off.
+        The longest duration of each of the two time masks of a clip, in seconds. 0 turns the time
+        masks off.
     mel_mask_bins : int
         The largest number of bins in each of the two mel masks of a clip. 0 turns the mel masks
         off.

@@ -1,6 +1,7 @@
 """The training loop, the validation, and the state that a checkpoint contains.
 
-B clips, T frames, T' output frames, F mel bins, K classes.
+Array dimensions: N clips of a data set, B clips of a batch, T frames, T' output frames, F mel bins,
+K classes.
 """
 
 import contextlib
@@ -105,7 +106,8 @@ def validate(
     Returns
     -------
     dict
-        The metric values, with the keys "loss", "f1" and "map".
+        The metric values, with the keys "loss", "f1" and "map". The loss is the mean binary
+        cross-entropy of the tags.
 
     Raises
     ------
@@ -159,7 +161,7 @@ def _check_finite(value: object, name: str) -> None:
 
 
 class Trainer:
-    """A training run: the network, its optimiser, the batches, and the state of a checkpoint.
+    """A training run: its network, optimiser and batches, and the state that checkpoints contain.
 
     Parameters
     ----------
@@ -241,7 +243,7 @@ class Trainer:
         self.best: list[Any] | None = None
         self.best_tensors: dict[str, torch.Tensor] | None = None
         self.finished = False
-        self.losses: list[float] = []  # of the batches since the last checkpoint
+        self.losses: list[float] = []  # the loss of each batch since the last checkpoint
         self.seconds = 0.0  # training time since the last checkpoint
         self.threads = torch.get_num_threads()
 
@@ -310,7 +312,7 @@ class Trainer:
         Returns
         -------
         clips : (B,) array of int
-            The positions of all clips of the batch in the data set.
+            The position in the data set of each clip of the batch.
         staged : tuple of tensors
             The tensors of a `Batch` with the clips that this process loads, on the CPU. The
             features are not normalised.
@@ -373,7 +375,7 @@ class Trainer:
         Raises
         ------
         InputError
-            If the loss is not finite.
+            If the loss is not finite, or if an augmentation returns a wrong batch.
         """
         x, mask, *targets = staged
         assert x is not None and mask is not None  # only frame targets are optional

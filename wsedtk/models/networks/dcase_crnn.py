@@ -1,7 +1,9 @@
 """The CRNN for DCASE 2017 in figure 2 (left) of Wang, Li & Metze 2019.
 
-B clips, T frames, F mel bins, C channels, K classes, T' output frames, F' frequency bins after
-max-pooling. With 64 mel bins, 17 classes and linear pooling, the network has 936,041 parameters.
+Array dimensions: B clips, T frames, F mel bins, C channels, K classes, T' output frames, F'
+frequency bins after max-pooling.
+
+With 64 mel bins, 17 classes and linear pooling, the network has 936,041 parameters.
 """
 
 from collections.abc import Sequence

@@ -1,11 +1,13 @@
 """The gated CRNN of He, Shen & Zhang 2019, figure 3.
 
-B clips, T frames, F mel bins, C channels, H hidden units, K classes, T' output frames, F' frequency
-bins after max-pooling. With 80 mel bins, 17 classes and linear pooling, the network has 1,755,281
-parameters. The paper does not give the sizes of the layers, but says that the network is similar to
-the network of Xu, Kong, Wang & Plumbley (ICASSP 2018). The default sizes are taken from Xu et al.
-The factors of the max-pooling over time follow from the frame rates in the paper of He et al. The
-default dropout rate is not from either paper.
+Array dimensions: B clips, T frames, F mel bins, C channels, H hidden units, K classes, T' output
+frames, F' frequency bins after max-pooling.
+
+With 80 mel bins, 17 classes and linear pooling, the network has 1,755,281 parameters. The paper
+does not give the sizes of the layers, but says that the network is similar to the network of Xu,
+Kong, Wang & Plumbley (ICASSP 2018). The default sizes are taken from Xu et al. The factors of the
+max-pooling over time follow from the frame rates in the paper of He et al. The default dropout rate
+is not from either paper.
 """
 
 from collections.abc import Sequence
@@ -87,7 +89,9 @@ class GatedCrnn(Network):
     Raises
     ------
     ValueError
-        If an option has a wrong value, or `num_mels` is not a multiple of 2 ** len(time_pools).
+        If `num_mels` is not a multiple of 2 ** len(time_pools), if `time_pools` is empty or an
+        element of it is not a whole number >= 1, if `gru_gate` is not a bool, if `dropout` is below
+        0 or above 1, or if `attention_softmax` is neither "time" nor "class".
     """
 
     def __init__(

@@ -1,9 +1,11 @@
 """TALNet of Wang, Li & Metze 2019, figure 2 (right).
 
-B clips, T frames, F mel bins, C channels, E embedding size, K classes, T' output frames. With 64
-mel bins, 527 classes and linear pooling, the network has 9,980,527 parameters. The tensors have the
-same names as in the authors' published weights, but the names of the output layer start with
-`head.`.
+Array dimensions: B clips, T frames, F mel bins, C channels, E embedding size, K classes, T' output
+frames.
+
+With 64 mel bins, 527 classes and linear pooling, the network has 9,980,527 parameters. The tensors
+have the same names as in the authors' published weights, with one difference: the names of the
+tensors of the output layer start with `head.`.
 """
 
 import torch
@@ -62,8 +64,8 @@ class TalNet(Network):
     num_mels : int
         The number of mel bins F, a multiple of 2 ** num_pools.
     embedding_size : int
-        The number E of the GRU's inputs, and of its outputs. It must be even, and a multiple of
-        num_mels / 2.
+        The number E of inputs of the GRU. The GRU also has E outputs, E / 2 in each direction. E
+        must be even, and a multiple of num_mels / 2.
     num_convs : int
         The number of convolutions, a multiple of `num_pools`.
     num_pools : int
