@@ -233,7 +233,7 @@ def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
     Parameters
     ----------
     path : path-like
-        The lock file. It is created, and removed at the end of the block.
+        The lock file. It is created at the start of the block, and removed at the end.
     what : path-like, optional
         The file or folder that is locked, for messages. By default it is the folder of the lock
         file.
