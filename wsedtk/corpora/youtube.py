@@ -54,7 +54,7 @@ def seconds_of(name: str) -> float:
 def find_metadata(folder: PathLike, what: str) -> dict[str, Path]:
     """Find all files in a folder and its subfolders.
 
-    File names without a dot, and subfolders whose names begin with a dot, are ignored.
+    Files whose names contain no dot, and subfolders whose names begin with a dot, are ignored.
 
     Parameters
     ----------
