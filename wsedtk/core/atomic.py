@@ -58,7 +58,7 @@ def _is_left_over(name: str) -> bool:
 
 
 def remove_left_over(path: "PathLike") -> None:
-    """Remove the temporary files of processes that were killed on this machine.
+    """Remove the temporary files that processes of this machine left when they were killed.
 
     If a process was killed between the two renames by which `writing_folder` replaces a folder, the
     old folder is restored. Nothing is removed on systems without /proc.
@@ -110,13 +110,13 @@ def check_overwrite(path: "PathLike", read: Callable[["PathLike"], object]) -> N
     path : path-like
         The file.
     read : callable
-        A function that reads a file of the expected kind. It raises InputError for files of other
-        kinds.
+        A function that reads a file of the expected kind. It raises InputError if the file is of
+        another kind or can't be read.
 
     Raises
     ------
     InputError
-        If the file exists and is of another kind.
+        If the file exists, and `read` raises InputError for it.
     """
     if Path(path).is_file():
         try:
@@ -138,7 +138,7 @@ def _explained(path: "PathLike") -> Iterator[None]:
     except (
         OSError,
         UnicodeEncodeError,
-    ) as error:  # a name that contains lone surrogates raises UnicodeEncodeError
+    ) as error:  # a name that contains lone surrogates can raise UnicodeEncodeError
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: can't be written: {reason}") from error
 
@@ -167,7 +167,8 @@ def writing(path: "PathLike") -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the file can't be written, if the block raises an OSError, or if `path` is a folder.
+        If the file can't be written, if the block raises an OSError or a UnicodeEncodeError, or if
+        `path` is a folder.
     """
     path = Path(path)
     temporary = _beside(path, "tmp")
@@ -198,7 +199,8 @@ def writing_folder(path: "PathLike") -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the folder can't be written, if the block raises an OSError, or if `path` is a file.
+        If the folder can't be written, if the block raises an OSError or a UnicodeEncodeError, or
+        if `path` is a file.
     """
     path = Path(path)
     temporary, old = _beside(path, "tmp"), _beside(path, "old")
@@ -231,7 +233,7 @@ def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
     Parameters
     ----------
     path : path-like
-        The lock file. It is created, and removed at the end of the block.
+        The lock file. It is created at the start of the block, and removed at the end.
     what : path-like, optional
         The file or folder that is locked, for messages. By default it is the folder of the lock
         file.

@@ -4,7 +4,7 @@ A configuration is a frozen dataclass. The type of each field is int, float, str
 `tuple[X, ...]` or dict. A field may also accept None, for example `int | None`. The YAML file
 contains one mapping from field names to values. A field that is not in the file has its default.
 Missing fields without a default, unknown keys, repeated keys, NaN and values of a wrong type are
-errors. A float field accepts an int.
+errors. A float field accepts an int. A dict field accepts a dict with any values, even NaN.
 
 The libraries msgspec and cattrs do not meet these requirements. msgspec ignores unknown keys and
 accepts NaN, and cattrs casts "3" to 3. The error messages of both libraries do not contain the
@@ -34,7 +34,7 @@ if typing.TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
-_MOST_BYTES = 8 << 20  # maximum number of characters of YAML; parsing them takes about 20 s
+_MOST_BYTES = 8 << 20  # maximum number of characters of YAML; parsing this many takes about 20 s
 _DEEPEST = 20
 _LONGEST_NUMBER = 100  # maximum number of characters of a number; longer values are read as text
 # NUL and lone surrogates. YAML escapes can produce them, but file names can't contain NUL, and
@@ -108,7 +108,7 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _Loader.
 
 
 def as_text(path: "PathLike") -> str:
-    """Return a path as UTF-8 text. Bytes that are not UTF-8 become escapes."""
+    """Return a path as text that UTF-8 can encode. Bytes that are not UTF-8 become escapes."""
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
@@ -123,8 +123,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 _Dumper.add_representer(str, _Dumper.represent_str)
-# This rule reads numbers such as `1e-3`. The dumper needs the rule too, so that it quotes text that
-# looks like such a number. For example, a fingerprint can consist of digits and one `e`.
+# With this rule, the loader reads `1e-3` as a number. The dumper needs the rule too, so that it
+# quotes text that looks like such a number. For example, a fingerprint can consist of digits and
+# one `e`.
 for _kind in (_Loader, _Dumper):
     _kind.add_implicit_resolver(
         "tag:yaml.org,2002:float",
@@ -236,7 +237,11 @@ def suggest(word: object, known: Iterable[object]) -> str:
 
 
 def suggest_fraction(value: object) -> str:
-    """Return "; did you mean 0.5?" for 50 or "50 %", and "" for values that are not percentages."""
+    """Return a suggestion for a message: "; did you mean 0.5?" if the value is 50 or "50 %".
+
+    A number from 0 to 100 is regarded as a percentage if it is above 1, or if "%" follows it. For
+    all other values, "" is returned.
+    """
     text = str(value).strip()
     try:
         number = float(text.removesuffix("%"))
@@ -251,7 +256,7 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
 
     If `kind` is float, an int is cast to float. If `kind` is a tuple, a list becomes a tuple. Raise
     InputError if the value has another type, is NaN, or is not one of the values of a `Literal`.
-    The message begins with `where`.
+    The message begins with `where`. The values inside a dict are not checked.
     """
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):

@@ -182,7 +182,7 @@ def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
     Raises
     ------
     InputError
-        If a process is killed.
+        If a process of the pool is killed.
     """
     if jobs == 1:
         yield _in_this_process

@@ -124,7 +124,10 @@ def fingerprint_model(described: Mapping[str, object], weights: bytes) -> str:
 
 
 def fingerprint_model_directory(folder: Path) -> str | None:
-    """Return the `fingerprint_model` of a model directory, or None for any other folder."""
+    """Return the `fingerprint_model` of a model directory.
+
+    Return None if `folder` is not a model directory, or if its files can't be read.
+    """
     try:
         described = config.read_yaml(folder / "model.yaml")
         weights = (folder / "model.safetensors").read_bytes()
@@ -140,8 +143,8 @@ def fingerprint_audio(filenames: npt.NDArray[Any], contents: npt.NDArray[np.byte
     ----------
     filenames : (N,) array of str
         The names of the clips.
-    contents : (N,) array of bytes
-        A fingerprint of the samples of each clip.
+    contents : (N,) array of bytes or str
+        A fingerprint of the samples of each clip. It may be empty for silent clips.
 
     Returns
     -------

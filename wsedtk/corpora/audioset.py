@@ -164,9 +164,10 @@ def exclude(dataset: DataSet, data_sets: Sequence[Path]) -> tuple[DataSet, dict[
     Returns
     -------
     dataset : DataSet
-        The remaining clips. Unless `data_sets` is empty, the `info` contains `counts`.
+        The remaining clips. Unless `data_sets` is empty, their `info` contains the numbers of
+        `counts` under the key "excluded".
     counts : dict of Path to int
-        For each other set, the number of clips whose video occurs in it.
+        For each other set, the number of clips of `dataset` whose video occurs in the other set.
 
     Raises
     ------
@@ -209,7 +210,8 @@ def read(
     Raises
     ------
     InputError
-        If a file is missing or invalid.
+        If a file is missing or invalid, or if both lists of training segments contain the same
+        segment.
     """
     files = youtube.find_metadata(
         metadata_dir, f"AudioSet's lists, such as {CLASSES} and {LISTS['eval']}"

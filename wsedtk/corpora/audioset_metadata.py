@@ -52,8 +52,8 @@ _COLUMNS = (
 _MAX_FAULTS = 100
 _VIDEO = re.compile("[A-Za-z0-9_-]{11}")
 _TIME = re.compile(r"[0-9]+(\.[0-9]+)?")
-# A comment line begins with #. If a spreadsheet has replaced the ID of a row by #NAME?, the row is
-# not a comment.
+# A comment line begins with #, which quotes and spaces can precede. If a spreadsheet has replaced
+# the ID of a row by #NAME?, the row is not a comment.
 _COMMENT = re.compile(r'["\s]*#(?![^\s,;"]+[?!])')
 _NUM_SEGMENTS = re.compile("num_segs=([0-9]{1,9})")
 # A row in the published form. Matching this expression is four times as fast as the csv module.
@@ -92,7 +92,10 @@ class _Segment(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """B rows of a list: clip names (B,), durations (B,), and row and class of each tag (M,)."""
+    """B rows of a list: the clip names (B,) and the durations in seconds (B,).
+
+    `row_of_tag` and `class_of_tag` are the row in the block and the class of each tag (M,).
+    """
 
     names: npt.NDArray[np.str_]
     seconds: npt.NDArray[np.float64]
@@ -101,7 +104,7 @@ class _Block(NamedTuple):
 
 
 def _split(line: str, delimiter: str) -> list[str]:
-    """Return the fields of a line, without the empty fields that spreadsheets append."""
+    """Return the fields of a line. Empty fields at its end, which spreadsheets add, are removed."""
     (row,) = csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True)
     cells = [cell.strip() for cell in row]
     while cells and not cells[-1]:
@@ -257,7 +260,8 @@ def _block(rows: Sequence[_Segment]) -> _Block:
 def _blocks(table: TableFile, mids: Sequence[str]) -> Iterator[_Block]:
     """Yield the rows of a list in blocks. Add an error to the table for each invalid row.
 
-    If there are more than _MAX_FAULTS errors, the remaining rows are not read.
+    If there are more than _MAX_FAULTS errors, the remaining blocks are not read. Raises InputError
+    if the list has a header without the required columns.
     """
     index = {mid: k for k, mid in enumerate(mids)}
     form: _Form | None = None
@@ -306,8 +310,8 @@ def read_list(path: PathLike, names: list[str], mids: list[str]) -> DataSet:
     Raises
     ------
     InputError
-        If the list cannot be read, contains no segments or has invalid rows. The message lists the
-        first invalid rows.
+        If the list cannot be read, contains no segments, or has an invalid header or invalid rows.
+        The message lists the first invalid rows.
     """
     table, blocks, num_rows = TableFile(path), list[_Block](), 0
     for block in _blocks(table, mids):

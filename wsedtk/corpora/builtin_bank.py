@@ -50,7 +50,8 @@ def _harmonics(
     """Return the sum (n,) of harmonics.
 
     `frequency` is the fundamental frequency in Hz at each sample (n,). strengths[k - 1] is the
-    amplitude of the k-th harmonic. Harmonics that exceed the maximum frequency TOP are omitted.
+    amplitude of the k-th harmonic. A harmonic is omitted if its frequency exceeds TOP * sample_rate
+    at any sample.
     """
     phase = 2 * np.pi * np.cumsum(frequency) / sample_rate
     out, highest = np.zeros(len(frequency)), TOP * sample_rate / frequency.max()

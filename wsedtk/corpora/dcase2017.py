@@ -13,9 +13,9 @@ The metadata folder contains the files that the organisers published. Subfolders
                                               for testing and evaluation
 
 <set> is training, testing or evaluation. The groundtruth_* files are called groundtruth files here.
-If all columns after the file name are empty or nan, the clip has no tags or events. Lines end with
-LF, CRLF or CR. If a label contains a comma, a space follows the comma. Therefore, lists of labels
-are split only at commas that are not followed by a space.
+If all columns after the file name in a row of a groundtruth file are empty or nan, the row contains
+no tag or event. Lines end with LF, CRLF or CR. If a label contains a comma, a space follows the
+comma. Therefore, lists of labels are split only at commas that are not followed by a space.
 """
 
 import collections
@@ -60,7 +60,10 @@ class Classes(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row of a groundtruth file. Times are in seconds. `label` is None if it is missing."""
+    """One row of a groundtruth file. Times are in seconds.
+
+    If all columns after the file name are empty or nan, `label` is None and both times are 0.
+    """
 
     clip: str
     onset: float
@@ -95,7 +98,7 @@ def read_classes(path: PathLike) -> Classes:
     ------
     InputError
         If the file cannot be read, if a line below the first line does not describe a class, if no
-        line describes a class, or if a class is repeated.
+        line describes a class, or if the name of a class is repeated.
     """
     names, mids = [], []
     for number, line in _lines(path):
@@ -149,7 +152,10 @@ def read_list(path: PathLike) -> dict[str, list[str]]:
 
 
 def _rows(path: PathLike) -> Iterator[Row]:
-    """Yield the rows of a groundtruth file. Raises InputError if a row is invalid."""
+    """Yield the rows of a groundtruth file.
+
+    Raises InputError if the file can't be read, or if a row is invalid.
+    """
     for number, line in _lines(path):
         fields = [field.strip() for field in line.split("\t")]
         is_bare = all(map(tables.is_nothing, fields[1:]))
@@ -198,7 +204,8 @@ def read_truth(path: PathLike) -> list[Row]:
 def _read_tags(files: Mapping[str, Path], part: str) -> _Tags | None:
     """Read the tags of a set from groundtruth_weak_label_<set>_set.csv or from <set>_set.csv.
 
-    Returns None if both files are missing. Raises InputError if both exist and their tags differ.
+    Returns None if both files are missing. Raises InputError if a file is invalid, or if both files
+    exist and their tags differ.
     """
     weak, listed = f"groundtruth_weak_label_{part}_set.csv", f"{part}_set.csv"
     found = []

@@ -29,7 +29,7 @@ EVENT_SECONDS = (2.0, 6.0)
 SAME_CLASS_GAP_SECONDS = 0.25
 MAX_TRIES = 100  # maximum number of random positions that are tried for an event
 # A frame is audible if its level (RMS) is above FLOOR_DB, relative to full scale, and less than
-# AUDIBLE_DB below the level of the loudest frame of the recording.
+# AUDIBLE_DB below the level of the loudest frame.
 FRAME_SECONDS = 0.02
 AUDIBLE_DB = 30.0
 FLOOR_DB = -60.0
@@ -66,7 +66,7 @@ class Soundscape(NamedTuple):
 
 
 def audible(samples: Floats, sample_rate: int) -> list[Stretch]:
-    """Find the stretches of sound in a recording.
+    """Find the stretches of sound in a recording or in a part of a recording.
 
     A stretch begins and ends with an audible frame (see AUDIBLE_DB and FLOOR_DB). A silence of
     PAUSE_SECONDS or more ends a stretch. Stretches that are shorter than SHORTEST_SECONDS are
@@ -75,7 +75,7 @@ def audible(samples: Floats, sample_rate: int) -> list[Stretch]:
     Parameters
     ----------
     samples : (S,) float
-        The recording.
+        The recording or the part.
     sample_rate : int
         The sample rate in Hz.
 

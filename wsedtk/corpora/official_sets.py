@@ -151,7 +151,8 @@ def check_outputs(options: OfficialSetsOptions, names: Iterable[str], made_by: s
     Raises
     ------
     InputError
-        If a folder contains a data set that another command wrote, or if it cannot be written.
+        If the folder of a set contains a data set that another command wrote, or if `data_dir`
+        cannot be written.
     """
     data_dir = Path(options.data_dir)
     for name in names:
@@ -181,8 +182,9 @@ def write(sets: Mapping[str, DataSet], options: OfficialSetsOptions) -> Official
     Raises
     ------
     InputError
-        If `metadata_only` is not set and no official clip has usable audio. If `strict` is set and
-        an official clip has no usable audio.
+        If no official clip has usable audio, if `strict` is set and an official clip has no usable
+        audio, if no folder with audio is given, or if a folder with audio does not exist or can't
+        be entered. These errors are not raised if `metadata_only` is set.
     """
     if options.metadata_only:
         return _write_without_audio(sets, Path(options.data_dir))

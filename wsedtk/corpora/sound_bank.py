@@ -43,7 +43,7 @@ class Recording:
     fold : int
         The number of the fold.
     source : str
-        The id of the source recording. All takes of this recording have the same id.
+        The id of the source recording. All takes of one source recording have the same id.
     """
 
     path: Path
@@ -76,12 +76,16 @@ class Pools(NamedTuple):
 
 
 def scan(bank_dir: PathLike) -> dict[str, list[Recording]]:
-    """Return the recordings of a bank as {class folder: recordings}, sorted by name.
+    """Return the recordings of a bank, as {class folder: recordings}.
+
+    The class folders and the recordings are sorted by name. Files that are not sound files are
+    ignored, and so are folders and files whose names begin with a dot.
 
     Raises
     ------
     InputError
-        If the folder is not a bank, or a file name does not have the form <fold>-<id>-<take>.
+        If the folder is not a bank, if a class folder can't be entered, or if the name of a sound
+        file does not have the form <fold>-<id>-<take>.<ext>.
     """
     bank_dir = Path(bank_dir)
     if not os.path.isdir(bank_dir):
@@ -110,7 +114,10 @@ def scan(bank_dir: PathLike) -> dict[str, list[Recording]]:
 
 
 def _recordings(folder: Path, label: str) -> list[Recording]:
-    """Return the recordings of a class folder. Raises InputError if a file name is invalid."""
+    """Return the recordings of a class folder.
+
+    Raises InputError if the folder can't be entered, or if the name of a sound file is invalid.
+    """
     recordings = []
     for path in (folder / name for name in look(folder)[1]):
         if path.suffix.lower() not in AUDIO_EXTENSIONS or path.name.startswith("."):
@@ -158,7 +165,7 @@ def _check_folds(
     """Check the split into test folds and training folds.
 
     Raises InputError if a class has no recordings in the test folds or in the training folds, or
-    if takes of one source recording are in both.
+    if some takes of a source recording are in test folds and others are in training folds.
     """
     folds = sorted({r.fold for recordings in found.values() for r in recordings})
     training_folds = [fold for fold in folds if fold not in test_folds]
@@ -204,8 +211,9 @@ class _Groups(NamedTuple):
 def _deal_events(ids_of_classes: Iterable[Sequence[str]]) -> _Groups:
     """Split the ids of the event classes into groups.
 
-    Numbers of groups from MAX_GROUPS down to 1 are tried. The result is the first split in which
-    each group contains all event classes.
+    The number of groups is at most MAX_GROUPS, and at most the number of ids of the class with the
+    fewest ids. Larger numbers are tried first. The result is the first split in which each group
+    contains all event classes.
     """
     scarce_first = sorted(ids_of_classes, key=len)
     for count in range(min(MAX_GROUPS, len(scarce_first[0])), 1, -1):

@@ -107,7 +107,7 @@ class _Clip(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class _Mixer:
-    """The settings of the soundscapes of one set."""
+    """The pools, the recordings and the settings from which the soundscapes of a set are mixed."""
 
     name: str
     pools: Sequence[Pool]
@@ -140,7 +140,8 @@ class _Mixer:
 
         The classes come from an endless sequence of shuffled lists of all classes. Soundscape
         `index` uses up to MAX_EVENTS positions of the sequence, beginning at `index * MAX_EVENTS`.
-        Therefore the classes are balanced, and a class is rarely repeated within a soundscape.
+        Therefore all classes are about equally frequent. If there are many classes, a class is
+        rarely repeated within a soundscape.
         """
         num_classes = len(self.labels)
         first = self._generator(index // EMPTY_EVERY, _EMPTY).integers(EMPTY_EVERY)

@@ -54,7 +54,7 @@ def seconds_of(name: str) -> float:
 def find_metadata(folder: PathLike, what: str) -> dict[str, Path]:
     """Find all files in a folder and its subfolders.
 
-    File names without a dot, and subfolders whose names begin with a dot, are ignored.
+    Files whose names contain no dot, and subfolders whose names begin with a dot, are ignored.
 
     Parameters
     ----------
@@ -192,7 +192,10 @@ class Coverage:
     remarks: dict[int, str]
 
     def remark(self, clip: int) -> str:
-        """Return the reason why a clip is not used, or the faults of the clip."""
+        """Return the reason why a clip is not used, or the faults of the clip.
+
+        The clip must be missing or occur in `remarks`.
+        """
         return "missing" if self.is_true["missing"][clip] else self.remarks[clip]
 
     def totals(self) -> dict[str, int]:
@@ -235,7 +238,10 @@ class Coverage:
         return "\n".join(lines) + rest
 
     def used(self) -> clip_sets.DataSet:
-        """Return a set of the clips that can be used. Its info contains the numbers of clips."""
+        """Return the clips that can be used, as a set.
+
+        The `info` of the set contains the results of `totals` and `per_class`.
+        """
         counts, numbers = self.per_class(), self.totals()
         per_class = {
             label: {name: int(column[k]) for name, column in counts.items()}
@@ -265,10 +271,10 @@ def cover(
     unfit: dict[str, str],
     jobs: int,
 ) -> Coverage:
-    """Decode the sound file of each clip of an official set, and find which clips can be used.
+    """Decode the available sound files of an official set, and find which clips can be used.
 
     Missing and unreadable clips can't be used. Clips that are short, silent or equal to an earlier
-    clip ("twice") are used and counted.
+    clip ("twice") are used and counted. Silent clips are not compared with other clips.
 
     Parameters
     ----------

@@ -213,7 +213,7 @@ class _Download:
         return self.process.poll() is not None or time.monotonic() > self.deadline
 
     def end(self) -> None:
-        """Kill the process, if it still runs, and its child processes. Remove incomplete files."""
+        """If the process still runs, kill it and its child processes. Remove temporary files."""
         if self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -300,9 +300,9 @@ class Downloads:
         Yields
         ------
         Outcome
-            The outcome of each clip. If a video is dead, its remaining clips are not downloaded,
-            and their status is "dead", too. If a signal arrives, clips whose download has not ended
-            have no outcome.
+            The outcome of each clip. If the status of a clip is "dead", the remaining clips of its
+            video are not downloaded, and their status is "dead", too. If a signal arrives, the
+            generator ends, and the other clips have no outcome.
         """
         waiting = collections.deque(videos)
         running: list[_Download] = []
