@@ -15,6 +15,8 @@ from helpers import contents, table, write_set, write_sound
 
 from wsedtk.cli import main as cli
 from wsedtk.core import provenance
+from wsedtk.core.errors import InputError
+from wsedtk.corpora import official_sets
 from wsedtk.data import datadir
 
 TABLES = ["clips.tsv", "info.yaml", "labels.txt", "tags.tsv"]
@@ -510,3 +512,9 @@ def test_the_written_sets_are_valid(audio, meta, tmp_path, run):
     result = run("validate", "--audio", tmp_path / "data" / "train", tmp_path / "data" / "eval")
     assert result.exit_code == 0 and "error:" not in result.stdout
     assert datadir.read(tmp_path / "data" / "train").info["with_ancestors"]
+
+
+def test_old_files_that_cannot_be_removed_are_named(tmp_path):
+    (tmp_path / "clips.tsv").mkdir()
+    with pytest.raises(InputError, match="clips.tsv: "):
+        official_sets.remove(tmp_path)

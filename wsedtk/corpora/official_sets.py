@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wsedtk.core import atomic
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike, as_paths
 from wsedtk.corpora.registry import PreparedSet, PrepareResult
@@ -194,7 +195,7 @@ def write(sets: Mapping[str, DataSet], options: OfficialSetsOptions) -> Official
 def remove(folder: Path) -> None:
     """Remove the files that an earlier run wrote to a data directory."""
     for name in (*datadir.COLUMNS, "labels.txt", "info.yaml", "coverage.tsv"):
-        (folder / name).unlink(missing_ok=True)
+        atomic.remove(folder / name)
 
 
 def _write_without_audio(sets: Mapping[str, DataSet], data_dir: Path) -> OfficialSetsResult:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from wsedtk.audio import audio_files
-from wsedtk.core import provenance
+from wsedtk.core import atomic, provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.progress import progress
@@ -175,7 +175,7 @@ def _write_set(
     folder, is_test = data_dir / mixer.name, mixer.name == "test"
     audio_dir = data_dir / "audio" / mixer.name
     for table in datadir.COLUMNS:  # after an interruption, old tables would not match new audio
-        (folder / table).unlink(missing_ok=True)
+        atomic.remove(folder / table)
     clips = mixer.clips(num_clips)
     rows, contents = [], []
     for position, clip in enumerate(progress(clips, f"mixing {mixer.name}")):
