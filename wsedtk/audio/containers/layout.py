@@ -101,8 +101,8 @@ class Window(io.RawIOBase):
     """A read-only file that consists of the bytes of a Part.
 
     The methods are called by C code, which would print an exception and continue. Therefore the
-    methods do not raise exceptions: `seek` returns -1 for an impossible position, and after a read
-    error, `readinto` returns 0, as at the end of the file.
+    methods do not raise exceptions: `seek` returns -1 for an impossible position, and `readinto`
+    returns 0 if a read error occurs, as it does at the end of the file.
 
     Parameters
     ----------
@@ -154,7 +154,8 @@ class Window(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Read bytes of one piece into a buffer.
 
-        Returns the number of bytes that were read. It is 0 at the end and after a read error.
+        Returns the number of bytes that were read. It is 0 at the end of the Window and if a read
+        error occurs.
         """
         view = memoryview(buffer).cast("B")
         piece = next((p for p in self._pieces if p.begin <= self._offset < p.end), None)
