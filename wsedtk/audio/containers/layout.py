@@ -21,7 +21,7 @@ class Range(NamedTuple):
 
 
 class Patch(NamedTuple):
-    """A corrected header field: an offset in a file, and the correct bytes at this offset."""
+    """A replacement for a header field: the offset of the field in the file, and the new bytes."""
 
     offset: int
     content: bytes
@@ -36,7 +36,7 @@ class Part:
     ranges : tuple of Range
         The bytes of the stream. If empty, the stream is the complete file, without patches.
     patches : tuple of Patch
-        Corrected header fields.
+        Replacements for wrong header fields.
     demuxer : str
         FFmpeg's name of the format; "" if FFmpeg must not be tried.
     num_samples : int or None
