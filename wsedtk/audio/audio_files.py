@@ -57,8 +57,8 @@ def info(path: PathLike, count: bool = True) -> AudioInfo:
     ----------
     path : path-like
     count : bool
-        Whether to decode the complete file if its duration can't be found otherwise. If false, the
-        duration in the header is then used without a check, or `duration` is None.
+        Whether to decode the complete file if its duration can't be found otherwise. If `count`
+        is false, the duration of such a file is the unchecked duration from its header, or None.
 
     Raises
     ------
@@ -231,7 +231,8 @@ def mp3(samples: Floats, sample_rate: int) -> bytes:
     Raises
     ------
     InputError
-        If the installed libsndfile does not write MP3.
+        If libsndfile can't write the samples as MP3, for example because the installed version is
+        too old or does not support the sample rate.
     """
     buffer = io.BytesIO()
     try:

@@ -75,7 +75,8 @@ class AvFile:
     announced : float or None
         The duration of the track in seconds according to the header; None if it is unknown.
     seconds : float
-        The duration in seconds of the samples that have been decoded.
+        The duration in seconds of the samples that have been decoded, and of the silence that
+        replaces missing samples.
     slack : float
         The number of seconds by which an undamaged stream may be shorter than announced.
     fault : str or None
@@ -124,7 +125,7 @@ class AvFile:
         except (*self._errors, MemoryError) as error:
             reason = _reason(error)
             if demuxer == "mov" and isinstance(error, av.InvalidDataError):
-                # The index of an MP4 file is often written last, so a truncated file has no index.
+                # The index of an MP4 file is often at the end, where truncation removes it.
                 reason = "no index; the file breaks off, was never closed or is damaged"
             raise self._no_sound(reason) from None
         try:
@@ -268,7 +269,8 @@ class AvFile:
     def _gap(self, frame: AudioFrame) -> float:
         """Return the seconds of sound that are missing before a frame, according to its time stamp.
 
-        If the missing sound is too long to be replaced by silence, `fault` is set.
+        Gaps below `_GAP_SECONDS` are ignored. In formats without reliable time stamps, all gaps are
+        ignored. If the missing sound is too long to be replaced by silence, `fault` is set.
         """
         if frame.pts is None or not frame.time_base:
             return 0.0

@@ -31,7 +31,10 @@ def mean_of_channels(samples: Floats) -> Floats:
 
 
 def _energy_of_variation(samples: Floats) -> float:
-    """Return the energy of samples (S, C) without constant offsets, averaged over channels."""
+    """Return the energy of samples (S, C) after subtraction of each channel's mean.
+
+    The energy is averaged over the channels.
+    """
     varying = samples - samples.mean(axis=0, dtype=np.float64)
     return float(np.square(varying).sum()) / samples.shape[1]
 

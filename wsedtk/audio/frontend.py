@@ -123,7 +123,7 @@ class FrontendConfig:
 def _mel_edges(config: FrontendConfig) -> Floats:
     """Return F + 2 frequencies in Hz, equally spaced on Slaney's mel scale.
 
-    The weights of filter k are above 0 between frequencies k and k + 2.
+    The weights of mel filter k are above 0 between the returned frequencies k and k + 2.
 
     Source: M. Slaney, Auditory Toolbox, Interval Research Technical Report 1998-010. Below
     1 kHz, one mel corresponds to 200/3 Hz. Above 1 kHz, 27 mels correspond to a frequency ratio of

@@ -51,7 +51,8 @@ class SndFile:
     num_frames : int
         The number of samples per channel according to the header; sys.maxsize if it is unknown.
     announced : float or None
-        The announced duration in seconds; None if it is unknown.
+        The duration in seconds according to `num_samples`, or according to the header if
+        `num_samples` is None. None if the duration is unknown.
     slack : float
         The number of seconds by which an undamaged stream may be shorter than announced.
     fault : str or None

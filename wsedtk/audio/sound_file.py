@@ -181,9 +181,9 @@ class Sound:
         return AvFile(self._path, window, part.demuxer)
 
     def read(self, num_frames: int) -> Floats:
-        """Decode at most `num_frames` samples of the current stream. Returns (S, C) float32.
+        """Decode the next samples, at most `num_frames` of one stream. Returns (S, C) float32.
 
-        If the stream is resampled, the returned array can contain more than `num_frames` samples.
+        If a stream is resampled, the returned array can contain more than `num_frames` samples.
         At the end of the file, the returned array is empty.
         """
         while not self._is_over:
@@ -212,7 +212,7 @@ class Sound:
         return self._flush() if self._is_over else self._no_samples()
 
     def _begin_next(self) -> bool:
-        """Begin the next stream. Returns False if no further stream exists or can be opened."""
+        """Begin the next stream. Returns False if there is none, or if it can't be opened."""
         try:
             if self._parts:
                 part = self._parts.pop(0)
@@ -251,7 +251,7 @@ class Sound:
     def _rest_of_flac(self, reader: SndFile) -> tuple[Part, SndFile] | None:
         """Return the part and the reader of a FLAC stream that is longer than its header announces.
 
-        The reader starts after the announced samples. Returns None if no further samples exist.
+        The reader starts after the announced samples. Returns None if no further samples are found.
         """
         start = flac.next_stream(self._file, self._part_start(), self._size)
         if reader.announced is None or start is None:
@@ -404,7 +404,11 @@ class Sound:
         ]
 
     def _total(self, decoded: float) -> float | None:
-        """Return the announced duration of the file in seconds; None if it is unknown."""
+        """Return the duration in seconds that the complete file would have; None if it is unknown.
+
+        decoded: the duration of the decoded samples in seconds. If no sound is missing, this
+        duration is returned.
+        """
         if self._breaks_off:
             return self._announced
         if self._layout.share is None:
@@ -429,7 +433,7 @@ class Sound:
         return Duration(total, total is not None)
 
     def _is_one_flac(self, reader: SndFile) -> bool:
-        """Return whether a FLAC file is a single stream that has the announced length."""
+        """Return whether a FLAC file is a single stream with the announced number of samples."""
         end = reader.end()
         if end is None or self._size - end > _READ_AHEAD:
             return False

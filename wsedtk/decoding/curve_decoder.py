@@ -80,8 +80,8 @@ class CurveDecoder:
         scores : (T, K) float32
         passes : (T, K) bool, or bool
             Whether each class passes the gate by tags in each frame (see
-            `OperatingPoint.gate_by_tags`). An event is dropped if its class does not pass the gate
-            in any frame of the event.
+            `OperatingPoint.gate_by_tags`). An event is kept only if its class passes the gate in
+            at least one frame of the event.
         """
         self._scores = np.concatenate([self._scores, scores])
         self._passes = np.concatenate([self._passes, np.broadcast_to(passes, scores.shape)])

@@ -111,8 +111,8 @@ def choose(
     target : Target, optional
         The target that each class must reach.
     published : (K,), optional
-        The thresholds of the result. They are used with the first filters, without a search. Each
-        threshold must be a candidate of its class. Ignored if there is a target.
+        Thresholds that are used with the first filters, without a search. Each threshold must be
+        a candidate of its class. Ignored if there is a target.
 
     Returns
     -------

@@ -104,7 +104,8 @@ def smooth(
 
     Notes
     -----
-    Source: He, Shen & Zhang 2019, section 2.1, last paragraph: median filter, "ignoring noise".
+    Source: He, Shen & Zhang 2019, section 2.1. Its last paragraph describes the median filter and
+    "ignoring noise".
     """
     num_frames, num_classes = x.shape[-2:]
     settings = np.broadcast_to(

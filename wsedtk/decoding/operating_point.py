@@ -200,7 +200,7 @@ def _check_values(mapping: dict[str, Any], path: PathLike) -> None:
 
 
 def untuned(labels: Sequence[str], threshold: float) -> OperatingPoint:
-    """Return an operating point for frame mode without tuning.
+    """Return an untuned operating point for frame mode.
 
     The filters are the defaults of `wsedtk tune`.
 
@@ -237,8 +237,8 @@ def check(
 ) -> None:
     """Check that an operating point fits scores or a model.
 
-    If the operating point was tuned on a known model, but the model of the scores is not known, a
-    warning is logged.
+    If the operating point was tuned on the scores of a known model, but `model` is None, a warning
+    is logged.
 
     Parameters
     ----------
@@ -256,7 +256,7 @@ def check(
     Raises
     ------
     InputError
-        If the classes differ, or the operating point was tuned on another model.
+        If the classes differ, or the operating point was tuned on the scores of another model.
     """
     if list(point.labels) != list(labels):
         odd = sorted(set(labels) ^ set(point.labels))
@@ -281,7 +281,7 @@ def check(
 
 
 def frame_filters(point: OperatingPoint, seconds_per_frame: float) -> event_decoding.Filters:
-    """Return the lengths (K,) of the filters of an operating point in frames."""
+    """Convert the lengths of the filters of an operating point to frames. Returns arrays (K,)."""
     settings = zip(point.median_seconds, point.min_seconds, point.max_gap_seconds)
     lengths = [event_decoding.filter_frames(*setting, seconds_per_frame) for setting in settings]
     return event_decoding.Filters(*map(np.array, zip(*lengths)))

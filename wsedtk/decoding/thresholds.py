@@ -249,7 +249,7 @@ def search_target(
     quantity: str,
     value: float,
 ) -> TargetChoice:
-    """Choose one candidate for each class, so that the class meets a target.
+    """Choose one candidate for each class, so that the class meets a target if possible.
 
     For a target precision or a limit of false alarms, the recall is maximised. For a target recall,
     the precision is maximised. Candidates without true positives are not considered. If several

@@ -66,9 +66,9 @@ class Kind:
     ----------
     name : str
     matches : function
-        Returns whether a path is an artefact of this kind. The function reads only names and
-        headers. The function of the kind "sound file" may also decode files that do not have the
-        extension of a sound file.
+        Returns whether a path is an artefact of this kind. The function reads only names, and
+        at most a few kilobytes of each file. The function of the kind "sound file" may also decode
+        files that do not have the extension of a sound file.
     describe : function
         Returns the description of an artefact, or None if its content is of no known kind. The
         function can raise InputError if the artefact is damaged.
@@ -82,7 +82,7 @@ class Kind:
 def _features_in(folder: Path, closed: list[str]) -> list[Path]:
     """Return the feature files in a folder, and the folders of unfinished extractions, sorted.
 
-    Shards are returned as the path of the complete feature file.
+    For shards, the path of the complete feature file is returned.
     """
     files = {
         hdf5_files.shard_of(folder / name).path

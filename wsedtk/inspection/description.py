@@ -118,7 +118,9 @@ class About:
 
 
 def made_by(mapping: Mapping[str, Any]) -> dict[str, str]:
-    """Return "wsedtk" and "commit" from the attributes of an artefact, if they exist.
+    """Return {"wsedtk": version, "commit": commit} from the attributes of an artefact.
+
+    Missing attributes are left out.
 
     mapping: attributes of an HDF5 file, metadata, or the content of a YAML file.
     """
@@ -131,10 +133,10 @@ def text_time(seconds: float) -> str:
 
 
 def when_made(path: PathLike, record: Record | None = None) -> dict[str, Any]:
-    """Return "command", "when" and "recorded" of an artefact.
+    """Return a dict with the keys "command", "when" and "recorded".
 
-    Without a record, "when" is the time at which the file or folder was last changed, and "command"
-    is missing.
+    Without a record, "recorded" is False, "when" is the time at which the file or folder was last
+    changed, and "command" is missing.
     """
     if record is None:
         return {"when": text_time(os.stat(path).st_mtime), "recorded": False}
@@ -233,8 +235,8 @@ def record_of(
 ) -> Record | None:
     """Return the record of the last command that wrote a path; None if no record is found.
 
-    Records are searched in log/ in each of the four folders above the path. If several of these
-    folders contain a matching record, the folder nearest to the path is used.
+    The folder log/ in each of the four folders above the path is searched for records. If several
+    of these folders contain a matching record, the folder nearest to the path is used.
 
     Parameters
     ----------

@@ -207,7 +207,7 @@ def describe_parts(path: Path) -> About:
 
 
 def _num_requested(record: Record | None, output: Path) -> int | None:
-    """Return how many clips a complete feature file or shard contains; None if it is unknown."""
+    """Return the number of clips from which `output` is extracted; None if it is unknown."""
     if record is None or "data_set" not in record.options:
         return None
     k, n = shard_of(output).shard or (1, 1)

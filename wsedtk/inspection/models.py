@@ -25,7 +25,7 @@ _EXPORTED = (
     "pooling",
     "model",
 )
-_LARGEST_ONNX = 1 << 31  # bytes; the format allows no larger files
+_LARGEST_ONNX = 1 << 31  # bytes; the format allows only smaller files
 _TO_SHARE = ("model.safetensors", "model.yaml", "operating_point.yaml", "README.md")
 _CHECKPOINT_KEYS = {"step", "network", "optimizer", "history", "finished"}
 

@@ -1,10 +1,10 @@
 """Find the samples in WAV, RF64, W64, AIFF, AU and CAF files.
 
-Such a file consists of a header and one block of samples. The header announces the number of bytes
-of this block. Recording programs first write a placeholder for this number: 0, the size of the
-header, or the largest number that fits into the field. The placeholder remains if the program
-crashes or writes to a pipe. In a file with a placeholder, the samples extend to the end of the
-file.
+Such a file contains a header, one block of samples, and possibly chunks after the samples. The
+header announces the number of bytes of the block of samples. Recording programs first write a
+placeholder for this number, such as 0, the size of the header, or the largest number that fits into
+the field. The placeholder remains if the program crashes or writes to a pipe. In a file with a
+placeholder, the samples extend to the end of the file.
 """
 
 import struct
@@ -241,7 +241,7 @@ def _waves(file: BinaryIO, size: int) -> Layout:
 
 
 def _wave(file: BinaryIO, first: int, size: int) -> _Wave | None:
-    """Return the WAV file that begins at `first`; None if it has no samples."""
+    """Return the WAV file that begins at `first`; None if no chunk "data" is found."""
     order = ">" if read_at(file, first, 4) == b"RIFX" else "<"
     offset, block = first + 12, 1
     long_size: tuple[int, int] | None = None  # offset and value of the 64-bit size of the samples

@@ -26,7 +26,10 @@ def without_total(file: BinaryIO, start: int) -> Patch:
 
 
 def next_stream(file: BinaryIO, offset: int, size: int) -> int | None:
-    """Return the offset of the first stream from `offset` to before `size`, or None."""
+    """Return the offset of the first stream that begins at `offset` or later, but before `size`.
+
+    Returns None if there is no such stream.
+    """
     while offset < size:
         content = read_at(file, offset, _BLOCK)
         found = _STREAM.search(content)

@@ -21,7 +21,7 @@ class Range(NamedTuple):
 
 
 class Patch(NamedTuple):
-    """A corrected header field: an offset in a file, and the correct bytes at this offset."""
+    """A replacement for a header field: the offset of the field in the file, and the new bytes."""
 
     offset: int
     content: bytes
@@ -36,7 +36,7 @@ class Part:
     ranges : tuple of Range
         The bytes of the stream. If empty, the stream is the complete file, without patches.
     patches : tuple of Patch
-        Corrected header fields.
+        Replacements for wrong header fields.
     demuxer : str
         FFmpeg's name of the format; "" if FFmpeg must not be tried.
     num_samples : int or None
@@ -101,8 +101,8 @@ class Window(io.RawIOBase):
     """A read-only file that consists of the bytes of a Part.
 
     The methods are called by C code, which would print an exception and continue. Therefore the
-    methods do not raise exceptions: `seek` returns -1 for an impossible position, and after a read
-    error, `readinto` returns 0, as at the end of the file.
+    methods do not raise exceptions: `seek` returns -1 for an impossible position, and `readinto`
+    returns 0 if a read error occurs, as it does at the end of the file.
 
     Parameters
     ----------
@@ -154,7 +154,8 @@ class Window(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Read bytes of one piece into a buffer.
 
-        Returns the number of bytes that were read. It is 0 at the end and after a read error.
+        Returns the number of bytes that were read. It is 0 at the end of the Window and if a read
+        error occurs.
         """
         view = memoryview(buffer).cast("B")
         piece = next((p for p in self._pieces if p.begin <= self._offset < p.end), None)

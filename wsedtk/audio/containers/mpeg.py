@@ -5,7 +5,8 @@ frame. In this way, all frames are found, and also the offset at which a file br
 precede, separate and follow the frames, and several files can be concatenated.
 
 The first frame that an encoder writes may contain properties of the stream, such as the number of
-frames, instead of sound (Xing, Info, VBRI). This module calls these properties the announcement.
+frames, instead of sound. Such a frame contains the identifier Xing, Info or VBRI. This module calls
+these properties the announcement.
 """
 
 import dataclasses
@@ -186,7 +187,7 @@ class _Stream:
         return self.announcement.num_frames if self.announcement else 0
 
     def is_complete(self) -> bool:
-        """Return whether the stream has all the frames that it announces."""
+        """Return whether the stream announces a number of frames and has all these frames."""
         return 0 < self.announced <= self.num_frames
 
     def is_full(self) -> bool:
@@ -307,7 +308,7 @@ def _walk(reader: _Reader, offset: int) -> _Walk:
 
 
 def _is_end(reader: _Reader, offset: int) -> bool:
-    """Return whether only zeros, or bytes without frames, follow an offset."""
+    """Return whether only zeros, or fewer than _BLOCK bytes without frames, follow an offset."""
     rest = reader.at(offset, _BLOCK)
     if not rest.strip(b"\0"):
         return True

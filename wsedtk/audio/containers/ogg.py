@@ -46,7 +46,7 @@ class _Link:
 def checksum(content: bytes) -> int:
     """Return the Ogg checksum of a page whose checksum field is 0.
 
-    It is a CRC-32 whose bit order differs from that of zlib.
+    It differs from the CRC-32 of zlib in the bit order, the initial value and the final XOR.
     """
     value = zlib.crc32(content.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int.from_bytes(value.to_bytes(4, "little").translate(_REVERSED), "big")
