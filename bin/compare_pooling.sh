@@ -3,8 +3,8 @@
 # --only. The other options are in $rest, and path.sh parses them. This file defines `run_all` and
 # `compare`.
 #
-# In a job that `run_all` started, $only is the number of the job, $system and $seed are its system
-# and seed, and $options contains its options for run.sh.
+# In a job that `run_all` started, $only is the number of the job, $seed is its seed, $system is the
+# name of its model directory (<system>.seed<N>), and $options contains its options for run.sh.
 # shellcheck shell=bash disable=SC2034,SC2154  # other scripts set or read the variables
 rest=() all=("$@") only='' max_jobs_run=1
 while [ $# -gt 0 ]; do

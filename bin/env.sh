@@ -13,7 +13,9 @@
 
 _wsedtk_root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 
-_wsedtk_importable() { # PYTHON MODULE...: test whether PYTHON finds all modules from any folder
+# PYTHON MODULE...: test whether PYTHON finds all modules. Modules in the working directory do not
+# count: `cd /` leaves it.
+_wsedtk_importable() {
     local python=$1
     shift
     (cd / && "$python" -c 'import importlib.util, sys

@@ -10,9 +10,9 @@
 #
 # A log contains the command, its output, the host, the start, the end and the exit status. Without
 # JOB=1:N, the output is also printed. If jobs fail, the script prints the names of their logs and,
-# for an array of jobs, the last lines of these logs. The exit status is then 1, or 75 if all failed
-# jobs were interrupted and can be resumed. The options --gpu, --mem, --time and --num-threads are
-# accepted for compatibility with slurm.sh and have no effect.
+# for an array of jobs, the last lines of the first five of these logs. The exit status is then 1,
+# or 75 if all failed jobs were interrupted and can be resumed. The options --gpu, --mem, --time and
+# --num-threads are accepted for compatibility with slurm.sh and have no effect.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/dispatch.sh"
 parse_dispatch "$@"

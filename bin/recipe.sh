@@ -4,8 +4,8 @@
 # $jobs, $gpus, $system and $model. $system and $model may be empty.
 #
 # This file adds the option --dispatcher, parses the options, sets $system, $data and $model, and
-# finds the Python environment. It defines `logged`, `logged_on_gpus`, `extract_set`, `guarded`,
-# `fetch`, `report_systems` and `run_stages`.
+# finds the Python environment. It defines `expect_number`, `logged`, `logged_on_gpus`,
+# `extract_set`, `guarded`, `fetch`, `report_systems` and `run_stages`.
 # shellcheck shell=bash disable=SC2034,SC2154  # other scripts set or read the variables
 
 option_names+=' dispatcher'
@@ -21,7 +21,7 @@ expect_number() {
     fi
 }
 expect_number jobs 1
-processes=$((jobs < 8 ? jobs : 8)) # the number of processes in one job
+processes=$((jobs < 8 ? jobs : 8)) # the number of processes of a job that checks audio
 expect_number gpus 0
 if [ -n "$dispatcher" ]; then
     case $dispatcher in
@@ -80,7 +80,8 @@ logged() {
     guarded "${cmd[@]}" "$exp/log/$name.log" wsedtk --record "$exp/log/$name.yaml" "$@"
 }
 
-# Run wsedtk as `logged` does, but in a job with N GPUs and with one process per GPU.
+# Run wsedtk as `logged` does, but in a job with N GPUs and with one process per GPU. If N is 0, the
+# job has one process and no GPU.
 # Usage: logged_on_gpus N NN_verb ARGUMENT...
 logged_on_gpus() {
     local number=$1 name=$2 launch=(wsedtk)

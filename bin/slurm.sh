@@ -14,9 +14,9 @@
 #
 # A log contains the command, its output, the host, the start, the end and the exit status. slurm.sh
 # judges the success of a job by the exit status in the log, not by the state that Slurm reports. If
-# jobs fail, slurm.sh prints the names and the last lines of their logs. The exit status is then 1,
-# or 75 if all failed jobs were interrupted and can be resumed. Without JOB=1:N, the output of the
-# job is also printed if the job succeeds.
+# jobs fail, slurm.sh prints the names of their logs, and the last lines of the first five of these
+# logs. The exit status is then 1, or 75 if all failed jobs were interrupted and can be resumed.
+# Without JOB=1:N, the output of the job is also printed if the job succeeds.
 #
 # The folders of LOG, of this script and of Python must be on disks that the nodes share. Two runs
 # must not use the same LOG at the same time.
@@ -159,7 +159,7 @@ ask_slurm() { # fill $ended, NUMBER -> final state; UNKNOWN if Slurm no longer k
                 unset "ended[$number]"
                 case $state:$reason in
                     PENDING:None | PENDING:Priority | PENDING:Resources | PENDING:JobArrayTaskLimit) ;;
-                    PENDING:*) # for some reasons, the job will never start
+                    PENDING:*) # some of the other reasons mean that the job never starts
                         if [ -z "${said[$reason]:-}" ]; then
                             echo "slurm.sh: job $id waits: $reason (squeue --jobs $id)" >&2
                         fi
@@ -185,7 +185,8 @@ look_at_logs() {
     left=(${still[@]+"${still[@]}"})
 }
 
-# Move failed jobs from $left to $failed, but only after their logs have had time to appear here.
+# Move failed jobs from $left to $failed. The log of a job can appear on this machine some time
+# after the job has ended. Therefore, a job without an exit status in its log is moved later.
 look_at_slurm() {
     local number state patience still=()
     ask_slurm

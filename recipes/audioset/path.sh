@@ -1,6 +1,7 @@
 # run.sh and each stage source this file. It sets the options of the recipe, and finds the Python
 # environment.
-# bin/recipe.sh sets some variables. Scripts that source this file read the other variables.
+# bin/recipe.sh sets some of the variables that this file reads. Scripts that source this file read
+# the variables that it sets.
 # shellcheck shell=bash disable=SC2034,SC2154
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd -- "$recipe/../.." && pwd)

@@ -46,8 +46,8 @@
 #   --lists-url URL             stage 0: URL of the lists
 #   --ontology-url URL          stage 0: URL of the ontology
 #
-# Features are stored as float16 and take 51 KB per clip. Frame scores are not stored, because those
-# of the evaluation set would take 4 GB.
+# The features of AudioSet are stored as float16 and take 51 KB per clip. The frame scores of
+# AudioSet are not stored, because those of the evaluation set would take 4 GB.
 #
 # Examples:
 #   bash recipes/audioset/run.sh --metadata lists --audio audio \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compare pooling functions over several seeds, on AudioSet and on DCASE 2017 task 4, as table 3 of
-# Wang, Li & Metze does.
+# Compare pooling functions over several seeds, on AudioSet and, with --dcase-metadata, on DCASE
+# 2017 task 4. The default systems are those of table 3 of Wang, Li & Metze.
 #
 #     bash recipes/audioset/local/compare_pooling.sh [--systems 'NAME ...'] \
 #         [--seeds 'N ...'] [--option value ...]

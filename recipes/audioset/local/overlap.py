@@ -1,11 +1,11 @@
-"""Count videos that are in DCASE 2017 task 4 and in AudioSet, and select clips of other videos.
+"""Count clips of DCASE 2017 task 4 whose videos are in AudioSet. Select clips of unseen videos.
 
     python3 overlap.py AUDIOSET_METADATA DCASE_DATA --output OVERLAP.tsv
         [--data DATA_SET ... --model MODEL_DIR --feats FEATS.h5]
 
-For each AudioSet list in AUDIOSET_METADATA, the program counts the clips of
-DCASE_DATA/{train,test,eval} whose video is in the list. It prints the counts and writes them to
-OVERLAP.tsv.
+For each AudioSet list in AUDIOSET_METADATA and each data set of --data, the program counts the
+clips of DCASE_DATA/{train,test,eval} whose video is also in the list or data set. It prints the
+counts and writes them to OVERLAP.tsv.
 
 The data sets of --data are those that were used to train the model. The first of them must be its
 training set. Without --data, the program assumes that the model was trained on all AudioSet
@@ -72,7 +72,10 @@ def seen_videos(metadata_dir, data_sets):
 
 
 def check_model(model_dir, feats, fit_set):
-    """Raise InputError if a model was not trained on exactly the current clips of a data set."""
+    """Raise InputError if a model was trained on other clips than those of a data set.
+
+    Clips of the data set without readable audio are left out.
+    """
     clips = FeatureBatches(FeatureStore([feats]), datadir.read(fit_set), fit_set).dataset.filenames
     found = config.load(checkpoint.ModelSpec, model_dir / "model.yaml").trained.get(
         "fit_clips_fingerprint"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compare pooling functions and hierarchies over several seeds, as table 2 of Wang, Li & Metze and
-# table 2 of He, Shen & Zhang do.
+# Compare pooling functions and hierarchies over several seeds. The default systems include those of
+# table 2 of Wang, Li & Metze and those of table 2 of He, Shen & Zhang.
 #
 #     bash recipes/dcase2017/local/compare_pooling.sh [--systems 'NAME ...'] \
 #         [--seeds 'N ...'] [--option value ...]
