@@ -285,7 +285,7 @@ def _without_each(scores: Floats, truth: Booleans) -> tuple[Floats, _Ranks]:
 
 
 def why_no_interval(positives: Sequence[int] | Integers) -> str | None:
-    """Return the reason if too many classes are rare for intervals of MAP, MAUC and d'.
+    """Return why MAP, MAUC and d' have no intervals, if the reason is that many classes are rare.
 
     A class is rare if it has fewer than `FEW_POSITIVES` positive clips. The result is None if at
     most the fraction `MOST_RARE` of the classes is rare.
@@ -306,9 +306,9 @@ def ranking_estimates(scores: Floats, truth: Booleans) -> dict[str, intervals.Es
 
     An `Estimate` is None if the metric value is undefined. For the centre of MAP, the precision at
     the score of a positive clip is computed from the *other* clips. If classes have few positive
-    clips, MAP is biased upwards, but this centre is not. The influences of an `Estimate`
-    are None if there is no valid interval, for example because too many classes are rare (see
-    `why_no_interval`).
+    clips, MAP is biased upwards. The centre is corrected for this bias. The influences of an
+    `Estimate` are None if there is no valid interval, for example because too many classes are rare
+    (see `why_no_interval`).
 
     Parameters
     ----------

@@ -73,9 +73,10 @@ def intervals(metric: Metric, weights: Floats, *arrays: Counts) -> Intervals:
 def interval_of(results: Sequence[Mapping[str, float | None]], values: Figures) -> Intervals:
     """Return the 2.5th and 97.5th percentiles of resampled values as {name: [low, high]}.
 
-    An interval always contains the value that was computed from all clips. With few clips or few
-    resamples, this value may not be between the two percentiles. In this case the nearer end of the
-    interval is moved to the value. An interval is None if the value is undefined in every resample.
+    If the value that was computed from all clips is defined, the interval contains it. With few
+    clips or few resamples, this value may not be between the two percentiles. In this case the
+    nearer end of the interval is moved to the value. An interval is None if the value is undefined
+    in every resample.
 
     Parameters
     ----------

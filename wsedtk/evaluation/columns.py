@@ -1,7 +1,7 @@
 """The columns of tables of metric values, and user-defined metrics in reports.
 
 `wsedtk.evaluation.metric_list` defines the headings of each metric, and which tables show it. This
-module defines the order of the columns of each table, and which heading of a metric it uses.
+module defines the order of the columns of each table, and which of the headings the table uses.
 """
 
 import dataclasses
@@ -93,9 +93,9 @@ def load_metrics(wanted: Sequence[str | Metric]) -> list[Metric]:
     Raises
     ------
     InputError
-        If a metric can't be imported or is not a `Metric`, if its section, key, heading, legend or
-        direction is invalid, if its section is reserved for wsedtk, or if two different metrics
-        have the same section and key.
+        If a metric is unknown, can't be imported or is not a `Metric`, if its section, key,
+        heading, legend or direction is invalid, if its section is reserved for wsedtk, or if two
+        different metrics have the same section and key.
     """
     taken = {metric.section for metric in built_in()}
     found: dict[str, Metric] = {}
@@ -160,7 +160,7 @@ def checked_figure(value: object, where: str) -> float | None:
     Raises
     ------
     InputError
-        If the value is neither a finite number nor None.
+        If the value is not None and can't be converted to a finite number.
     """
     if value is None:
         return None
@@ -242,7 +242,8 @@ def columns(place: Place, reports: Iterable[Mapping[str, Any]] = ()) -> list[Col
     place : Place
         The table.
     reports : iterable of mappings
-        Contents of report.json. The table also has columns for their user-defined metrics.
+        Contents of report.json. The table also has columns for their user-defined metrics, unless
+        `place` is `Place.SUMMARY`.
     """
     return _arranged(place, metrics_of(reports))
 

@@ -166,8 +166,8 @@ def clip_errors(scored: Scored) -> Floats | Integers:
 def choose_clips(errors: Floats | Integers, num_true: Integers, count: int) -> ChosenClips:
     """Return the clips with the fewest and with the most errors, at most `count` of each.
 
-    Clips without errors are never among the worst. Clips without reference events or tags are never
-    among the best. No clip is in both lists.
+    The worst clips are chosen first, and no clip is in both lists. Clips without errors are never
+    among the worst. Clips without reference events or tags are never among the best.
 
     Parameters
     ----------
@@ -187,7 +187,8 @@ def choose_clips(errors: Floats | Integers, num_true: Integers, count: int) -> C
 def segment_scores(scored: Scored, classes: Sequence[int]) -> Floats:
     """Return the scores (S, M) of the segments of all clips for M classes.
 
-    `classes` contains the indices of these classes.
+    `classes` contains the indices of these classes. If the score file contains fewer segments of a
+    clip, the missing scores are 0.
 
     Raises
     ------
@@ -208,8 +209,8 @@ def operating_points(scored: Scored, classes: Sequence[int]) -> list[OperatingPo
     """Return precision and recall of the tags of M classes at the clip thresholds of the system.
 
     `classes` contains the indices of these classes. The result for a class is None if no clip score
-    reaches its threshold. The results for all classes are None if the thresholds or the scores are
-    unknown.
+    reaches the threshold of the class. The results for all classes are None if the thresholds or
+    the scores are unknown.
     """
     if scored.point is None or scored.scores is None:
         return [None] * len(classes)
@@ -228,7 +229,7 @@ def thinned(curve: average_precision.Curve, most: int = 400) -> average_precisio
 
     `most` // 2 values of recall are spaced equally from 0 to 1. For each of these values, two
     points are kept: the first point with at least this recall, and the last point with at most this
-    recall.
+    recall. If one of them does not exist, the last or the first point of the curve is kept instead.
     """
     precision, recall = curve
     places = np.linspace(0, 1, most // 2)

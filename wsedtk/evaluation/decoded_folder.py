@@ -169,7 +169,7 @@ def evaluate_folder(
     Parameters
     ----------
     data_set : path-like
-        A data directory with the reference tags and events.
+        A data directory with the reference tags and, optionally, the reference events.
     folder : path-like
         A decoded folder that `wsedtk decode` wrote.
     scores : path-like, optional
@@ -186,7 +186,7 @@ def evaluate_folder(
     -------
     report : Report
     truth : DataSet
-        The reference tags and events of the N clips that were evaluated.
+        The reference of the N clips that were evaluated.
 
     Raises
     ------

@@ -95,8 +95,9 @@ def _pairs(reference: Events, estimated: Events) -> Iterator[Integers]:
     A block of P pairs is an array (2, P) of indices. The first row contains indices of reference
     events, the second row indices of estimated events.
     """
-    # Each event has an integer key. Events in the order of their keys are sorted by clip, then by
-    # class, then by onset. Onsets are replaced by their ranks, because integers are exact.
+    # Each estimated event has an integer key. In the order of these keys, the events are sorted by
+    # clip, then by class, then by onset. Onsets are replaced by their ranks, because integers are
+    # exact. The candidates for a reference event have the keys in a range, which is computed below.
     onsets, rank = np.unique(estimated.onset, return_inverse=True)
     num_classes = 1 + max(reference.label.max(initial=0), estimated.label.max(initial=0))
 
@@ -112,7 +113,8 @@ def _pairs(reference: Events, estimated: Events) -> Iterator[Integers]:
     highest = np.searchsorted(onsets, reference.onset + tolerance, "right")
     first = np.searchsorted(keys, key(reference, lowest))
     counts = np.searchsorted(keys, key(reference, highest)) - first
-    # For each reference event, the number of candidate pairs of all preceding reference events.
+    # `before` contains, for each reference event, the number of candidate pairs of all preceding
+    # reference events.
     before = np.cumsum(counts) - counts
     _, starts = np.unique(before // _MOST_PAIRS, return_index=True)
     for block in np.split(np.arange(len(reference)), starts[1:]):

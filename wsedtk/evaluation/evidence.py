@@ -86,8 +86,7 @@ class Evidence:
     truth : DataSet
         The reference tags and events. `truth.events` is None if the reference has only tags.
     decoded : DataSet
-        The decoded tags and events. `decoded.events` is None if only tags were decoded, or if lists
-        of tags are compared.
+        The decoded tags and events. `decoded.events` is None if lists of tags are compared.
     scores : Scores or None
         The scores from which tags and events were decoded. None if no score file was given.
     has_tags : bool
@@ -146,12 +145,12 @@ class Evidence:
 
     @functools.cached_property
     def true_segments(self) -> Booleans:
-        """Whether the reference has an event of each class in each segment of 1 s, (S, K)."""
+        """Whether each class is active in each segment of 1 s in the reference, (S, K)."""
         return metrics.activity(self.true_events, self.durations, len(self.labels))[0]
 
     @functools.cached_property
     def decoded_segments(self) -> Booleans:
-        """Whether the system has an event of each class in each segment of 1 s, (S, K)."""
+        """Whether each class is active in each segment of 1 s in the decoded events, (S, K)."""
         return metrics.activity(self.decoded_events, self.durations, len(self.labels))[0]
 
     @functools.cached_property

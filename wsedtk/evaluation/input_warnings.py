@@ -30,8 +30,8 @@ def warn_of_late(
 ) -> None:
     """Warn of events of a table that begin at or after the end of their clip.
 
-    There is no warning about an event of length zero at the end of its clip, because it is
-    evaluated (see `wsedtk.evaluation.metrics.cut`).
+    There is no warning about an event of length zero exactly at the end of its clip, because
+    `wsedtk.evaluation.metrics.cut` keeps it.
 
     Parameters
     ----------

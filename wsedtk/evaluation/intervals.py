@@ -211,9 +211,9 @@ def difference_over_seeds(first: Sequence[Estimate], second: Sequence[Estimate])
     """Return the difference of the means over seeds, second minus first, with its 95 % interval.
 
     The variance of the difference is the sum of three variances. Two of them are the variances over
-    seeds of the two means, on the evaluated clips. The third variance is the variance of the
-    difference over clips. It is computed from the influences of the clips, averaged over seeds. It
-    also contains the interaction of seeds and clips, which is already part of the variances over
+    seeds of the two means, on the evaluated clips. The third is the variance over clips of the
+    difference. It is computed from the influences of the clips, averaged over seeds. It also
+    contains the interaction of seeds and clips, which is already part of the variances over
     seeds. The interaction is therefore subtracted, as in a two-way analysis of variance. The
     degrees of freedom are computed with the Welch-Satterthwaite equation.
 

@@ -27,7 +27,7 @@ from wsedtk.evaluation.report_text import Kind
 
 # Events that end at most this long after the end of their clip are cut without a warning.
 SLACK_SECONDS = 0.1
-_MOST_DAYS = 31  # the longest clip of a list; more seconds are probably milliseconds
+_MOST_DAYS = 31  # maximum duration of a clip; longer durations are probably milliseconds
 
 
 def _read(
@@ -70,8 +70,8 @@ def _shown(label: str, known: set[str]) -> str:
 def _check_match(reference: EventList, estimate: EventList, warn: Warn) -> None:
     """Warn of repeated rows, of clips that are in only one list, and of unknown classes.
 
-    A class is unknown if no row of the reference contains it. Raises InputError if no clip of the
-    estimate is in the reference.
+    A class is unknown if no row of the reference contains it. Raises InputError if the estimate
+    contains clips, but none of them is in the reference.
     """
     for found in (reference, estimate):
         input_warnings.warn_of_repeats(warn, found.path, found.repeated)
@@ -102,7 +102,7 @@ def _check_match(reference: EventList, estimate: EventList, warn: Warn) -> None:
 
 
 def _last_offsets(event_list: EventList, clips: Sequence[str]) -> dict[str, float]:
-    """Return the last offset of each clip in seconds. It is 0 if a clip has no events."""
+    """Return the last offset of each clip in seconds. It is 0 if no row of the clip has times."""
     ends = dict.fromkeys(clips, 0.0)
     for row in event_list.rows:
         if row.clip in ends and row.offset is not None:
@@ -119,7 +119,7 @@ def _durations(
     a reference event ends more than 1 s after the end of the clip, these times are ignored. If the
     times are ignored or missing, the duration is the last offset of the clip in the two lists. Only
     reference events can cause the times to be ignored. The times of a clip are therefore ignored
-    for all systems or for none.
+    for all systems or for none. Raises InputError if a clip lasts more than `_MOST_DAYS` days.
     """
     true_ends, said_ends = _last_offsets(reference, clips), _last_offsets(estimate, clips)
     times = {clip: excerpt_times(reference.names[clip]) for clip in clips}
@@ -181,7 +181,8 @@ def _data_set(
 def _warn_of_late_events(data_set: DataSet, path: PathLike, warn: Warn) -> None:
     """Warn of events that end more than `SLACK_SECONDS` after the end of their clip.
 
-    Also warn of events that begin at the end of their clip or later.
+    Also warn of events that begin at or after the end of their clip (see
+    `input_warnings.warn_of_late`).
     """
     events = data_set.events
     if events is None:
@@ -231,7 +232,8 @@ def evaluate_lists(
     ------
     InputError
         If a list is invalid, if `kind` is None and one list contains tags but the other list
-        events, if the lists have no clip in common, or if a user-defined metric can't be evaluated.
+        events, if the estimate contains clips but none of them is in the reference, or if a
+        user-defined metric can't be evaluated.
     """
     reference, estimate, kind = _read(reference_path, estimate_path, kind)
     _check_match(reference, estimate, warn)

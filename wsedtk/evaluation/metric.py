@@ -49,8 +49,8 @@ class Counted:
     parts : callable
         A function that returns {key: (numerators (N,), denominators (N,))} from the counts (N, C).
     in_report : bool
-        Whether report.json contains intervals of these metrics. Differences of these metrics
-        between two systems can have intervals in both cases.
+        Whether report.json contains intervals of these metrics. If it is False, differences of
+        these metrics between two systems can still have intervals.
     """
 
     counts: Callable[[Evidence], metrics.Counts]
@@ -63,8 +63,9 @@ class Counted:
 class Description:
     """The names of a metric, and the tables and plots that show it.
 
-    For a user-defined metric, report.json contains only `section`, `key`, `heading`, `legend` and
-    `direction`. In tables and plots, the other attributes of this metric have their default values.
+    Of the attributes of a user-defined metric, report.json contains only `section`, `key`,
+    `heading`, `legend` and `direction`. Tables and plots use the default values of the other
+    attributes.
 
     Attributes
     ----------

@@ -5,17 +5,19 @@ the number of classes. TP, FP and FN are the numbers of true positives, false po
 negatives.
 
 Three conventions of wsedtk differ from sed_eval:
-    1. If TP, FP and FN are all 0, precision, recall and F1 are None. If only the denominator of
-       precision or recall is 0, the value of this metric is 0. sed_eval returns NaN in both cases.
-       If the reference is empty, error rates are None. sed_eval divides the numbers of errors by a
-       very small number.
+    1. If TP, FP and FN are all 0, precision, recall and F1 are None. If they are not all 0, a
+       precision or recall whose denominator is 0 has the value 0. sed_eval returns NaN in both
+       cases. Error rates are None if the reference has no events, and the error rates of a class
+       are None if the reference has no events of this class. sed_eval divides the numbers of errors
+       by a very small number.
     2. Reference events of length zero are left out of segment and event metrics. sed_eval does not
        leave them out. Estimated events of length zero are treated as in sed_eval. In event metrics,
        they are counted as events. In segment metrics, their class is active in the segment that
        contains them, except if they are at the start or the end of a segment.
     3. Clips without events are evaluated too. The segments of a clip always cover its full
        duration, and the parts of events after the end of the clip are ignored (see `cut`). In
-       sed_eval, by default, the segments end at the last event, and events are not cut.
+       sed_eval, by default, a clip has no segments after the end of its last event, and events are
+       not cut.
 
 Apart from these conventions, segment metrics, and the event metrics of `event_metrics`, have the
 same values as in sed_eval. Tests compare these values.
@@ -63,7 +65,7 @@ def f1_parts(counts: Counts) -> Parts:
 
     Parameters
     ----------
-    counts : (3,) or (N, 3) int
+    counts : (3,) or (N, 3) float or int
         TP, FP and FN. For (N, 3), numerators and denominators are arrays (N,).
     """
     tp, fp, fn = counts.T
@@ -131,7 +133,7 @@ def activity(events: Events, durations: Floats, num_classes: int, seconds: float
 
     A class is active in a segment if an event of this class overlaps the segment. The part of an
     event after the last segment of its clip is ignored. The last segment can extend beyond the end
-    of the clip. `cut` removes the events in this part.
+    of the clip. To ignore events after the end of the clip, use the result of `cut`.
 
     Parameters
     ----------
@@ -158,9 +160,10 @@ def activity(events: Events, durations: Floats, num_classes: int, seconds: float
 def segment_counts(truth: Booleans, predicted: Booleans) -> Integers:
     """Return seven counts of each segment, (S, 7).
 
-    The columns are substitutions, deletions, insertions, reference classes, TP, FP and FN. In each
-    segment, substitutions = min(FN, FP), deletions = FN - substitutions, and
-    insertions = FP - substitutions (Mesaros, Heittola & Virtanen 2016).
+    The columns are the numbers of substitutions, deletions, insertions, classes that are active in
+    the reference, TP, FP and FN. In each segment, substitutions = min(FN, FP),
+    deletions = FN - substitutions, and insertions = FP - substitutions (Mesaros, Heittola &
+    Virtanen 2016).
 
     Parameters
     ----------
@@ -336,7 +339,7 @@ def consistency_parts(counts: Counts) -> Parts:
 
     Parameters
     ----------
-    counts : (4,) or (N, 4) int
+    counts : (4,) or (N, 4) float or int
         The result of `consistency_counts`, or its sums over clips.
     """
     untagged, pairs, empty, tagged = counts.T

@@ -49,7 +49,8 @@ PSDS_SETTINGS: dict[str, _Settings] = {
 class Psds(NamedTuple):
     """PSDS 1 and 2, and the number of classes over which they are averaged.
 
-    PSDS 1 and 2 are None if there are no reference events.
+    PSDS 1 and 2 are None if no reference event is evaluated. Reference events of length zero, and
+    those that begin at or after the end of their clip, are not evaluated.
     """
 
     figures: metrics.Figures
@@ -65,8 +66,9 @@ def measure(
 ) -> Psds:
     """Return PSDS 1 and 2, which are computed from frame scores over all thresholds.
 
-    Reference events of a class that overlap or touch are merged. Classes without reference events
-    are left out. If only one class has reference events, cross triggers are not counted.
+    Reference events of the same clip and class that overlap or touch are merged. Classes without
+    reference events are left out. If only one class has reference events, cross triggers are not
+    counted.
 
     Parameters
     ----------
@@ -78,8 +80,8 @@ def measure(
     durations : (N,) float
         Durations of the clips in seconds.
     recorded : (N,) float
-        Durations of the recordings in seconds. A recording may be shorter than its clip. The last
-        frame ends at the end of the recording or of the clip, whichever is first (see
+        Durations of the recordings in seconds. A recording may be shorter than its clip. The times
+        of the frames are computed for the shorter of the two durations (see
         `wsedtk.data.events.frame_edges`).
     """
     durations = np.asarray(durations)

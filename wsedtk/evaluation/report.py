@@ -203,7 +203,7 @@ class Report:
         (see `metrics.baseline_tags`).
     clips : Clips
     made_from : mapping
-        Fingerprints of the inputs, and the version of wsedtk.
+        Fingerprints of the inputs, and the version and commit of wsedtk.
     own_metrics : tuple of Description
         The user-defined metrics.
     further : mapping of section to {key: value}

@@ -18,7 +18,7 @@ from wsedtk.evaluation.columns import Column, built_in, own_metrics
 from wsedtk.evaluation.metric_list import CLASS_METRICS
 from wsedtk.evaluation.metrics import BASELINES
 
-MANY_CLASSES = 40  # Reports with more classes first show the best and the worst classes.
+MANY_CLASSES = 40  # If a report has more classes, the best and the worst are shown first.
 NUM_EXTREMES = 10  # the maximum number of best classes, and of worst classes
 _CI = "_ci"  # the suffix of the key of an interval
 
@@ -232,7 +232,7 @@ def cell(value: float | None, ends: Sequence[float] | None = None) -> str:
 def zero_length_note(report: Mapping[str, Any]) -> str:
     """Return a note for the event F1 about reference events of length zero.
 
-    If there are no such events, or if an older report does not contain their number, return "".
+    If there are no such events, or if their number is not in the report, return "".
     """
     count = report.get("zero_length_reference_events")
     return f" (zero-length reference events dropped: {count:,})" if count else ""
@@ -241,7 +241,7 @@ def zero_length_note(report: Mapping[str, Any]) -> str:
 def psds_note(report: Mapping[str, Any]) -> str:
     """Return a note about the classes over which PSDS is averaged.
 
-    If PSDS was not computed, return "".
+    If PSDS was not computed or is undefined, return "".
     """
     num_classes = report.get("psds_classes")
     if not num_classes:

@@ -170,7 +170,7 @@ def _in_words(report: Mapping[str, Any], shown: Iterable[Column]) -> str:
 
 
 def _notes(report: Mapping[str, Any], with_events: bool) -> Iterator[str]:
-    """Yield the lines between the table of systems and the table of classes."""
+    """Yield the notes below the table of the system and the baselines, one line for each note."""
     over = _averaged_over(report)
     ranking = _section(report, "audioset")
     if with_events:

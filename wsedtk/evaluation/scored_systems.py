@@ -77,7 +77,7 @@ class Scored:
 
     @functools.cached_property
     def model(self) -> str | None:
-        """The fingerprint of the model of the system. None if its model files are missing."""
+        """The fingerprint of the model of the system. None if its files are missing or invalid."""
         return provenance.fingerprint_model_directory(self.folder.parent.parent)
 
     @functools.cached_property
@@ -98,7 +98,7 @@ class Scored:
 
     @functools.cached_property
     def evidence(self) -> Evidence:
-        """The reference and the decoded tags and events, for metrics that do not need scores."""
+        """The reference and the decoded set, without scores, for metrics that need no scores."""
         return Evidence(self.truth, self.decoded)
 
     @functools.cached_property
@@ -154,7 +154,7 @@ class Scored:
     def features(self) -> FeatureStore | None:
         """The features from which the scores were predicted.
 
-        None if the features are missing or have changed, or if `scores` is None.
+        None if the features are unknown or missing or have changed, or if `scores` is None.
         """
         if self.scores is None:
             return None

@@ -13,7 +13,7 @@ from wsedtk.data import store
 class _Link(NamedTuple):
     """Two fingerprints of one input of a decoded folder.
 
-    They are equal unless the folder or its report is stale.
+    If both are known, they are equal unless the folder or its report is stale.
 
     Attributes
     ----------
@@ -63,8 +63,9 @@ def breaks(model: Path, folder: Path, report: Mapping[str, Any] | None = None) -
     Returns
     -------
     list of str
-        A message for each input whose content has changed, in the order of the stages. Inputs that
-        are missing, or whose fingerprint is unknown, are not reported.
+        A message for each input that has changed since the folder was decoded, and for each input
+        with another fingerprint in the report. Inputs that are missing, or whose fingerprint is
+        unknown, are not reported.
     """
     info, scores = read_info(folder), folder.parent / "scores.h5"
     scores_now = None
