@@ -19,7 +19,7 @@ def cells(line):
         ("startup.py", ["--rounds", "1"], 3),
         ("read.py", ["--rounds", "1", "--files", "2"], 8),
         ("detect.py", ["--rounds", "1", "--clips", "2"], 3),
-        ("scoring.py", ["--rounds", "1"], 3),
+        ("scoring.py", ["--rounds", "1"], 5),
     ],
 )
 def test_a_benchmark_adds_its_rows(tmp_path, script, options, num_rows):

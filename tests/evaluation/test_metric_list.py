@@ -48,6 +48,7 @@ INTERVAL = Metric(section="own", key="a_ci", heading="x", function=density)
 NOTHING = Metric(section="own", key="a", heading="", function=density)
 INFINITE = Metric(section="own", key="a", heading="a", function=lambda evidence: {"a": np.inf})
 WORD = Metric(section="own", key="a", heading="a", function=lambda evidence: {"a": "much"})
+HUGE = Metric(section="own", key="a", heading="a", function=lambda evidence: {"a": 10**400})
 LIST = Metric(section="own", key="a", heading="a", function=lambda evidence: [0.5])
 OTHER = Metric(section="own", key="a", heading="a", function=lambda evidence: {"b": 1})
 NO_METRIC = density
@@ -163,6 +164,7 @@ def test_evaluate_takes_metrics_of_ones_own(tmp_path, own):
         ("ABSENT", "has no attribute 'ABSENT'"),
         ("INFINITE", "its function returned inf; expected a finite number or None"),
         ("WORD", "its function returned 'much'; expected a finite number or None"),
+        ("HUGE", "its function returned 1000.*; expected a finite number or None"),
         ("LIST", "its function returned list; expected a mapping of keys to values"),
         ("OTHER", "its function did not return the key 'a' (the value may be None); found the"),
     ],

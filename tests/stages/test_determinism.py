@@ -552,6 +552,19 @@ def test_a_report_over_systems_that_were_scored_on_different_sets(exp, run, sect
     )
 
 
+def test_two_sets_differ_although_the_first_is_unknown(exp, run):
+    references = {"model": None, "other": "0123", "third": "4567"}
+    for name in ("other", "third"):
+        shutil.copytree(exp / "model", exp / name)
+    for name, reference in references.items():
+        path = exp / name / "test/frame/report.json"
+        scored = json.loads(path.read_text())
+        scored["made_from"]["data"] = reference
+        path.write_text(json.dumps(scored))
+    command = ["report", *(exp / name for name in references), exp / "new.html"]
+    refused(run, command, exp / "third/test/frame", exp / "other/test/frame", "4567 and 0123")
+
+
 def test_a_spectrogram_is_of_the_features_that_were_scored(exp, run):
     assert run(*report_of(exp)).exit_code == 0
     with h5py.File(exp / "model/test/scores.h5", "a") as file:

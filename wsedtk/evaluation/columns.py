@@ -166,7 +166,7 @@ def checked_figure(value: object, where: str) -> float | None:
         return None
     try:
         number = float(value)  # type: ignore[arg-type]  # the except clause handles other types
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise InputError(

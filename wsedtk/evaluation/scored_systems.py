@@ -282,7 +282,7 @@ def check_sets(found: Iterable[Scored]) -> None:
     InputError
         If two folders of the same set differ in the reference, the clips or the classes.
     """
-    seen: dict[tuple[str, str], tuple[Path, str | None]] = {}
+    seen: dict[tuple[str, str], tuple[Path, str]] = {}
     for one in found:
         sources = {
             "reference tags and events": one.report["made_from"].get("data"),
@@ -290,8 +290,10 @@ def check_sets(found: Iterable[Scored]) -> None:
             "classes": provenance.fingerprint("\n".join(one.labels).encode()),
         }
         for what, fingerprint in sources.items():
+            if not fingerprint:  # unknown, in a report of an older version
+                continue
             other, before = seen.setdefault((one.set, what), (one.folder, fingerprint))
-            if before and fingerprint and before != fingerprint:
+            if before != fingerprint:
                 raise InputError(
                     f"{one.folder}: evaluated with other {what} of the set {one.set!r} than "
                     f"{other} (fingerprints {fingerprint} and {before}); score both with the same "
