@@ -84,8 +84,8 @@ def choose(values: Iterable[str], labels: Sequence[str], model_dir: PathLike) ->
     Raises
     ------
     InputError
-        If a value is neither a class nor a file, if a file is invalid, or if a class or a new name
-        is chosen twice.
+        If a value is neither a class nor a file, if a file is invalid, if a class is chosen twice,
+        or if two chosen classes would have the same name.
     """
     chosen: dict[str, str] = {}
     for value in values:

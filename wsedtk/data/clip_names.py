@@ -12,10 +12,10 @@ AUDIO_EXTENSIONS = tuple(  # extensions of audio files and of videos with sound
         ".mov .mp4 .mpeg .mpg .mts .weba .webm .wmv"
     ).split()
 )
-LONGEST_SECONDS = 86400.0  # the longest duration of a clip or a recording
-# If an event ends more than LATE_SECONDS after the end of its clip, the numbers in the file name
-# are not the start and end of the clip. Because of rounding, an event may end slightly after its
-# clip.
+LONGEST_SECONDS = 86400.0  # the longest duration of a clip
+# Two numbers in a file name are not always the start and end of the clip. If they were, they would
+# also give the end of the clip. They are not used as times if an event ends more than LATE_SECONDS
+# after this end. Because of rounding, an event may end slightly after its clip.
 LATE_SECONDS = 1.0
 _TIME = r"([0-9]+(?:\.[0-9]+)?)"
 _EXCERPT = re.compile(rf"(.+)_{_TIME}_{_TIME}")
@@ -73,7 +73,8 @@ def youtube_key(name: str) -> str | None:
     """Return the standard name of an excerpt of a YouTube video, or None for any other name.
 
     The standard name is `<11-character ID>_<start>_<end>`. The times have three decimals. A Y
-    before the ID and an audio extension are removed.
+    before the ID and an audio extension are removed. Any 11 characters before the times count as an
+    ID.
     """
     match = _match_excerpt(_YOUTUBE, without_extension(name))
     if match is None:
@@ -110,7 +111,7 @@ def source_of(filename: str, last: float = 0.0) -> str:
     The recording of `<recording>_<start>_<end>.wav` is `<recording>`. Clips of YouTube videos in
     DCASE 2017 and AudioSet have names of this form. A Y before the ID of the video is removed. For
     a clip with any other name, the recording is the name of the clip without its extension. A split
-    keeps the clips of one recording together.
+    keeps the clips of one recording together, unless the clips have groups.
 
     Parameters
     ----------

@@ -12,11 +12,11 @@ A data directory is a set of clips with tags, events and classes. It has these f
     events.tsv   filename  onset  offset  event_label   optional; times in seconds
     info.yaml                                           optional; the origin of the set
 
-Tables are UTF-8 with a header line and without quoting. Their rows are written in the order of the
-file names. In each table, the column `filename` identifies the clip. A decoded folder
-(<system>/<set>/<mode>/) has the same files, but no labels.txt, and its clips.tsv has no columns
-`path` and `group`. It may have a failed.tsv with the failed clips (see `store`), which have no
-scores.
+Tables are UTF-8 with a header line and without quoting. The rows of a data directory are written in
+the order of the file names. In each table, the column `filename` identifies the clip. A decoded
+folder (<system>/<set>/<mode>/) has the same files, but no labels.txt, and its clips.tsv has no
+columns `path` and `group`. It may have a failed.tsv with the failed clips (see `store`), which have
+no scores.
 """
 
 import dataclasses
@@ -327,21 +327,23 @@ def write_decoded(
     info: Mapping[str, Any] | None = None,
     failed: Iterable[str] = (),
 ) -> None:
-    """Write a decoded folder: the tags and events that a system detects in clips.
+    """Write a decoded folder: tags and events of clips.
+
+    The tags and events are those that a system detected, or the reference tags and events.
 
     Parameters
     ----------
     folder : path-like
     filenames : (N,) str
-        The clips that were decoded.
+        The clips.
     durations : (N,) float
         Their durations in seconds.
     labels : sequence of str
         The K classes.
     tags : (N, K) bool
-        The detected classes of each clip.
+        The tags of each clip.
     events : Events or None
-        The detected events. If None, events.tsv is not written.
+        The events. If None, events.tsv is not written.
     info : mapping, optional
         The origin of the tags and events. It is written to info.yaml.
     failed : iterable of str
@@ -386,8 +388,8 @@ def read_decoded(folder: PathLike, labels: Iterable[str]) -> DataSet:
     Raises
     ------
     InputError
-        If the folder or a table is missing, or if a table is invalid. The message lists the first
-        faults.
+        If the folder or a table is missing, or if a table or info.yaml is invalid. The message
+        lists the first faults.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -1,8 +1,9 @@
 """Write the parts of a feature file, so that an interrupted extraction can be resumed.
 
 A part is a feature file of consecutive clips. The parts are in a hidden folder next to the feature
-file. At the end, they are joined. A part is valid only if the settings, and the clips, paths and
-sound files of the part, have not changed.
+file. At the end, they are joined. A part is not valid if the settings, or the clips, paths or sound
+files of the part, have changed. If all sound files of the part are missing, they do not count as
+changed.
 
 Sizes: T frames, F mel bins.
 """
@@ -75,8 +76,8 @@ class Parts:
     layout : FeatureLayout
     dataset : DataSet
     signals : sequence of str
-        The names of the signals that have arrived so far. As soon as a signal has arrived, `find`,
-        `write` and `join` stop and raise NotFinished.
+        The names of the signals that have arrived so far. If a signal has arrived, `find`, `write`
+        and `join` raise NotFinished before they begin the next part.
     """
 
     def __init__(
@@ -208,7 +209,7 @@ class Parts:
             self._check_signals()
             started = time.time()
             result = self._write_part(result, results, begun)
-            # After `started`, the iterator may already have read sound files of the next part.
+            # While this part was written, the iterator may have read sound files of the next part.
             begun = started
 
     def _write_part(

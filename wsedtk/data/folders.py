@@ -158,7 +158,7 @@ def _holds(folder: str, other: str) -> bool:
 
 
 def _warn(folder: PathLike, closed: Sequence[str], loops: Sequence[str]) -> None:
-    """Warn of folders that can't be entered, and of links to a folder that contains them."""
+    """Warn of folders that can't be entered, and of links whose target contains the link."""
     if closed:
         _LOG.warning(
             f"{as_text(folder)}: folders that can't be entered are left out: "
@@ -181,8 +181,8 @@ def walk(
     """Yield the path of each folder in a tree, starting with `folder`, and its sorted file names.
 
     Each folder is visited once, even if several paths lead to it. Links to folders are followed
-    last. At the end, warnings list the folders that can't be entered, and the links to a folder
-    that contains them.
+    last. A link whose target contains the link is not followed. At the end, warnings name the first
+    of these links, and the first folders that can't be entered.
 
     Parameters
     ----------

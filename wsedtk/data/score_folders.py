@@ -45,7 +45,7 @@ _LOG = logging.getLogger(__name__)
 # Patterns for names of tables and folders that wsedtk and other programs can read
 _TABLE_NAME = re.compile(r"(?!\._|\.{1,3}tsv$)[^/\\\x00-\x1f\x7f]+\.tsv")
 _FOLDER_NAME = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f]+")
-_LONGEST_NAME = 255  # the limit in bytes on most file systems
+_LONGEST_NAME = 255  # the longest name, in bytes, on most file systems
 
 
 class Overview(TypedDict):
@@ -178,8 +178,8 @@ class ScoreFolder:
         """Return the frame length, in seconds, that fits the times (N,) of all clips.
 
         The times may be rounded or have the precision of float32. If several frame lengths fit,
-        return the frame length with the fewest digits. If every clip has only one frame, return the
-        longest duration. Raise InputError if the frame length differs between clips.
+        `roundest` chooses one of them. If every clip has only one frame, return the longest
+        duration. Raise InputError if the frame length differs between clips.
         """
         longest = max(times, key=lambda one: one.num_frames)
         if longest.num_frames == 1:
@@ -214,8 +214,9 @@ class ScoreFolder:
     def segments(self, row: int) -> npt.NDArray[np.float32]:
         """Return the segment scores (S, K) of one clip.
 
-        A segment is one second long. A frame belongs to the segment that contains its centre. The
-        score of a segment is the maximum over its frames.
+        A segment is one second long. A frame belongs to the segment that contains its centre, or
+        to the last segment if its centre is after this segment. The score of a segment is the
+        maximum over its frames. A segment without frames has the score 0.
         """
         frames = self.frames(row)
         out = np.zeros((int(num_segments(self.durations[row])), len(self.labels)), np.float32)
@@ -228,8 +229,8 @@ class ScoreFolder:
 def tables_of(folder: PathLike) -> list[Path]:
     """Return the sorted paths of the `.tsv` files in a folder and its subfolders.
 
-    Folders whose names begin with a dot are skipped. Files whose names begin with `._`, which macOS
-    creates, are left out.
+    Subfolders whose names begin with a dot are skipped. Files whose names begin with `._`, which
+    macOS creates, are left out.
 
     Raises
     ------
@@ -323,8 +324,8 @@ def _places(folder: PathLike, filenames: Sequence[str]) -> list[str | None]:
     """Return the path of the table of each clip (N,), relative to the folder.
 
     The separator of a path is `/`. The path is None for a clip that can't have a table. A warning
-    lists these clips. Raise InputError if two clips would have the same table, or if no clip can
-    have a table.
+    names the first of these clips. Raise InputError if two clips would have the same table, or if
+    no clip can have a table.
     """
     places = [f"{normal(name).removesuffix('.wav')}.tsv" for name in filenames]
     seen: dict[str, str] = {}
@@ -351,17 +352,17 @@ def write(
     seconds_per_frame: float,
     clips: Iterable[tuple[Floats, float]],
 ) -> int:
-    """Write a folder of frame scores atomically. An existing folder of tables is replaced.
+    """Write a folder of frame scores. An existing folder is replaced after all tables are written.
 
     Frames that begin at or after the end of their clip are left out. Clips whose names can't be
-    names of tables are left out, and a warning lists them.
+    names of tables are left out, and a warning names the first of these clips.
 
     Parameters
     ----------
     folder : path-like
     filenames : sequence of str
-        The N clips. A table has the name of its clip without `.wav`. If the name contains `/`, the
-        table is in a subfolder.
+        The N clips. The table of `a.wav` is `a.tsv`, and the table of `a.flac` is `a.flac.tsv`. If
+        the name contains `/`, the table is in a subfolder.
     labels : sequence of str
         The K classes.
     seconds_per_frame : float

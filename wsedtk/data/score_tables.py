@@ -48,8 +48,9 @@ def read_table(path: Path) -> ScoreTable:
     Raises
     ------
     InputError
-        If the file is not a table of scores, or if its frames overlap, have gaps between them,
-        differ in length or do not begin at 0 s. Only the last frame may have another length.
+        If the file is not a table of scores, if its frames overlap, have gaps between them or
+        differ in length, or if the first frame does not begin at 0 s. Only the last frame may have
+        another length.
     """
     table = TableFile(path)
     header, *rest = table.lines() or [""]

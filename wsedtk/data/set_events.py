@@ -1,4 +1,6 @@
-"""Read the events of a data directory (see `datadir`). Compare the events with the clips and tags.
+"""Read the events of a data directory or a decoded folder (see `datadir`).
+
+The events are compared with the clips and the tags.
 
 Sizes: N clips, M tags, E events, B rows of a block.
 """
@@ -15,7 +17,8 @@ from wsedtk.data.set_tables import COLUMNS, Clips, RowNames, Tags, rows_without_
 from wsedtk.data.table_files import TableFile, ends_before_start
 from wsedtk.data.tables import find, first, is_nothing, no_seconds, parse_seconds, repeats
 
-_LATE_SECONDS = 0.1  # an event that ends at most this long after its clip causes no warning
+# A warning is added for each event that ends more than this after the end of its clip.
+_LATE_SECONDS = 0.1
 
 
 class _Block(NamedTuple):
@@ -155,7 +158,7 @@ def _warn_of_tags_without_events(
 def tags_without_events(
     tag_clip: Integers, tag_label: Integers, events: Events
 ) -> list[tuple[int, int]]:
-    """Return (clip, class) of each tag (M,) whose clip has no event of the class.
+    """Return (clip, class) of each tag (M,) whose clip has no event of the same class.
 
     The result is in the order of the tags.
     """

@@ -1,4 +1,4 @@
-"""Read the classes, clips and tags of a data directory (see `datadir`).
+"""Read the classes, clips and tags of a data directory or a decoded folder (see `datadir`).
 
 Each reader takes a `TableFile`, which collects the faults. Faulty rows are left out, except for
 clips whose duration is faulty or whose file name is empty.
@@ -205,7 +205,7 @@ class RowNames:
     Parameters
     ----------
     table : TableFile
-        The table. An error is added to it for each unknown clip or class.
+        The table. An error is added to it for each row whose clip or class is unknown.
     what : str
         The word for a row in messages: "tag" or "event".
     filenames : (N,) str
@@ -241,7 +241,7 @@ class RowNames:
         return clips, classes
 
     def _unknown_class(self, text: str) -> str:
-        """Return the message for a class that is not in labels.txt."""
+        """Return the message for a class that is not in the list of classes."""
         if is_nothing(text):
             return names_no_class(text)
         message = f"unknown class {text!r}; add it to labels.txt or correct the {self._what}"

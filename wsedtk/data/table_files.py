@@ -296,7 +296,7 @@ def _parse_header(
 
 
 def _complete(fields: list[str], least: int, most: int, alone: bool) -> list[str]:
-    """Remove blank fields after the first `most` fields, and append "" for missing fields.
+    """Remove blank fields at the end, but not from the first `most`. Append "" for missing fields.
 
     A row is completed if it has at least `least` fields, or if `alone` is true and all its fields
     except the first are blank. Other rows keep their number of fields.

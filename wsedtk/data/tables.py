@@ -45,8 +45,8 @@ def normal(text: str) -> str:
     """Return a name or class in the Unicode form NFC.
 
     Unicode can represent one letter in several forms. In the form NFC, `é` is one character. In the
-    form NFD, which macOS uses, `é` is an `e` and an accent. Names and classes are normalised when
-    they are read, so that they can be compared.
+    form NFD, which file names on macOS can have, `é` is an `e` and an accent. Names and classes are
+    normalised when they are read, so that they can be compared.
     """
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
@@ -67,7 +67,7 @@ def stands_twice(what: str, name: str) -> str:
 
 
 def is_blank(text: str) -> bool:
-    """Return whether a field is empty or contains only spaces."""
+    """Return whether a field is empty or contains only white space."""
     return not text.strip()
 
 

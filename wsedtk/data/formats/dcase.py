@@ -2,7 +2,8 @@
 
     filename  onset  offset  event_label   an event; or a tag, if the file name has the same times
     filename  event_label                  a tag
-    filename  event_labels                 tags, separated by commas without spaces; needs a header
+    filename  event_labels                 tags, separated by commas without a space after them;
+                                           needs a header
     filename                               a clip without tags or events
 
 In each form, a row whose fields are all empty except for the file name also means a clip without
@@ -124,7 +125,7 @@ class EventList:
         )
 
     def faults_of_tags(self) -> list[Fault]:
-        """Return an error for each row without times. A list of events can't have such rows."""
+        """Return an error for each row without times. Such rows are wrong in a list of events."""
         return [
             Fault(
                 True, self.path, row.line, "found a tag without onset and offset; expected an event"

@@ -12,10 +12,13 @@ No other module of `data` uses h5py. This folder may import `core` and the other
                   and failed (M, 2); attributes: seconds_per_frame, model, features, fingerprint,
                   clips_fingerprint, audio_fingerprint
 
+The files have further attributes, such as `kind`.
+
 A clip fails if its audio is missing, can't be read or is too long. It then has no features and no
 scores.
 
-Sizes: N clips, T frames, F mel bins, S segments, K classes, M failed clips.
+Sizes: N clips, T frames, F mel bins, S segments, K classes, M failed clips. T_max is the largest
+number of frames that a clip in the file can have.
 """
 
 from wsedtk.data.store.feature_writing import FeatureLayout, writing_features

@@ -1,6 +1,6 @@
 """Read feature files. `wsedtk.data.store` describes their content.
 
-Sizes: N clips, T frames, F mel bins, B rows of a block, M requested rows.
+Sizes: N clips, T frames, F mel bins, M requested rows, B requested rows of a block.
 """
 
 import contextlib
@@ -84,7 +84,7 @@ def read_about(path: PathLike) -> About:
 
 
 def _available_bytes() -> int:
-    """Return the available memory in bytes. A memory limit of a container is respected."""
+    """Return the available memory in bytes. The limit of a container (cgroup v2) is respected."""
     try:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
         lines = dict(line.split(":") for line in text.splitlines())
@@ -233,8 +233,8 @@ class FeatureStore:
         Raises
         ------
         InputError
-            If a clip that did not fail is missing, or if the features and the set come from
-            different audio.
+            If a clip that did not fail is missing, or if a feature file was made from other audio
+            than the set, although both have the same clips.
         """
         what = f"features in {', '.join(self.paths)}"
         remedy = "extract the features of this set"
@@ -271,7 +271,8 @@ class FeatureStore:
         """
         shape = (len(rows), int(self.num_frames[rows].max(initial=0)), self._data[0].shape[2])
         dtype = np.result_type(*self._data)
-        # All torchrun processes on this machine keep features in memory, so they share the memory.
+        # Each torchrun process on this machine keeps its own features in memory. The available
+        # memory is therefore divided by the number of these processes.
         available = _available_bytes() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         usable = _MEMORY_SHARE * available
         needed = int(np.prod(shape)) * dtype.itemsize

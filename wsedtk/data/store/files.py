@@ -26,7 +26,7 @@ from wsedtk.data.tables import Names, normal, normal_all, slices
 P = ParamSpec("P")
 
 TEXT = h5py.string_dtype("utf-8")
-BLOCK_BYTES = 1 << 24  # bytes of features or frame scores that are written or read together
+BLOCK_BYTES = 1 << 24  # bytes of features or scores that are written or read together
 # Rows of small columns that are read and written together. A whole column of two million clips can
 # take gigabytes of memory.
 BLOCK = 4096

@@ -163,7 +163,10 @@ class _Checker:
                 )
 
     def _check_size(self, dataset: h5py.Dataset, where: str) -> None:
-        """Raise InputError if a dataset or one of its chunks would be larger than the file."""
+        """Raise InputError if a dataset or one of its chunks would be larger than the file.
+
+        A dataset without elements is accepted.
+        """
         width = _TEXT_RECORD.itemsize if _is_text(dataset) else dataset.dtype.itemsize
         shapes = (dataset.shape, dataset.chunks or ())
         claimed = width * max(int(np.prod(shape, dtype=object)) for shape in shapes)
@@ -213,7 +216,10 @@ def _spans(dataset: h5py.Dataset) -> list[tuple[int, int]]:
 
 
 def _check_storage(dataset: h5py.Dataset, where: str) -> None:
-    """Raise InputError if the data of a dataset are in other files or are compressed."""
+    """Raise InputError if the data of a dataset are in other files, or have been filtered.
+
+    Compression is a filter. The filter for checksums is accepted.
+    """
     if dataset.external:
         raise InputError(
             f"{where}: its data are in another file, {dataset.external[0][0]!r}, "
@@ -304,7 +310,10 @@ def check_clips(
 def _check_each(
     path: PathLike, what: str, filenames: Names, values: npt.NDArray[Any], is_wrong: Booleans
 ) -> None:
-    """Raise InputError if a value (N,) is wrong. The message names the first such clip."""
+    """Raise InputError if a value (N,) is wrong.
+
+    The message names the first clip with a wrong value.
+    """
     if is_wrong.any():
         first = int(is_wrong.argmax())
         raise InputError(

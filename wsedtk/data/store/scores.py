@@ -232,7 +232,7 @@ class ScoreFile:
         )
 
     def has(self, name: str) -> bool:
-        """Return whether the file contains the dataset "frame", "segment" or "weight"."""
+        """Return whether the file contains a dataset, such as "frame" or "weight"."""
         return name in self._file
 
     def frames(self, row: int, name: str = "frame") -> npt.NDArray[np.float32]:
