@@ -61,8 +61,8 @@ def _with_verbosity(ctx: click.Context, options: Values, outputs: Sequence[str])
     """Apply --quiet and --verbose within the block.
 
     --quiet suppresses all output except the result, warnings and errors. The text on standard
-    output is the result if the text is JSON, if the run is a dry run, or if no argument and no
-    option --output or --output-dir names an output.
+    output is the result in three cases: the text is JSON, the run is a dry run, or the command line
+    names no output. An argument, --output or --output-dir can name an output.
     """
     from wsedtk.cli import messages
 

@@ -92,7 +92,7 @@ def extract(result: "ExtractResult") -> str:
 
 
 def train(result: "TrainResult") -> str:
-    """Return a text with the batch of the best weights.
+    """Return a text that names the batch after which the weights were best.
 
     The text also contains the F1, the MAP or the loss of these weights on the validation set.
     """

@@ -253,10 +253,12 @@ def report(options: ReportOptions) -> None:
     an experiment directory. For an experiment directory, the page shows all systems in it. The
     model cards of the systems are also updated.
 
-    If there are several systems, each system is compared with the first one. The page shows the
-    intervals of the differences over clips. Systems that were trained with several seeds
-    (NAME.seed0, NAME.seed1, ...) are compared by their means over seeds. With at least three seeds
-    of each system, the page shows the intervals over seeds and clips.
+    If there are several systems, each system is compared with the first system, and the page shows
+    the intervals of the differences over clips. If systems were trained with several seeds
+    (NAME.seed0, NAME.seed1, ...), their means over seeds are compared instead. The pairs of systems
+    are then those that the papers compare. A system in none of these pairs is compared with the
+    first system. With at least three seeds of each system, the page shows the intervals over seeds
+    and clips.
 
     \b
     Example: wsedtk report exp/linear exp/attention exp/report.html

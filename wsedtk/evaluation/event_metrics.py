@@ -97,7 +97,8 @@ def _pairs(reference: Events, estimated: Events) -> Iterator[Integers]:
     """
     # Each estimated event has an integer key. In the order of these keys, the events are sorted by
     # clip, then by class, then by onset. Onsets are replaced by their ranks, because integers are
-    # exact. The candidates for a reference event have the keys in a range, which is computed below.
+    # exact. The candidates for a reference event are the estimated events whose keys are in a
+    # range, which is computed below.
     onsets, rank = np.unique(estimated.onset, return_inverse=True)
     num_classes = 1 + max(reference.label.max(initial=0), estimated.label.max(initial=0))
 

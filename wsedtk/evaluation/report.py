@@ -121,8 +121,9 @@ class Consistency:
     Attributes
     ----------
     segments_without_tag : float or None
-        The fraction of the active pairs of a segment and a class whose clip lacks the decoded tag
-        of the class. A pair is active if a decoded event of the class overlaps the segment.
+        A pair of a segment and a class is active if a decoded event of the class overlaps the
+        segment. The value is the fraction of active pairs for which the class is not a decoded tag
+        of the clip.
     tags_without_segment : float or None
         The fraction of the decoded tags whose class is active in no segment of the clip.
     """

@@ -52,7 +52,10 @@ class Overview(TypedDict):
 
 
 class Write(Protocol):
-    """A function that runs other functions in the thread of a new file (see `creating`)."""
+    """A function that runs other functions in the thread that writes a new file.
+
+    See `creating`.
+    """
 
     def __call__(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Call `function(*args, **kwargs)`, and wait until it returns.

@@ -89,7 +89,7 @@ class TuneOptions:
         Candidate maximum gaps in seconds. Two events of a class are joined if the gap between them
         is not longer than the chosen gap.
     gate_by_tags : bool
-        Decode only events whose class is a tag of the clip.
+        Drop events whose class is not a predicted tag of the clip.
 
     Raises
     ------
