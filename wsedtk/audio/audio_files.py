@@ -144,7 +144,7 @@ def read(
 
 @dataclasses.dataclass(frozen=True)
 class Examination:
-    """The properties of a sound file, or the reason why the file cannot be decoded.
+    """The properties of a sound file, or the reason why the file cannot be used.
 
     Attributes
     ----------
@@ -166,8 +166,8 @@ class Examination:
     remark_on_mean : str
         A remark if the channels cancel each other, otherwise "".
     fault : str or None
-        The reason why the file cannot be decoded; None if it can be decoded. If there is a reason,
-        the other attributes have no meaning.
+        The message of the InputError that `read` would raise; None if `read` would raise no error.
+        If there is a message, the other attributes have no meaning.
     """
 
     duration: float = 0.0
@@ -184,7 +184,7 @@ class Examination:
 def examine(path: PathLike) -> Examination:
     """Decode a sound file in constant memory, and return its properties.
 
-    If the file cannot be decoded, no error is raised, and `Examination.fault` gives the reason.
+    If the file cannot be used, no error is raised, and `Examination.fault` gives the reason.
     """
     num_samples, num_full_scale = 0, 0
     peak, lowest, highest = 0.0, math.inf, -math.inf
@@ -216,7 +216,7 @@ def examine(path: PathLike) -> Examination:
 def write(path: PathLike, samples: Floats, sample_rate: int) -> None:
     """Write mono samples (S,) with 16 bits per sample. The file is written atomically.
 
-    The extension (.wav, .flac) determines the format.
+    The extension, for example .wav or .flac, determines the format.
     """
     format_name = Path(path).suffix[1:].upper()
     with writing(path) as temporary:

@@ -31,9 +31,9 @@ def mean_of_channels(samples: Floats) -> Floats:
 
 
 def _energy_of_variation(samples: Floats) -> float:
-    """Return the energy of samples (S, C) after subtraction of each channel's mean.
+    """Return the energy of samples (S, C), averaged over the channels.
 
-    The energy is averaged over the channels.
+    First, the mean over time is subtracted from each channel.
     """
     varying = samples - samples.mean(axis=0, dtype=np.float64)
     return float(np.square(varying).sum()) / samples.shape[1]

@@ -1,6 +1,6 @@
 """Compute log-mel features of samples, as librosa does.
 
-Array dimensions: S samples, T frames, F mel bins, D bins of the FFT (num_fft / 2 + 1).
+Array dimensions: S samples, T frames, F mel bins, D bins of the FFT (num_fft // 2 + 1).
 """
 
 import contextlib

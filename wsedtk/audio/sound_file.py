@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 22  # number of samples (all channels) that are decoded at once, to bound the memory
 RATES = (100, 1_000_000)  # valid sample rates in Hz; a damaged header can contain up to 2^31 Hz
-# Maximum absolute value of a sample. The limit is this high because some files contain 32-bit
+# Maximum absolute value of a mono sample. The limit is this high because some files contain 32-bit
 # integers as floats. Much larger samples cause an overflow in a front end.
 LOUDEST = 2.0**32
 _READ_AHEAD = 1 << 14  # bytes that a FLAC decoder may have read beyond the end of a stream

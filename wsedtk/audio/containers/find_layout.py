@@ -1,9 +1,9 @@
 """Find the streams of sound in a container file, without decoding.
 
-`find_layout` returns the offsets of the streams, corrects header fields that contain a wrong size,
-and compares the announced length with the number of bytes that exist. In WAV, AIFF, AU, CAF, W64
-and FLAC files, it reads only headers. It reads all pages of Ogg files and all frames of MP3 files,
-because the headers of these formats do not contain the length.
+`find_layout` returns the offsets of the streams, and replacements for header fields that contain a
+wrong size. It compares the announced length with the number of bytes that exist. In WAV, AIFF, AU,
+CAF, W64 and FLAC files, it reads only headers. It reads all pages of Ogg files and all frames of
+MP3 files, because the headers of these formats do not contain the length.
 """
 
 from typing import BinaryIO

@@ -308,7 +308,11 @@ def _walk(reader: _Reader, offset: int) -> _Walk:
 
 
 def _is_end(reader: _Reader, offset: int) -> bool:
-    """Return whether only zeros, or fewer than _BLOCK bytes without frames, follow an offset."""
+    """Return whether no further frames are expected after an offset.
+
+    Only the next _BLOCK bytes are examined. Returns True if all of them are 0. Also returns True if
+    the file ends within these bytes and no frame begins in the first _SEARCHED of them.
+    """
     rest = reader.at(offset, _BLOCK)
     if not rest.strip(b"\0"):
         return True
@@ -330,7 +334,8 @@ def _share(streams: list[_Stream], is_whole: bool, covered: float) -> float | No
 def find_layout(file: BinaryIO, size: int, start: int) -> Layout | None:
     """Return the Layout of a file.
 
-    Returns None if no stream with sound begins within _SEARCHED bytes after `start`.
+    Returns None if no frame begins within _SEARCHED bytes after `start`, or if no stream contains
+    sound.
     """
     reader = _Reader(file, size)
     first = _first_frame(reader, start)

@@ -134,7 +134,7 @@ def _add_links(links: list[_Link], file: BinaryIO, start: int, size: int) -> Non
 def _last_position(file: BinaryIO, size: int, serials: Container[int]) -> int | None:
     """Return the granule position of the last page that has a position.
 
-    Returns None if this page does not end one of the streams in `serials`.
+    Returns None if no such page is found, or if it is not the last page of a stream in `serials`.
     """
     content = read_at(file, max(0, size - 2 * _LARGEST), 2 * _LARGEST)
     offset = content.rfind(b"OggS")
