@@ -8,7 +8,7 @@ clips are decoded at once, as an array (B, T, K), with zeros after the last fram
 Frame t covers the time from t x seconds_per_frame to (t + 1) x seconds_per_frame.
 
 The filters are flat rank filters (median, opening, closing), which commute with thresholding: a
-threshold on filtered scores gives the same active frames as filters on thresholded scores.
+threshold above 0 on filtered scores gives the same active frames as filters on thresholded scores.
 Therefore decoding and tuning both use `smooth`. Decoding smooths zeros and ones. Tuning smooths
 scores, because the smoothed scores can then be compared with many thresholds.
 """

@@ -56,7 +56,7 @@ class OperatingPoint:
     max_gap_seconds : (K,) float64
         Maximum gap in seconds between two events of a class that are joined.
     gate_by_tags : bool
-        Whether events are dropped if their class is not a tag of the clip.
+        Whether events are dropped if their class is not a predicted tag of the clip.
     tuned_on : str
         The origin of the operating point. `wsedtk tune` writes the fingerprint of the scores, the
         criterion and the number of clips.

@@ -90,6 +90,8 @@ class TargetChoice(NamedTuple):
 def candidates(scores: Floats, truth: Booleans) -> Candidates:
     """Return the candidate thresholds of one class.
 
+    If N is 0, +inf is the only candidate.
+
     Parameters
     ----------
     scores : (N,) float
@@ -344,8 +346,8 @@ def tune_published(scores: Floats, truth: Booleans, seed: int = 0) -> npt.NDArra
     The second step is repeated until no threshold changes.
 
     As in the authors' code, each search for the micro F1 starts from F1 = 0, not from the F1
-    without predictions of the class. Therefore a class has predictions even if the micro F1 is
-    higher without them, and the result can be below the optimum of `tune`.
+    without positive decisions for the class. Therefore a class can have positive decisions although
+    the micro F1 would be higher without them, and the result can be below the optimum of `tune`.
 
     Parameters
     ----------
