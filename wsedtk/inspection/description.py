@@ -62,7 +62,7 @@ class Record:
 class About:
     """The description of one artefact.
 
-    Each attribute is a bool, number, string or None, or a list or mapping of such values.
+    The attributes consist of bools, numbers, strings, None, lists and mappings.
 
     Attributes
     ----------

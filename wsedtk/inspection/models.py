@@ -38,7 +38,10 @@ def is_model_directory(path: Path) -> bool:
 
 
 def describe_model_directory(path: Path) -> About:
-    """Describe a model directory. The description lists what is missing for sharing the model."""
+    """Describe a model directory.
+
+    If no fault is found in the model, the description lists what is missing for sharing the model.
+    """
     if not (path / "model.yaml").is_file():
         return _describe_training(path)
     from wsedtk.models import checkpoint  # imports torch, which is slow and rarely needed here
@@ -139,7 +142,10 @@ def _add_sources(about: About, mapping: Mapping[str, Any]) -> None:
 
 
 def _last_validation(path: Path) -> dict[str, float] | None:
-    """Return the last row of history.tsv; None if the file is missing, empty or damaged."""
+    """Return the last row of history.tsv.
+
+    Returns None if the file is missing, empty or damaged, or if a value of the row is not finite.
+    """
     if not (path / "history.tsv").is_file():
         return None
     try:

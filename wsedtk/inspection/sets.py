@@ -228,7 +228,10 @@ def describe_report(path: Path) -> About:
 
 
 def is_score_tables(path: Path) -> bool:
-    """Return whether a path is a folder whose first .tsv file is a table of frame scores."""
+    """Return whether a path is a folder whose first .tsv file begins like a table of frame scores.
+
+    A table of frame scores begins with the names of the columns onset and offset.
+    """
     if not path.is_dir():
         return False
     names = [n for n in folders.look(path)[1] if n.endswith(".tsv") and not n.startswith("._")]
