@@ -47,8 +47,8 @@ class Parameter:
     key : str, optional
         The name of the parameter in records. By default, the name of the field.
     type : click.ParamType, optional
-        The type of the values. Outputs have the type OUT. Inputs have the type IN_DIR, which is
-        the default type of paths.
+        The type of the values. The type OUT marks outputs, and the type IN_DIR marks inputs. By
+        default, paths have the type IN_DIR.
     metavar : str, optional
         The name of the value in the help.
     required : bool, optional
