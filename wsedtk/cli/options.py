@@ -11,6 +11,8 @@ The kind of the parameter depends on the field:
     bool with a default                a flag
     Literal                            a parameter with choices
 
+A keyword-only field without a default becomes a required option.
+
 A command changes these rules for single fields with a `Parameter`. The options of a corpus contain
 these changes themselves, as the metadata of fields. The keys are the fields of `Parameter`:
 
