@@ -11,6 +11,8 @@ The kind of the parameter depends on the field:
     bool with a default                a flag
     Literal                            a parameter with choices
 
+A keyword-only field without a default becomes a required option.
+
 A command changes these rules for single fields with a `Parameter`. The options of a corpus contain
 these changes themselves, as the metadata of fields. The keys are the fields of `Parameter`:
 
@@ -47,8 +49,8 @@ class Parameter:
     key : str, optional
         The name of the parameter in records. By default, the name of the field.
     type : click.ParamType, optional
-        The type of the values. Outputs have the type OUT. Inputs have the type IN_DIR, which is
-        the default type of paths.
+        The type of the values. The type OUT marks outputs, and the type IN_DIR marks inputs. By
+        default, paths have the type IN_DIR.
     metavar : str, optional
         The name of the value in the help.
     required : bool, optional

@@ -97,7 +97,10 @@ class EventPrinter:
 
 
 def print_tune(result: "TuneResult") -> None:
-    """Print an operating point, and its metric values on the set that it was tuned on."""
+    """Print an operating point, and its metric values on the set that it was tuned on.
+
+    If there are many classes, only a summary of the operating point is printed.
+    """
     point = result.point
     if len(point.labels) > MOST_LINES:
         never = sum(threshold == float("inf") for threshold in point.clip_thresholds)

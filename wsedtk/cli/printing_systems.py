@@ -83,7 +83,7 @@ def _why_no_more(one: "ClassCounts") -> str:
 
 
 def extract(result: "ExtractResult") -> str:
-    """Return a text with the path and the size of a feature file."""
+    """Return a text with the path of a feature file, and its numbers of clips, frames and bins."""
     failed = f"; {len(result.failed)} clips failed" if result.failed else ""
     return (
         f"{result.feats}: {result.num_clips} clips, at most {result.max_frames} frames x "

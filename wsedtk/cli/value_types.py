@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:  # these classes are generic only since click 8.5
+if TYPE_CHECKING:  # in older versions of click, these types are not generic
     ParamType = click.ParamType[Any]
     AnyChoice = click.Choice[Any]
 else:

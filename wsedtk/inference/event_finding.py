@@ -104,7 +104,8 @@ def read_point(
     ------
     InputError
         If the file is needed but missing, if it is invalid or belongs to another model, if a
-        threshold is invalid, or if no class has a threshold that a score can reach.
+        threshold is invalid or its class is unknown, or if no class has a threshold that a score
+        can reach.
     """
     path = Path(path)
     if path.exists():

@@ -253,7 +253,7 @@ class Detector:
         frames.
     window_frames, step_frames : int
         The length of a window, and the distance from the start of a window to the start of the
-        next window, in output frames.
+        next window, in output frames. For the last window of a recording, see `cut`.
 
     Raises
     ------

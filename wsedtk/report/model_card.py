@@ -2,8 +2,8 @@
 
 `wsedtk train` and `wsedtk import` write the card, and `wsedtk report` updates it. They generate the
 text between two marks, and never change existing text outside the marks. The owner of the model
-adds information outside the marks, such as the licence. The same files give the same card. The
-generated text contains no paths, host names or user names.
+adds information outside the marks, such as the licence. The same files give the same generated
+text. This text contains no paths, host names or user names.
 """
 
 import logging

@@ -110,7 +110,8 @@ class Page:
         Parameters
         ----------
         name : str
-            The name of the figure, which becomes part of the file name.
+            The name of the figure. The file name contains this name. Spaces and special characters
+            become underscores, and a long name is shortened.
         figure : matplotlib Figure
         content : bytes, optional
             The bytes of a PNG file of the figure, if they are already known.

@@ -79,7 +79,7 @@ class RecordingPicture:
         self._spectrogram.add(features)
 
     def png(self, name: str, seconds: float, events: Iterable[Event]) -> bytes:
-        """Return the picture as a PNG file.
+        """Return the bytes of a PNG file that shows the picture.
 
         Parameters
         ----------

@@ -61,7 +61,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
 
 
 def _pooling(folder: Path) -> str:
-    """Return the pooling of a model and its hierarchy. "" if model.yaml does not contain them."""
+    """Return the pooling and the hierarchy that model.yaml contains. "" if it contains neither."""
     path = folder / "model.yaml"
     described = read_yaml(path) if path.exists() else None
     if not isinstance(described, dict):
@@ -143,7 +143,7 @@ def add_curves(page: Page, group: Sequence[Scored]) -> None:
     ----------
     page : Page
     group : sequence of Scored
-        Evaluated folders of the set, one for each system.
+        Evaluated folders of the set that have a copy of the reference, one for each system.
     """
     group = [one for one in group if one.scores is not None][:MAX_SYSTEMS]
     if not group:
@@ -179,13 +179,15 @@ def add_curves(page: Page, group: Sequence[Scored]) -> None:
 
 
 def add_segment_curves(page: Page, found: Sequence[Scored]) -> None:
-    """Add precision-recall curves of segments of 1 s, with a point for each decoding mode.
+    """Add precision-recall curves of segments of 1 s, and points for the decoded events.
+
+    Points are drawn for at most `MAX_MODES` decoding modes.
 
     Parameters
     ----------
     page : Page
     found : sequence of Scored
-        All evaluated folders of one set.
+        All evaluated folders of one set that have a copy of the reference.
     """
     group = [
         one

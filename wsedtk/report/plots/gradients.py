@@ -66,7 +66,7 @@ def gradient(method: str, x: Floats, hierarchy: str | None = None) -> Gradient:
     x : (T,) float
         Frame probabilities of one clip.
     hierarchy : str, optional
-        The hierarchy, with the groups `GROUPS`. By default, single pooling.
+        The name of the hierarchy. Its groups are `GROUPS`. By default, single pooling is used.
     """
     frames = torch.tensor(x[None, :, None], dtype=torch.float64, requires_grad=True)  # (1, T, 1)
     pooling = Pooling(method, 1, hierarchy, GROUPS if hierarchy else ())
@@ -89,9 +89,9 @@ def _over_time(axes: Axes, lines: Iterable[_Line]) -> None:
 def pooling_gradients() -> Figure:
     """Draw frame probabilities of a clip, and the gradient of each pooling function.
 
-    The first panel shows the probabilities. The second panel shows the gradients over x_i, and the
-    third panel shows them over time. The last panel compares the gradients of hierarchical pooling
-    with those of single pooling.
+    The first panel shows the frame probabilities and the clip probabilities. The second panel shows
+    the gradients over x_i, and the third panel shows them over time. The last panel compares the
+    gradients of hierarchical pooling with those of single pooling.
     """
     x = example()
     figure = Figure(figsize=(7.5, 5.8), layout="constrained")

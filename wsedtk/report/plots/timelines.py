@@ -25,8 +25,8 @@ LONG_SECONDS = 300  # in longer recordings, times are in hours, minutes and seco
 # the distance is one day.
 _STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
 _SECONDS_A_DAY = 86400
-# Maximum number of characters in the name of a system. If one name is longer, the figure shows a
-# number instead of each name beside the events.
+# Maximum number of characters in the name of a system. If one name is longer, numbers replace all
+# names of systems beside the events.
 LONGEST_NAME = 24
 
 Tints = Mapping[int, str]  # the colour of each class that is drawn
