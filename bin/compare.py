@@ -8,10 +8,10 @@ system and seed does not exist. The program writes EXP/compare.tsv and EXP/compa
 the content of EXP/compare.md.
 
 A mean has a 95 % Student interval over seeds, for the evaluated clips. The program compares the
-means of each pair of systems that the papers compare. It also compares the means of the first
-system with those of all other systems. A difference has a 95 % interval over seeds and clips. The
-docstring of wsedtk.evaluation.intervals.difference_over_seeds describes this interval. With fewer
-than three seeds, there are no intervals.
+means of each pair of systems that the papers compare. A system in none of these pairs is compared
+with the first system. A difference has a 95 % interval over seeds and clips. The docstring of
+wsedtk.evaluation.intervals.difference_over_seeds describes this interval. With fewer than three
+seeds, there are no intervals.
 """
 
 import argparse
