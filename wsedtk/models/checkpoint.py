@@ -425,7 +425,9 @@ def load_checkpoint(path: PathLike) -> Any:
 def _check_archive(path: Path) -> None:
     """Check the sizes and checksums of an archive, because `torch.load` does not check them.
 
-    Raises ValueError if a size or checksum is wrong, or if a part of the archive is compressed.
+    Raises ValueError if a checksum is wrong, if a part of the archive is compressed, or if the
+    parts together are larger than the archive. Raises `zipfile.BadZipFile` if the list of parts is
+    damaged.
     """
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
@@ -438,7 +440,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _why_not_loaded(error: Exception) -> str:
-    """Return the reason for an exception of `torch.load`.
+    """Return the reason why loading a checkpoint raised an exception.
 
     The message of `torch.load` can advise to set `weights_only=False`. This advice is left out,
     because the setting is unsafe.

@@ -26,7 +26,7 @@ class Output:
     frame : (B, T', K) Tensor
         Frame probabilities.
     weight : (B, T', K) Tensor or None
-        Frame weights that the network computes. None if the pooling function does not need them.
+        Frame weights that the network computes. None if they are not needed.
     mask : (B, T') Tensor of bool
         True for real frames.
     """
@@ -77,8 +77,8 @@ def pad_time(x: Tensor, mask: Tensor | None, shortest: int) -> tuple[Tensor, Ten
     -------
     x : (B, max(T, shortest), F) Tensor
     mask : (B, max(T, shortest)) Tensor of bool, or None
-        None if all frames are real. While the network is traced for an ONNX graph, the number of
-        frames is not known. Therefore the mask is then never None.
+        None if all frames are real. While the network is traced for an ONNX graph, the mask is
+        never None, because the number of frames is not known.
     """
     missing = shortest - x.shape[1]
     if is_tracing():

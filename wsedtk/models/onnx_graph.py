@@ -7,10 +7,11 @@ The graph contains the front end, the normalisation and the network. The TorchSc
 of PyTorch traces the graph. The newer exporter of PyTorch fails on a bidirectional GRU if the
 number of frames is not fixed.
 
-All numbers are float32. The scores of the graph usually differ from the scores of PyTorch by about
-1e-6. On noise, `wsedtk export` accepts differences of at most 1e-3. In mel bins without energy, the
-levels come only from rounding errors of the Fourier transform, which differ between the graph and
-`LogMel`. On recordings with such mel bins, the scores were found to differ by up to 4e-3.
+Samples, levels and scores are float32. The scores of the graph usually differ from the scores of
+PyTorch by about 1e-6. On noise, `wsedtk export` accepts differences of at most 1e-3. In mel bins
+without energy, the levels come only from rounding errors of the Fourier transform, which differ
+between the graph and `LogMel`. On recordings with such mel bins, the scores were found to differ by
+up to 4e-3.
 """
 
 import io
@@ -59,12 +60,12 @@ def _waves(rows: Tensor, columns: Tensor, period: int) -> tuple[Tensor, Tensor]:
 class Frontend(nn.Module):
     """The front end `LogMel` as a module, which computes levels (B, T, F) from samples (B, S).
 
-    All numbers are float32. S can be any number. A DFT of P * Q points is computed as Q DFTs of P
-    points each, a multiplication of each result by a complex number of magnitude 1, and P DFTs of Q
-    points each (Cooley & Tukey 1965). The index of a sample is Q p + q, and the index of a bin is
-    i + P j, with p, i < P and q, j < Q. Each DFT is computed as products with two matrices, which
-    contain cosines and sines. P * Q is `num_fft`. P and Q are as close to each other as possible,
-    with P >= Q.
+    Samples, levels and matrices are float32. S can be any number. A DFT of P * Q points is computed
+    as Q DFTs of P points each, a multiplication of each result by a complex number of magnitude 1,
+    and P DFTs of Q points each (Cooley & Tukey 1965). The index of a sample is Q p + q, and the
+    index of a bin is i + P j, with p, i < P and q, j < Q. Each DFT is computed as products with two
+    matrices, which contain cosines and sines. P * Q is `num_fft`. P and Q are as close to each
+    other as possible, with P >= Q.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ class Frontend(nn.Module):
         window, filters = window_and_filters(config)
         p, q = torch.arange(self.num_filled), torch.arange(self.num_columns)
         i, j = torch.arange(num_rows), torch.arange(self.num_columns // 2 + 1)
-        bins = (i[:, None] + num_rows * j).flatten()  # (P * (Q / 2 + 1))
+        bins = (i[:, None] + num_rows * j).flatten()  # (P * (Q // 2 + 1),)
         # Bins above num_fft / 2 are complex conjugates of lower bins, and are not used.
         is_used = bins <= num_fft // 2
         weights = filters.T[bins.clamp_max(num_fft // 2)] * is_used[:, None]
@@ -140,7 +141,7 @@ class Frontend(nn.Module):
             real @ self.second + imaginary @ self.second_sin,
             imaginary @ self.second - real @ self.second_sin,
         )
-        spectrum = real * real + imaginary * imaginary  # (B, T, P, Q / 2 + 1)
+        spectrum = real * real + imaginary * imaginary  # (B, T, P, Q // 2 + 1)
         if config.power == 1:
             spectrum = torch.sqrt(spectrum)
         level = 10 * torch.log10((spectrum.flatten(2) @ self.filters).clamp_min(config.min_power))
@@ -235,7 +236,7 @@ def trace(graph: Graph) -> bytes:
 def with_metadata(content: bytes, description: str, metadata: Mapping[str, str]) -> bytes:
     """Add a description and metadata to the content of an ONNX file.
 
-    The same arguments always give the same bytes.
+    The same arguments give the same bytes.
     """
     import onnx
 
@@ -248,7 +249,7 @@ def with_metadata(content: bytes, description: str, metadata: Mapping[str, str])
 
 
 def difference(content: bytes, graph: Graph) -> float:
-    """Compare the outputs of an ONNX file with the outputs of `LogMel` and the network.
+    """Compare the outputs of an ONNX file with the outputs of the network on `LogMel` features.
 
     Parameters
     ----------
@@ -260,8 +261,8 @@ def difference(content: bytes, graph: Graph) -> float:
     Returns
     -------
     float
-        The largest absolute difference of an output value, for noise of several durations. It is
-        infinite if shapes differ or an output is not finite.
+        The largest absolute difference between two corresponding output values, for noise of
+        several durations. It is infinite if shapes differ or an output is not finite.
 
     Raises
     ------

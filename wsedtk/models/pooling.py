@@ -93,8 +93,8 @@ def _scaled(w: Tensor, count: Tensor) -> Tensor:
     """Scale weights (..., T, K) to a maximum of 1 over time.
 
     The scaling changes neither the weighted average nor its gradient, and keeps both finite for
-    weights of any size. If all weights of a class are below the smallest normal floating-point
-    number, `count` replaces them.
+    finite weights of any size. If all weights of a class are below the smallest normal
+    floating-point number, `count` replaces them.
     """
     w = torch.where(count > 0, w, 0.0)
     largest = w.detach().amax(dim=-2, keepdim=True)  # (..., 1, K)
@@ -349,7 +349,7 @@ class Pooling(nn.Module):
             size = min(size, frames.x.shape[1])
         count = _groups(frames.count, size)  # (B, J, L, 1)
         inner = _groups(weights, size)  # (B, J, L, K)
-        # He, Shen & Zhang 2019, eq. (A-5). An incomplete last group has a smaller weight.
+        # He, Shen & Zhang 2019, eq. (A-5). A sum over fewer frames is also divided by `size`.
         weights = inner.sum(dim=2) / size
         if self.hierarchy == "published-all" or (self.hierarchy == "published" and stage == 0):
             inner = inner.detach()

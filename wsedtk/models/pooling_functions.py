@@ -15,8 +15,9 @@ A user-defined pooling function is a class, such as:
 
 `--set pooling=my_module:Square` and `wsedtk.Pooling("my_module:Square", num_classes)` select this
 class, with or without a hierarchy. The model.yaml of a model that uses this class contains the name
-`my_module:Square`. On each machine that loads the model, `my_module` must be importable, and the
-environment variable WSEDTK_NETWORKS must contain `my_module` (see `wsedtk.models.checkpoint`).
+`my_module:Square`. On each machine that loads the model, `my_module` must be importable and
+trusted. The environment variable WSEDTK_NETWORKS lists trusted packages (see
+`wsedtk.models.checkpoint`).
 """
 
 import abc
@@ -153,7 +154,7 @@ POOLINGS: Registry[type[PoolingFunction]] = Registry("pooling", "wsedtk.models.p
 
 
 def exponential(logarithm: Tensor, count: Tensor) -> Tensor:
-    """Compute weights from their logarithms. Scale them to a maximum of 1 over time.
+    """Compute weights from their logarithms, and scale the weights to a maximum of 1 over time.
 
     Parameters
     ----------
@@ -165,7 +166,8 @@ def exponential(logarithm: Tensor, count: Tensor) -> Tensor:
     Returns
     -------
     (B, T, K) Tensor
-        exp(logarithm), divided by its maximum over the real frames.
+        For real frames, exp(logarithm) divided by its maximum over the real frames. The weights of
+        padded frames are not used.
     """
     logarithm = torch.where(count > 0, logarithm, torch.finfo(logarithm.dtype).min)
     return torch.exp(logarithm - logarithm.detach().amax(dim=1, keepdim=True))

@@ -124,7 +124,7 @@ class TimeShift(Augmentation):
     layout : FeatureResolution
         The resolution of the features.
     seconds : float
-        The longest shift in either direction, in seconds.
+        The longest shift in either direction, in seconds. It is rounded to whole output frames.
     """
 
     def __init__(self, layout: FeatureResolution, seconds: float) -> None:
@@ -201,7 +201,7 @@ class TimeMasks(Augmentation):
     layout : FeatureResolution
         The resolution of the features.
     seconds : float
-        The longest duration of a span, in seconds.
+        The longest duration of a span, in seconds. It is rounded to whole feature frames.
     """
 
     def __init__(self, layout: FeatureResolution, seconds: float) -> None:

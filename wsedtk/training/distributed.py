@@ -295,7 +295,8 @@ def _tell_once(
     patiently : bool
         Whether to wait up to two seconds first, so that rank 0 can report the end of the run.
     stop_signals : StopSignals
-        Handles the signals that torchrun may send to this process meanwhile.
+        A function that returns a context manager. Within this context, connected processes log the
+        message. The context manager can handle the signals that torchrun may send meanwhile.
     """
     told = 0
     if store is None:
@@ -324,7 +325,8 @@ def joining(device: str, stop_signals: StopSignals) -> Iterator[Group]:
     device : str
         The name of the device, as in `Group.device`.
     stop_signals : StopSignals
-        Handles the signals that arrive while a message is logged.
+        A function that returns a context manager. Within this context, connected processes log why
+        the run ends. The context manager can handle the signals that arrive meanwhile.
 
     Raises
     ------

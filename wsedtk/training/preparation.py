@@ -99,8 +99,9 @@ def model_spec(
 def describe(network: Network, spec: ModelSpec) -> str:
     """Return a table of the layers of a network, as text.
 
-    The table contains the output shapes for features of 10 s, the numbers of parameters, and the
-    time resolution.
+    The table contains the output shapes for features of 10 s and the numbers of parameters. The
+    last line of the text contains the total number of parameters and the time resolution. The
+    network is in evaluation mode afterwards.
     """
     frontend = spec.frontend_config()
     rows: list[tuple[str, str, str, int]] = []
@@ -189,8 +190,9 @@ def read_sets(
     Raises
     ------
     InputError
-        If a set can't be read, if no clip of a set has a tag, if the features do not fit a set (see
-        `FeatureBatches`), or if the two sets have different classes or a common clip.
+        If a set can't be read, if none of the returned clips of a set has a tag, if the features do
+        not fit a set (see `FeatureBatches`), if the two sets have a common clip, or if they do not
+        have the same classes in the same order.
     """
     fit_data, valid_data = datadir.read(fit_set), datadir.read(valid_set)
     if fit_data.labels != valid_data.labels:

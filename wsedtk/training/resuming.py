@@ -126,7 +126,7 @@ def save(trainer: Trainer, folder: Path, kind: Literal["step", "resume"] = "step
     folder : Path
         The model directory of the training run.
     kind : {"step", "resume"}
-        "step" for a checkpoint after a validation, "resume" for other checkpoints.
+        "step" after a validation, "resume" at other times.
     """
     state = trainer.state()
     trainer.group.first(lambda: _write(state, trainer, folder, kind))
@@ -153,7 +153,8 @@ def _versions(made_by: object) -> str:
 def _check_same_training(folder: Path, resolved: dict[str, Any]) -> None:
     """Raise InputError if the training run of a model directory has different settings.
 
-    Log a warning if only the versions of the software or the type of the device are different.
+    The settings `keep_checkpoints` and `resume_seconds` may be different. Log a warning if the
+    versions of the software or the type of the device are different.
     """
     # A setting that is missing in config.yaml did not exist when the run began: use its default.
     previous = config.to_mapping(TrainConfig())

@@ -29,8 +29,8 @@ def _writer_class() -> "type[SummaryWriter] | None":
 class Scalars:
     """A folder with the curves of a training run, for TensorBoard.
 
-    If TensorBoard is missing, nothing is written. A resumed run can repeat steps of the interrupted
-    run. For these steps, TensorBoard shows only the points that the resumed run wrote.
+    If TensorBoard is missing or broken, nothing is written. A resumed run can repeat steps of the
+    interrupted run. For these steps, TensorBoard shows only the points that the resumed run wrote.
 
     Parameters
     ----------

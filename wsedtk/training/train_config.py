@@ -39,13 +39,14 @@ class TrainConfig:
     mixup_alpha : float
         Mixup mixes clips in proportions drawn from Beta(alpha, alpha). 0 turns mixup off.
     time_mask_seconds : float
-        The longest duration of each of the two time masks of a clip, in seconds. 0 turns the time
-        masks off.
+        The longest duration of each of the two time masks of a clip, in seconds. It is rounded
+        to whole feature frames. 0 turns the time masks off.
     mel_mask_bins : int
         The largest number of bins in each of the two mel masks of a clip. 0 turns the mel masks
         off.
     time_shift_seconds : float
-        The longest rotation of a clip in time, in seconds. 0 turns the rotation off.
+        The longest rotation of a clip in time, in seconds. It is rounded to whole output frames. 0
+        turns the rotation off.
     augmentations : tuple of dict
         Further augmentations. They are applied after the four augmentations above, in the given
         order. In each dict, `name` is `package.module:Class` or a built-in name. The other keys are

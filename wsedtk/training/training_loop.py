@@ -53,8 +53,9 @@ def binary_cross_entropy(
 ) -> torch.Tensor:
     """Return the mean binary cross-entropy (Wang, Li & Metze 2019, eq. (1)).
 
-    If a probability on a GPU is NaN, this function returns NaN.
-    `torch.nn.functional.binary_cross_entropy` would instead stop the process.
+    If a probability is NaN, this function returns NaN. With NaN,
+    `torch.nn.functional.binary_cross_entropy` would cause an exception. On a GPU, this process
+    could then no longer use CUDA.
 
     Parameters
     ----------
@@ -107,16 +108,16 @@ def validate(
     -------
     dict
         The metric values, with the keys "loss", "f1" and "map". The loss is the mean binary
-        cross-entropy of the tags.
+        cross-entropy of the clip scores, with the tags as targets.
 
     Raises
     ------
     InputError
-        If a score is not finite.
+        If a feature or a score is not finite, or if a feature file is damaged.
     """
     scores = np.zeros(truth.shape, np.float32)
-    # Repeat some clips, so that all processes have the same number of batches: `after_batch` waits
-    # for all processes.
+    # Repeat some clips, so that all processes have the same number of batches: `after_batch` can
+    # wait for all processes.
     share = np.resize(group.share(np.arange(len(truth))), -(-len(truth) // group.size))
     for positions, output, _ in network_runner.score(runner, batches.store, batches.rows[share]):
         scores[share[positions]] = output.clip.float().cpu().numpy()
