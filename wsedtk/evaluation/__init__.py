@@ -1,4 +1,4 @@
-"""Evaluate systems: metrics, intervals, reports, comparisons of systems, and stale results.
+"""Evaluate and compare systems: metrics, intervals, reports, and checks for stale results.
 
-This folder may import `decoding`, `models`, `audio`, `data` and `core`. It must not import torch.
+This folder may import `decoding`, `data` and `core`, but not torch.
 """

@@ -22,7 +22,7 @@ _PERCENTILES = [2.5, 97.5]
 class Difference(NamedTuple):
     """The difference of a metric value between two systems, and the interval of this difference.
 
-    `value` and `interval` are None if they are undefined.
+    `value` is None if it is undefined. `interval` is None if it is undefined or was not computed.
     """
 
     value: float | None

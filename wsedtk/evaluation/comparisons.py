@@ -89,17 +89,17 @@ def paired_differences(
 ) -> Iterator[PairedDifferences]:
     """Yield the differences between the first system of a group and each of the other systems.
 
-    The 95 % intervals show the variation over clips for these trained systems. All systems are
-    evaluated on the same clips. For ratios of sums over clips, the intervals are percentiles of
-    `NUM_RESAMPLES` bootstrap resamples. For MAP, MAUC and d', they are computed by
-    `intervals.difference_over_clips`. The differences of other metric values have no intervals.
+    The 95 % intervals include the variation over clips, but not the variation between training
+    runs. All systems are evaluated on the same clips. For ratios of sums over clips, the intervals
+    are percentiles of `NUM_RESAMPLES` bootstrap resamples. For MAP, MAUC and d', they are computed
+    by `intervals.difference_over_clips`. The differences of other metric values have no intervals.
 
     Parameters
     ----------
     group : sequence of Scored
         At least two folders of the same set and mode. Each folder contains a copy of the reference.
     columns : sequence of Column
-        The metrics to compare.
+        The metrics to compare. The results can also contain other metrics.
     """
     first = group[0]
     weights = bootstrap.clip_weights(len(first.truth), NUM_RESAMPLES)
@@ -187,8 +187,8 @@ def choose_clips(errors: Floats | Integers, num_true: Integers, count: int) -> C
 def segment_scores(scored: Scored, classes: Sequence[int]) -> Floats:
     """Return the scores (S, M) of the segments of all clips for M classes.
 
-    `classes` contains the indices of these classes. If the score file contains fewer segments of a
-    clip, the missing scores are 0.
+    `classes` contains the indices of these classes. If the score file contains scores of only some
+    segments of a clip, the scores of the other segments are 0.
 
     Raises
     ------

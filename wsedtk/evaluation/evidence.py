@@ -18,7 +18,7 @@ from wsedtk.data.events import Events, num_segments
 from wsedtk.data.tables import find_clips
 from wsedtk.evaluation import average_precision, event_metrics, metrics
 
-if TYPE_CHECKING:  # Lists of events do not need h5py, which is slow to import.
+if TYPE_CHECKING:  # `evaluate_lists` does not need h5py, which is slow to import.
     from wsedtk.data.store import ScoreFile
 
 

@@ -40,8 +40,9 @@ class Estimate:
     value : float
         The metric value, as reported.
     centre : float
-        The centre of the interval. For MAP, it is the metric value, corrected for its upward bias
-        if classes have few positive clips. For other metrics, it is the metric value.
+        The centre of the interval. For MAP, it is the metric value, corrected for an upward bias
+        (see `average_precision.ranking_estimates`). For other metrics, it is the metric value. It
+        is not used if `influence` is None.
     influence : (N,) float, or None
         The influence of each clip: (N - 1) times the decrease of the metric value if this clip is
         left out. The mean over all clips is subtracted, so that the influences have mean 0. For d',

@@ -25,7 +25,8 @@ from wsedtk.evaluation.metric import Metric
 from wsedtk.evaluation.report import Report
 from wsedtk.evaluation.report_text import Kind
 
-# Events that end at most this long after the end of their clip are cut without a warning.
+# An event that begins in its clip and ends at most this long after the end of the clip is cut
+# without a warning.
 SLACK_SECONDS = 0.1
 _MOST_DAYS = 31  # maximum duration of a clip; longer durations are probably milliseconds
 

@@ -13,7 +13,7 @@ Figures = Mapping[str, float | None]
 
 
 class Place(enum.Enum):
-    """The tables or plots that show the same metrics.
+    """A group of tables or plots that all show the same metrics.
 
     `wsedtk.evaluation.metric_list` defines the headings of each metric.
     `wsedtk.evaluation.columns` defines the order of the columns, and which headings they use.

@@ -104,7 +104,7 @@ def tag_counts(truth: Booleans, predicted: Booleans) -> Integers:
 
 
 def sum_by_clip(values: Integers, clip_of_segment: Integers, num_clips: int) -> Floats:
-    """Return the sums (N, C) of C values per segment, (S, C), over the segments of each clip."""
+    """Return the sums (N, C) of `values` (S, C) over the segments of each clip."""
     sums = np.zeros((num_clips, values.shape[1]))
     np.add.at(sums, clip_of_segment, values)
     return sums
@@ -133,7 +133,7 @@ def activity(events: Events, durations: Floats, num_classes: int, seconds: float
 
     A class is active in a segment if an event of this class overlaps the segment. The part of an
     event after the last segment of its clip is ignored. The last segment can extend beyond the end
-    of the clip. To ignore events after the end of the clip, use the result of `cut`.
+    of the clip. To ignore events after the end of the clip, pass events that `cut` returned.
 
     Parameters
     ----------
@@ -307,7 +307,7 @@ def consistency_counts(tags: Booleans, active: Booleans, clip_of_segment: Intege
 
     A pair of a segment and a class is active if the class is active in the segment. The columns of
     the result contain these four numbers:
-        0. active pairs whose clip lacks the tag of the class
+        0. active pairs for which the class is not a tag of the clip
         1. all active pairs
         2. tags whose class is active in no segment of the clip
         3. all tags
@@ -332,10 +332,11 @@ def consistency_counts(tags: Booleans, active: Booleans, clip_of_segment: Intege
 def consistency_parts(counts: Counts) -> Parts:
     """Return {name: (numerator, denominator)} for the consistency of tags and segments.
 
-    "segments_without_tag" is the fraction of the active pairs of a segment and a class whose clip
-    lacks the tag of the class. "tags_without_segment" is the fraction of the tags whose class is
-    active in no segment of the clip. Both fractions measure the third criterion of Wang, Li & Metze
-    (2019), the consistency of tags and segments.
+    A pair of a segment and a class is active if the class is active in the segment.
+    "segments_without_tag" is the fraction of active pairs for which the class is not a tag of the
+    clip. "tags_without_segment" is the fraction of the tags whose class is active in no segment of
+    the clip. Both fractions measure the third criterion of Wang, Li & Metze (2019), the consistency
+    of tags and segments.
 
     Parameters
     ----------

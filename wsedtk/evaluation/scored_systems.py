@@ -176,7 +176,8 @@ class Scored:
         """The audio files of the clips, {name of the clip: path of the file}.
 
         The paths are read from the data directory that the folder was evaluated against. The result
-        is {} if this data directory is unknown or missing, or if its content or audio has changed.
+        is {} if this data directory is unknown, missing or invalid, or if its content or audio has
+        changed.
         """
         place = self.truth.info.get("data_set")
         if not isinstance(place, str):

@@ -180,7 +180,7 @@ def note_of(base: str, system: str) -> str:
 
 
 def estimates(scored: Scored, sections: Collection[str]) -> dict[Key, Estimate | None]:
-    """Return the `Estimate` of the ratios of sums over clips, and of MAP, MAUC and d'.
+    """Return the `Estimate` of each ratio of sums over clips, and of MAP, MAUC and d'.
 
     An `Estimate` is None if the metric value is undefined. The result contains only metrics that
     can be computed from the files of the folder.

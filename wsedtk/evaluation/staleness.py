@@ -64,8 +64,8 @@ def breaks(model: Path, folder: Path, report: Mapping[str, Any] | None = None) -
     -------
     list of str
         A message for each input that has changed since the folder was decoded, and for each input
-        with another fingerprint in the report. Inputs that are missing, or whose fingerprint is
-        unknown, are not reported.
+        whose fingerprints in info.yaml and in report.json differ. Inputs that are missing, or whose
+        fingerprint is unknown, are not reported.
     """
     info, scores = read_info(folder), folder.parent / "scores.h5"
     scores_now = None
