@@ -89,7 +89,15 @@ class ValidateResult:
 
 
 class _Copies(NamedTuple):
-    """The indices of repeated elements, and the index of the first occurrence of each of them."""
+    """The elements of an array that are equal to an earlier element.
+
+    Attributes
+    ----------
+    copies : (M,) int
+        The indices of these M elements.
+    originals : (M,) int
+        For each of these elements, the index of the first element that is equal to it.
+    """
 
     copies: npt.NDArray[np.intp]
     originals: npt.NDArray[np.intp]
@@ -101,7 +109,7 @@ def _keys(names: Iterable[str]) -> Keys:
 
 
 def _find_copies(keys: Keys) -> _Copies:
-    """Find the repeated elements of keys (N,). Keys of 0 are ignored."""
+    """Find the keys (N,) that are equal to an earlier key. Keys of 0 are ignored."""
     _, earliest, inverse = np.unique(keys, return_index=True, return_inverse=True)
     copies = np.flatnonzero((earliest[inverse] != np.arange(len(keys))) & (keys != 0))
     return _Copies(copies, earliest[inverse[copies]])
