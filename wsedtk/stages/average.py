@@ -137,7 +137,7 @@ def _writes_file(output: Path) -> bool:
 
 
 def _check_output(score_paths: Sequence[Path], output: Path) -> None:
-    """Raise InputError if the output exists, and the user may have meant it as an input.
+    """Raise InputError if the output exists and must not be overwritten.
 
     An existing score file must be an output of `average`. An existing folder must contain only
     tables of scores. If the only input is a folder, no folder is overwritten.
@@ -157,7 +157,11 @@ def _check_output(score_paths: Sequence[Path], output: Path) -> None:
 
 
 def _labels(sources: Sequence[Scores], labels_path: PathLike | None) -> list[str]:
-    """Return the classes of the mean. Raises InputError if classes differ or are missing."""
+    """Return the classes of the mean.
+
+    Raises InputError if a source lacks a class of the file `labels_path`. If `labels_path` is None,
+    all sources must have the same classes in the same order.
+    """
     if labels_path is None:
         return _common_labels(sources)
     labels: list[str] = datadir.read_labels(labels_path)

@@ -34,8 +34,8 @@ class ClassCounts(NamedTuple):
     num_sources : int
         Number of sources that the clips of the class come from.
     is_exhausted : bool
-        Whether the class got no clip in a turn, because no further source could be held out.
-        `split` explains the turns.
+        Whether the class got no clip in a turn, because no further source of its clips could be
+        held out. `split` explains the turns.
     """
 
     label: str

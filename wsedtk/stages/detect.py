@@ -38,7 +38,7 @@ from wsedtk.stages.options.results import DetectOptions
 _LOG = logging.getLogger(__name__)
 
 
-# After one of these errors, no other file can be written either.
+# After one of these errors, no other file can be written to the same file system either.
 _NO_FILE_AT_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 

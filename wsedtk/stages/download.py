@@ -201,8 +201,8 @@ def _try_all(
     """Download clips, and list failures in failures.tsv as `dead` or `retry`.
 
     Failures whose status is not `dead`, such as unexplained failures, are listed as `retry`. The
-    downloads stop after `MAX_RETRIES_IN_A_ROW` failures in a row whose status is neither `dead` nor
-    `account`.
+    downloads stop after `MAX_RETRIES_IN_A_ROW` consecutive failures whose status is neither `dead`
+    nor `account`.
     """
     found, num_in_a_row = _Outcomes(), 0
     for outcome in progress(outcomes, description, num_clips):

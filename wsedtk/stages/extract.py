@@ -107,7 +107,8 @@ def clip_samples(
     max_seconds : float
         The longest duration in seconds that a clip may have.
     crop : bool
-        Whether to cut clips that are longer than `max_seconds`. Otherwise these clips fail.
+        Whether to cut clips that have more frames than a clip that lasts `max_seconds`. If False,
+        these clips fail.
     path : path-like
         The sound file, or "" for a clip without audio, which fails.
 

@@ -90,7 +90,7 @@ def _add_set(page: Page, name: str, group: Sequence[Scored], sounds: int) -> int
 def _add_clips(page: Page, name: str, drawn: Sequence[Scored], sounds: int) -> int:
     """Add the section on clips of the set `name`. `_add_set` documents `sounds` and the result.
 
-    `drawn` contains the scored folders that have frame scores.
+    `drawn` contains scored folders with frame scores, at most one for each system.
     """
     page.section(f"Set {name}: clips")
     systems = ""
@@ -146,7 +146,8 @@ def _refresh_model_cards(systems: Mapping[str, Path]) -> None:
 def run(options: ReportOptions) -> ReportResult:
     """Write an HTML page about all scored folders `<model>/<set>/<mode>/` of systems.
 
-    The model cards of the systems are also updated.
+    The model cards of the systems are also updated. `model_card.refresh` explains which cards
+    remain unchanged.
 
     Parameters
     ----------

@@ -40,8 +40,8 @@ def run(options: ScoreFilesOptions) -> ScoreFilesResult:
     Raises
     ------
     InputError
-        If a list is missing or wrong, if the lists are of different kinds, or if they have no clip
-        in common.
+        If a list is missing or wrong, if the lists are of different kinds, or if the evaluated list
+        contains clips, but none of them is in the reference.
     """
     report = evaluate_lists(
         options.reference, options.estimate, options.kind, options.num_resamples, warn=_LOG.warning

@@ -205,9 +205,10 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
 def _resolved(
     prepared: _Prepared, rows: npt.NDArray[np.int64], device: torch.device, group: Group
 ) -> dict[str, Any]:
-    """Return the content of config.yaml: settings, and fingerprints of the inputs.
+    """Return the content of config.yaml.
 
-    It contains everything that affects the result of the training run.
+    It contains the settings, the fingerprints of the inputs, the versions of the software, the type
+    of the device and, if this number is above 1, the number of processes.
     """
     spec, store = prepared.spec, prepared.store
     resolved = {

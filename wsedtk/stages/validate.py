@@ -1,10 +1,10 @@
 """validate: data directories -> all of their faults.
 
 Faults that make training or evaluation wrong or impossible are errors. Other faults are warnings.
-Each error and each damaged sound file is a separate fault. If several clips of a set have the same
-peculiarity, such as silence, they are reported as one fault. If two sets share clips, this is only
-a warning, because some sets share clips by design. For example, a set contains the clips of a
-validation set that was held out from it.
+Each error and each sign of damage to a sound file is a separate fault. If several clips of a set
+have the same peculiarity, such as silence, they are reported as one fault. If two sets share clips,
+this is only a warning, because some sets share clips by design. For example, a set contains the
+clips of a validation set that was held out from it.
 
 In the shapes, N is the number of clips.
 """
@@ -89,7 +89,15 @@ class ValidateResult:
 
 
 class _Copies(NamedTuple):
-    """The indices of repeated elements, and the index of the first occurrence of each of them."""
+    """The elements of an array that are equal to an earlier element.
+
+    Attributes
+    ----------
+    copies : (M,) int
+        The indices of these M elements.
+    originals : (M,) int
+        For each of these elements, the index of the first element that is equal to it.
+    """
 
     copies: npt.NDArray[np.intp]
     originals: npt.NDArray[np.intp]
@@ -101,7 +109,7 @@ def _keys(names: Iterable[str]) -> Keys:
 
 
 def _find_copies(keys: Keys) -> _Copies:
-    """Find the repeated elements of keys (N,). Keys of 0 are ignored."""
+    """Find the keys (N,) that are equal to an earlier key. Keys of 0 are ignored."""
     _, earliest, inverse = np.unique(keys, return_index=True, return_inverse=True)
     copies = np.flatnonzero((earliest[inverse] != np.arange(len(keys))) & (keys != 0))
     return _Copies(copies, earliest[inverse[copies]])

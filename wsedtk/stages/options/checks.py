@@ -1,7 +1,7 @@
 """Check the values of options.
 
-In Python, options can have any value. On the command line, the types of the parameters already
-reject most wrong values.
+A Python caller can pass any value as an option. On the command line, the types of the parameters
+already reject most wrong values.
 """
 
 import math
@@ -20,7 +20,8 @@ def check_fields(options: object) -> None:
     ------
     InputError
         If a field has a value that its Literal does not list (None is accepted if the annotation
-        allows None), or if a field that takes only a sequence has a single text, path or number.
+        allows None), or if a field takes a sequence but no single text, and its value is a single
+        text, path or number.
     """
     for name, kind in typing.get_type_hints(type(options)).items():
         if name == "_":  # dataclasses.KW_ONLY
