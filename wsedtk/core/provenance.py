@@ -207,7 +207,10 @@ def fingerprints(path: Path) -> dict[str, str]:
 
 
 def _input_files(path: Path) -> list[Path]:
-    """Return the files of an input. An input is a path or the name of a configuration."""
+    """Return the path of an input, or the paths of its shards.
+
+    An input is a path or the name of a configuration. If nothing is found, the list is empty.
+    """
     files = files_of(path)
     if not files:
         with contextlib.suppress(InputError):
@@ -216,7 +219,7 @@ def _input_files(path: Path) -> list[Path]:
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the path itself if it exists. Otherwise, return the paths of its shards."""
+    """Return the path itself if it exists. Otherwise, return the paths of its existing shards."""
     if path.exists():
         return [path]
     return sorted(path.parent.glob(f"{glob.escape(path.stem)}.*-of-*{glob.escape(path.suffix)}"))
