@@ -47,7 +47,8 @@ def _beside(path: Path, kind: str) -> Path:
 def _is_left_over(name: str) -> bool:
     """Return whether a process that has ended used `name` for a temporary file or folder.
 
-    The result is False for names that other machines used.
+    The result is False for names that other machines used. It is also False if a running process
+    has the same id as the process that has ended.
     """
     match = re.fullmatch(rf"\..*\.{re.escape(_MACHINE)}\.(\d+)\.(?:tmp|old)", name, re.DOTALL)
     return (

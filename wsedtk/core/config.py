@@ -7,8 +7,8 @@ Missing fields without a default, unknown keys, repeated keys, NaN and values of
 errors. A float field accepts an int. A dict field accepts a dict with any values, even NaN.
 
 The libraries msgspec and cattrs do not meet these requirements. msgspec ignores unknown keys and
-accepts NaN, and cattrs casts "3" to 3. The error messages of both libraries do not contain the
-value that was found.
+accepts NaN, and cattrs casts "3" to 3. Many error messages of both libraries do not contain
+the value that was found.
 """
 
 import dataclasses

@@ -177,7 +177,8 @@ def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
     modules : sequence of str
         Modules that the work needs and that are slow to import. A helper process imports them, and
         the processes of the pool start as copies of the helper process. If a program calls
-        `mapping` for several processes more than once, only the first call chooses the modules.
+        `mapping` several times with more than one job, only the first of these calls chooses the
+        modules.
 
     Raises
     ------

@@ -137,20 +137,21 @@ def fingerprint_model_directory(folder: Path) -> str | None:
 
 
 def fingerprint_audio(filenames: npt.NDArray[Any], contents: npt.NDArray[np.bytes_]) -> str:
-    """Return a text that identifies the names and the audio of clips, for info.yaml.
+    """Return a text that identifies the names of clips and their audio or features.
 
     Parameters
     ----------
     filenames : (N,) array of str
         The names of the clips.
     contents : (N,) array of bytes or str
-        A fingerprint of the samples of each clip. It may be empty for silent clips.
+        A fingerprint of the samples or of the features of each clip. It may be empty for silent
+        clips.
 
     Returns
     -------
     str
         16 hexadecimal digits that identify the names, a hyphen, and 16 hexadecimal digits that
-        identify the samples.
+        identify `contents`.
     """
     order = np.argsort(filenames)
     return "-".join(
@@ -173,7 +174,8 @@ def check_audio(
     path, other : path-like
         The two files, for messages.
     audio, other_audio : str or None
-        The `fingerprint_audio` of each file. If one of them is None or empty, nothing is checked.
+        The `fingerprint_audio` of the audio of each file. If one of them is None or empty, nothing
+        is checked.
     warn : callable
         A function that takes a message. It is called if the two files have different clips.
 
@@ -207,7 +209,10 @@ def fingerprints(path: Path) -> dict[str, str]:
 
 
 def _input_files(path: Path) -> list[Path]:
-    """Return the files of an input. An input is a path or the name of a configuration."""
+    """Return the path of an input, or the paths of its shards.
+
+    An input is a path or the name of a configuration. If nothing is found, the list is empty.
+    """
     files = files_of(path)
     if not files:
         with contextlib.suppress(InputError):
@@ -216,7 +221,7 @@ def _input_files(path: Path) -> list[Path]:
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the path itself if it exists. Otherwise, return the paths of its shards."""
+    """Return the path itself if it exists. Otherwise, return the paths of its existing shards."""
     if path.exists():
         return [path]
     return sorted(path.parent.glob(f"{glob.escape(path.stem)}.*-of-*{glob.escape(path.suffix)}"))

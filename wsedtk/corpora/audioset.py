@@ -164,8 +164,8 @@ def exclude(dataset: DataSet, data_sets: Sequence[Path]) -> tuple[DataSet, dict[
     Returns
     -------
     dataset : DataSet
-        The remaining clips. Unless `data_sets` is empty, their `info` contains the numbers of
-        `counts` under the key "excluded".
+        The set of the remaining clips. Unless `data_sets` is empty, its `info` contains the numbers
+        of `counts` under the key "excluded".
     counts : dict of Path to int
         For each other set, the number of clips of `dataset` whose video occurs in the other set.
 

@@ -221,7 +221,10 @@ class _Form:
 
 
 def _read_row(form: _Form, line: str, index: Mapping[str, int]) -> _Segment:
-    """Parse a row of a list. Raises ValueError with the reason if the row is invalid."""
+    """Parse a row of a list.
+
+    Raises ValueError or csv.Error if the row is invalid. The message of the error is the reason.
+    """
     published = None if form.is_header else _PUBLISHED.fullmatch(line)
     if not published and line.count('"') % 2:
         raise ValueError("a quote is not closed; is the list truncated?")

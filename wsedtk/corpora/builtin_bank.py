@@ -310,7 +310,8 @@ def synthesise(
     Raises
     ------
     InputError
-        If the folder contains folders that are not classes of the bank.
+        If the folder contains folders that are not classes of the bank, or if a file can't be
+        written. Folders whose names begin with a dot are ignored.
     """
     folder, written = Path(folder), set()
     formulas = _EVENT_CLASSES | _BACKGROUND_CLASSES

@@ -97,8 +97,8 @@ def read_classes(path: PathLike) -> Classes:
     Raises
     ------
     InputError
-        If the file cannot be read, if a line below the first line does not describe a class, if no
-        line describes a class, or if the name of a class is repeated.
+        If the file cannot be read, if a line below the first line is not blank and does not
+        describe a class, if no line describes a class, or if the name of a class is repeated.
     """
     names, mids = [], []
     for number, line in _lines(path):
@@ -135,7 +135,8 @@ def read_list(path: PathLike) -> dict[str, list[str]]:
     Raises
     ------
     InputError
-        If the file cannot be read, or a line does not describe a clip.
+        If the file cannot be read, if all its lines are blank, or if a line that is not blank does
+        not describe a clip.
     """
     tags: dict[str, list[str]] = {}
     for number, line in _lines(path):

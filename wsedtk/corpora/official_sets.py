@@ -183,9 +183,10 @@ def write(sets: Mapping[str, DataSet], options: OfficialSetsOptions) -> Official
     Raises
     ------
     InputError
-        If no official clip has usable audio, if `strict` is set and an official clip has no usable
-        audio, if no folder with audio is given, or if a folder with audio does not exist or can't
-        be entered. These errors are not raised if `metadata_only` is set.
+        If a file can't be written or removed. If `metadata_only` is not set, the error is also
+        raised if no official clip has usable audio, if `strict` is set and an official clip has no
+        usable audio, if no folder with audio is given, or if a folder with audio does not exist or
+        can't be entered.
     """
     if options.metadata_only:
         return _write_without_audio(sets, Path(options.data_dir))
@@ -193,7 +194,10 @@ def write(sets: Mapping[str, DataSet], options: OfficialSetsOptions) -> Official
 
 
 def remove(folder: Path) -> None:
-    """Remove the files that an earlier run wrote to a data directory."""
+    """Remove the files that an earlier run wrote to a data directory.
+
+    Raises InputError if a file can't be removed.
+    """
     for name in (*datadir.COLUMNS, "labels.txt", "info.yaml", "coverage.tsv"):
         atomic.remove(folder / name)
 

@@ -59,9 +59,9 @@ class Pool:
     Attributes
     ----------
     events : mapping of str to sequence of Recording
-        The recordings of each event class.
+        The event recordings of the pool, by event class.
     backgrounds : sequence of Recording
-        The recordings of all background classes.
+        The background recordings of the pool.
     """
 
     events: Mapping[str, Sequence[Recording]]
@@ -84,8 +84,9 @@ def scan(bank_dir: PathLike) -> dict[str, list[Recording]]:
     Raises
     ------
     InputError
-        If the folder is not a bank, if a class folder can't be entered, or if the name of a sound
-        file does not have the form <fold>-<id>-<take>.<ext>.
+        If the folder is not a bank, if a class folder can't be entered, if the names of two class
+        folders differ only in their Unicode form, or if the name of a sound file does not have the
+        form <fold>-<id>-<take>.<ext>.
     """
     bank_dir = Path(bank_dir)
     if not os.path.isdir(bank_dir):
@@ -165,7 +166,7 @@ def _check_folds(
     """Check the split into test folds and training folds.
 
     Raises InputError if a class has no recordings in the test folds or in the training folds, or
-    if some takes of a source recording are in test folds and others are in training folds.
+    if some takes of a source recording are in test folds and other takes are in training folds.
     """
     folds = sorted({r.fold for recordings in found.values() for r in recordings})
     training_folds = [fold for fold in folds if fold not in test_folds]

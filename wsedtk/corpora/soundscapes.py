@@ -240,7 +240,8 @@ def prepare(options: SoundscapesOptions) -> PrepareResult:
     Raises
     ------
     InputError
-        If the bank does not have this structure, or if a recording is unreadable or silent.
+        If the bank does not have this structure, if a recording is unreadable or silent, or if the
+        sets can't be written.
 
     Examples
     --------

@@ -100,7 +100,10 @@ class _FolderContent(NamedTuple):
 
 
 def _walk(folders: Iterable[PathLike]) -> Iterator[_FolderContent]:
-    """Yield the content of each folder and of each of its subfolders."""
+    """Yield the content of each folder and of those subfolders that `walk` visits.
+
+    Raises InputError if a folder does not exist or can't be entered.
+    """
     for folder in map(Path, folders):
         if not os.path.isdir(folder):
             raise InputError(f"{folder}: no such folder; expected the folder with the audio")

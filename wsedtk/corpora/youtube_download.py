@@ -130,7 +130,8 @@ class Failures:
     Raises
     ------
     InputError
-        If the file cannot be read, or a row is invalid.
+        If the file cannot be read, if its header is invalid, or if a row is invalid. An invalid
+        last row without a line end is ignored.
     """
 
     def __init__(self, path: Path) -> None:
@@ -271,8 +272,8 @@ class Downloads:
     jobs : int
         Number of concurrent downloads.
     sleep_seconds : float
-        The time in seconds between the end of a download and the start of the download that
-        replaces it.
+        The minimum time in seconds between the end of a download and the start of the download
+        that replaces it.
     signals : sequence of str
         The names of the signals that have arrived. The downloads stop after the first signal.
     """
