@@ -13,8 +13,8 @@ from wsedtk.data.tables import normal
 def read(path: PathLike, labels: Sequence[str], model_dir: PathLike) -> dict[str, str]:
     """Read the chosen classes from a file.
 
-    The file has one class per line. The line `name<TAB>new name` renames the class. Blank lines and
-    tabs at the end of lines are ignored.
+    The file has one class per line. The line `name<TAB>new name` renames the class. Blank lines,
+    and tabs at the end of lines, are ignored.
 
     Parameters
     ----------

@@ -210,7 +210,10 @@ def _hash_names(digest: "hashlib._Hash", names: Texts) -> None:
 
 
 def fingerprint_clips(filenames: npt.ArrayLike) -> str:
-    """Return 16 hexadecimal digits of a hash of file names (N,). Their order does not matter."""
+    """Return 16 hexadecimal digits of a hash of file names (N,).
+
+    The hash does not depend on the order of the file names.
+    """
     digest = hashlib.sha256()
     names: Names = np.sort(filenames)
     _hash_names(digest, names)

@@ -264,7 +264,7 @@ def _match(names: tuple[str, ...], pattern: tuple[str, ...], is_beginning: bool 
 def matching(pattern: PathLike) -> list[Path]:
     """Find files by a pattern. Return their sorted paths.
 
-    The pattern may contain `*`, `?`, `[abc]` and `**`.
+    The pattern must contain at least one of `*`, `?`, `[abc]` and `**`.
     """
     parts = Path(pattern).parts
     magic = (number for number, part in enumerate(parts) if glob.has_magic(part))

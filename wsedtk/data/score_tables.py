@@ -186,7 +186,9 @@ class TableWriter:
         self._held = frames
 
     def finish(self, duration: float) -> None:
-        """Write the last frames. Frames that begin at or after the end of the clip are left out.
+        """Write the last piece without the frames that begin at or after the end of the clip.
+
+        The preceding pieces must not contain such frames.
 
         Parameters
         ----------

@@ -17,7 +17,7 @@ from wsedtk.data.set_tables import COLUMNS, Clips, RowNames, Tags, rows_without_
 from wsedtk.data.table_files import TableFile, ends_before_start
 from wsedtk.data.tables import find, first, is_nothing, no_seconds, parse_seconds, repeats
 
-# A warning is added for each event that ends more than this after the end of its clip.
+# A warning is added for each event that ends more than _LATE_SECONDS after the end of its clip.
 _LATE_SECONDS = 0.1
 
 

@@ -9,8 +9,8 @@
 In each form, a row whose fields are all empty except for the file name also means a clip without
 tags or events. In the first form, the empty fields may instead be `nan`. A list is tab-separated
 UTF-8 text. Lines end in LF, CRLF or CR. If the list has a header, the columns may have any order.
-Otherwise, they have the order above. Tabs at the end of a line, spaces around fields and blank
-lines are ignored. `DcaseTable` writes events in the first form.
+Otherwise, they have the order above. Blank lines, spaces around fields, and tabs at the end of
+a line are ignored. `DcaseTable` writes events in the first form.
 """
 
 import dataclasses

@@ -62,7 +62,7 @@ class _Block(NamedTuple):
     places : (B,) int
         The requested rows, as indices within the block.
     num_frames : (B,) float64
-        The number of frames of the requested rows.
+        The number of frames of each requested row.
     """
 
     file: h5py.File
