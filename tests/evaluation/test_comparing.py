@@ -241,7 +241,7 @@ def test_systems_of_other_classes_are_not_compared(systems):
             "classes": dict(list(systems[1].report["classes"].items())[::-1]),
         },
     )
-    with pytest.raises(InputError, match="evaluated with other classes of the set 'test'"):
+    with pytest.raises(InputError, match="the classes of the set 'test' differ from those of"):
         scored_systems.check_sets([systems[0], other])
 
 

@@ -547,7 +547,7 @@ def test_a_report_over_systems_that_were_scored_on_different_sets(exp, run, sect
         command,
         exp / "other/test/frame",
         exp / "model/test/frame",
-        f"other {what} of the set 'test'",
+        f"the {what} of the set 'test' differ from those of",
         f"(fingerprints 0123 and {before})",
     )
 

@@ -75,7 +75,7 @@ def test_tune(corpus, scored, tmp_path, silent):
         2 * (tags & truth).sum() / (tags.sum() + truth.sum())
     )
     assert result.num_clips == 6 and result.hours == pytest.approx(6 / 3600)
-    assert result.target is None and result.frames.unit == "tags of clips by frame thresholds"
+    assert result.target is None and result.frames.unit == "clips (with frame thresholds)"
     chosen = options.TuneOptions(scored["scores.h5"], corpus / "valid", tmp_path / "p.yaml")
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         pool.submit(tune.run, chosen).result()

@@ -296,7 +296,7 @@ def check_sets(found: Iterable[Scored]) -> None:
             other, before = seen.setdefault((one.set, what), (one.folder, fingerprint))
             if before != fingerprint:
                 raise InputError(
-                    f"{one.folder}: evaluated with other {what} of the set {one.set!r} than "
-                    f"{other} (fingerprints {fingerprint} and {before}); score both with the same "
-                    f"{what}, or make two reports"
+                    f"{one.folder}: the {what} of the set {one.set!r} differ from those of {other} "
+                    f"(fingerprints {fingerprint} and {before}); score both with the same {what}, "
+                    "or make two reports"
                 )

@@ -173,7 +173,7 @@ class _Tuning:
 
         Gating by tags uses `clip_thresholds`. Their shape is (K,), or (1,) with a common threshold.
         """
-        unit = "tags of clips by frame thresholds"
+        unit = "clips (with frame thresholds)"
         truth = self.dataset.tag_matrix()
         events, durations = self.dataset.events, self.dataset.durations
         if self.options.criterion == "segments" and events is not None:
