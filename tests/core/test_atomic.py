@@ -80,7 +80,9 @@ def test_a_name_too_long(tmp_path):
 def test_a_folder_is_refused_before_the_work(tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match=f"{path}: a folder; name a file to write"):
+    with pytest.raises(
+        InputError, match=f"{path}: is a folder; choose another path for the output file"
+    ):
         with atomic.writing(path):
             pytest.fail("the block ran")
     assert everything(tmp_path) == ["folder"]

@@ -78,7 +78,10 @@ def test_no_record_unless_asked(run, small_set, tmp_path):
 
 def test_a_record_that_cannot_be_written(run, small_set, tmp_path):
     result = run("--record", tmp_path, "validate", small_set)
-    assert result.exit_code == 1 and "a folder; name a file to write" in result.stderr
+    assert (
+        result.exit_code == 1
+        and "is a folder; choose another path for the output file" in result.stderr
+    )
 
 
 def test_values_of_all_kinds(tmp_path):

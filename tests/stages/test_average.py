@@ -378,7 +378,9 @@ def test_impossible_outputs(run, tmp_path):
     before = path.read_bytes()
     assert "is an input of this command and would be overwritten" in refused(run, path, path)
     (tmp_path / "file").write_text("x")
-    assert "file: a file; name a folder to write" in refused(run, path, tmp_path / "file")
+    assert "file: is a file; choose another path for the output folder" in refused(
+        run, path, tmp_path / "file"
+    )
     assert "can't be written" in refused(run, path, tmp_path / "file" / "tables")
     other = write_system(tmp_path / "b.h5", 1)[0]
     assert "b.h5: contains scores that are not an average, so it is not overwritten" in refused(
@@ -390,7 +392,9 @@ def test_impossible_outputs(run, tmp_path):
         assert run("average", path, tmp_path / name).exit_code == 0
     assert "y: exists already, and" in refused(run, tmp_path / "x", tmp_path / "y")
     (tmp_path / "d.h5").mkdir()
-    assert "d.h5: a folder; name a file to write" in refused(run, path, tmp_path / "d.h5")
+    assert "d.h5: is a folder; choose another path for the output file" in refused(
+        run, path, tmp_path / "d.h5"
+    )
     twins = write_score_file(
         tmp_path / "t.h5", ["a/b.wav", "a/b"], ["Car"], np.ones((2, 1)), np.ones((2, 100, 1))
     )

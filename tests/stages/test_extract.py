@@ -638,7 +638,7 @@ def test_bad_places(run, small_set, tmp_path):
         (tmp_path / "none", "a.h5", "none: no such folder"),
         (small_set, "file/a.h5", "file/a.h5: can't be written"),
         (small_set, ".", "must have a name that ends in .h5"),
-        (small_set, "folder.h5", "a folder; name a file to write"),
+        (small_set, "folder.h5", "is a folder; choose another path for the output file"),
     ):
         result = run("extract", data, tmp_path / feats)
         assert result.exit_code == 1 and message in result.stderr

@@ -166,8 +166,8 @@ def _nearest(decisions: "Decisions", target: "Target") -> list[dict[str, float] 
     """Return the values of each class at the threshold that comes nearest to a target.
 
     The values are the precision, the recall and the false alarms per hour. If no threshold gives a
-    true positive, they are the values without positive decisions. The entry of a class that reaches
-    the target is None.
+    true positive, all three values are 0, as for a class that is never predicted. The entry of a
+    class that reaches the target is None.
     """
     from wsedtk.decoding import thresholds
 

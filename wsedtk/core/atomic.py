@@ -176,7 +176,7 @@ def writing(path: "PathLike") -> Iterator[Path]:
     try:
         with _explained(path):
             if path.is_dir():
-                raise InputError(f"{path}: a folder; name a file to write")
+                raise InputError(f"{path}: is a folder; choose another path for the output file")
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             with open(temporary, "rb+") as file:
@@ -208,7 +208,7 @@ def writing_folder(path: "PathLike") -> Iterator[Path]:
     try:
         with _explained(path):
             if path.exists() and not path.is_dir():
-                raise InputError(f"{path}: a file; name a folder to write")
+                raise InputError(f"{path}: is a file; choose another path for the output folder")
             temporary.mkdir(parents=True)
             yield temporary
             for written in filter(Path.is_file, temporary.rglob("*")):

@@ -26,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 _EXPERIMENT = "experiment directory"
 
 # A file with one of these names can be part of a folder that is an artefact. In this case, the
-# folder is described, unless it is an experiment directory.
+# folder is described instead of the file, unless the folder is an experiment directory.
 _OF_A_FOLDER = {
     *COLUMNS,
     "labels.txt",

@@ -83,7 +83,7 @@ class Source(Protocol):
 def check_overwrite(path: PathLike, kind: str) -> None:
     """Raise InputError if `path` exists but is not a file of `kind`, "features" or "scores"."""
     if Path(path).is_dir():
-        raise InputError(f"{path}: a folder; name a file to write")
+        raise InputError(f"{path}: is a folder; choose another path for the output file")
     atomic.check_overwrite(path, lambda path: open_file(path, kind).close())
 
 
