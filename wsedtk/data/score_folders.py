@@ -313,8 +313,9 @@ def _fault_of_place(place: str) -> str | None:
     *parents, name = place.split("/")
     longest = max(len(os.fsencode(part)) for part in (*parents, name))
     if longest > _LONGEST_NAME:
-        most = _LONGEST_NAME
-        return f"the name of its table or folder has {longest} bytes; expected at most {most}"
+        return (
+            f"the name of its table or folder has {longest} bytes; expected at most {_LONGEST_NAME}"
+        )
     if not (_TABLE_NAME.fullmatch(name) and all(map(_FOLDER_NAME.fullmatch, parents))):
         return f"{place!r} can't be the name of a table"
     return None

@@ -282,7 +282,7 @@ def _connect(device: str, rank: int, size: int) -> "Store":
 
 
 def _tell_once(
-    store: "Store | None", message: str | None, patiently: bool, stop_signals: StopSignals
+    store: "Store | None", message: str | None, stop_signals: StopSignals, *, patiently: bool
 ) -> None:
     """Log why the training run ends, unless another process has logged it.
 
@@ -292,11 +292,11 @@ def _tell_once(
         The store that the processes share, if they are connected.
     message : str or None
         The message. None if the exception of this process is printed later.
-    patiently : bool
-        Whether to wait up to two seconds first, so that rank 0 can report the end of the run.
     stop_signals : StopSignals
         A function that returns a context manager. Within this context, connected processes log the
         message. The context manager can handle the signals that torchrun may send meanwhile.
+    patiently : bool
+        Whether to wait up to two seconds first, so that rank 0 can report the end of the run.
     """
     told = 0
     if store is None:
@@ -351,12 +351,12 @@ def joining(device: str, stop_signals: StopSignals) -> Iterator[Group]:
         where = f"rank {rank} of {size} on {platform.node()}: " if rank else ""
         if _is_loss(error):
             reason = _why_lost(error, size, dist.is_initialized())
-            _tell_once(store, where + reason, False, stop_signals)
+            _tell_once(store, where + reason, stop_signals, patiently=False)
             raise InputError("") from error
         if rank and isinstance(error, (InputError, NotFinished)):
-            _tell_once(store, f"{where}{error}", True, stop_signals)
+            _tell_once(store, f"{where}{error}", stop_signals, patiently=True)
             raise type(error)("") from error
         if store is not None and (rank == 0 or isinstance(error, Exception)):
-            _tell_once(store, None, False, stop_signals)
+            _tell_once(store, None, stop_signals, patiently=False)
         raise
     dist.destroy_process_group()
