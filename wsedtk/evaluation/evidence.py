@@ -131,7 +131,7 @@ class Evidence:
         """
         if self.truth.events is None:
             raise ValueError("the reference has no events")
-        return metrics.drop_zero_length(metrics.cut(self.truth.events, self.durations))
+        return metrics.evaluated_reference(self.truth.events, self.durations)
 
     @functools.cached_property
     def decoded_events(self) -> Events:

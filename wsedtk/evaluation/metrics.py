@@ -233,9 +233,8 @@ def segment_metrics(truth: Booleans, predicted: Booleans, labels: Sequence[str])
     average = segment_figures(segment_counts(truth, predicted).sum(axis=0))
     classes = {}
     for label, (tp, fp, fn) in zip(labels, decision_counts(truth, predicted).T.tolist()):
-        numerators = {"error_rate": fp + fn, "deletion_rate": fn, "insertion_rate": fp}
-        rates = {name: ratio(value, tp + fn, exists=False) for name, value in numerators.items()}
-        classes[label] = {**rates, **precision_recall_f1(tp, fp, fn)}
+        classes[label] = segment_figures(np.array([0, fn, fp, tp + fn, tp, fp, fn]))
+        del classes[label]["substitution_rate"]
     return SegmentMetrics(average, classes)
 
 
@@ -258,6 +257,14 @@ def cut(events: Events, durations: Floats) -> Events:
     ends = durations[events.clip]
     events = events.select((events.onset < ends) | (events.offset <= ends))
     return dataclasses.replace(events, offset=np.minimum(events.offset, durations[events.clip]))
+
+
+def evaluated_reference(events: Events, durations: Floats) -> Events:
+    """Return reference events as metrics use them: cut, and without events of length zero.
+
+    See `cut` for the parameters.
+    """
+    return drop_zero_length(cut(events, durations))
 
 
 # ---- baselines ----

@@ -85,7 +85,7 @@ def measure(
         `wsedtk.data.events.frame_edges`).
     """
     durations = np.asarray(durations)
-    reference = metrics.drop_zero_length(metrics.cut(reference, durations))
+    reference = metrics.evaluated_reference(reference, durations)
     used = np.unique(reference.label).tolist()
     if not used:
         return Psds(dict.fromkeys(PSDS_SETTINGS), 0)

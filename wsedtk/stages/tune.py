@@ -178,7 +178,7 @@ class _Tuning:
         events, durations = self.dataset.events, self.dataset.durations
         if self.options.criterion == "segments" and events is not None:
             unit = "1 s segments"
-            true_events = metrics.drop_zero_length(metrics.cut(events, durations))
+            true_events = metrics.evaluated_reference(events, durations)
             truth, _ = metrics.activity(true_events, durations, len(self.dataset.labels))
         maxima = self._frame_maxima(clip_thresholds)
         if self.options.common_threshold:
