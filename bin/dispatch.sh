@@ -144,24 +144,22 @@ run_job() { # NUMBER: run one job and write its log
 }
 
 run_in_slurm() { # NUMBER: run one job and forward signals (Slurm may send them only to this shell)
-    local file job signalled=1 status
+    local file job
     run_job "$1" &
     job=$!
     log_of "$1"
     # shellcheck disable=SC2317,SC2329  # the traps call it
     pass_on() { # WHY
-        signalled=1
         trap '' TERM
         echo "# a signal: $1" >> "$file" # before the job itself reports the signal
         kill -TERM 0 # the process group of the job
     }
     trap 'pass_on "cancelled or preempted"' INT TERM HUP
     trap 'pass_on "the time limit is near"' USR1
-    while [ -n "$signalled" ]; do # a signal ends `wait`
-        signalled='' status=0
-        wait "$job" || status=$?
-    done
-    return "$status"
+    # A signal ends `wait`. Of two signals at the same time, the second can end a later `wait`, but
+    # runs no trap. If this shell ended then, Slurm would kill the job before its log is complete.
+    while kill -0 "$job" 2> /dev/null; do wait "$job" || true; done
+    wait "$job"
 }
 
 # COUNT NUMBER STATUS...: print which of COUNT jobs failed. Return 1, or 75 if all failed jobs were

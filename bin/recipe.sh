@@ -65,7 +65,9 @@ guarded() {
     local status=0
     "$@" &
     child=$!
-    trap 'kill -TERM "$child" 2> /dev/null || true; wait "$child" || true
+    # The loop continues because a second signal ends `wait`.
+    trap 'kill -TERM "$child" 2> /dev/null || true
+        while kill -0 "$child" 2> /dev/null; do wait "$child" || true; done
         printf %s "$on_stop" >&2; exit 75' INT TERM HUP USR1
     wait "$child" || status=$?
     trap - INT TERM HUP USR1

@@ -56,7 +56,6 @@ SelectTypeParameters=CR_CPU
 SchedulerParameters=sched_min_interval=1,defer_batch=0
 ReturnToService=2
 SlurmdParameters=config_overrides # allow any number of jobs at once
-KillWait=5
 MailProg=/bin/true
 GresTypes=gpu
 NodeName=node NodeHostname=$(uname -n) NodeAddr=127.0.0.1 Gres=gpu:2 CPUs=8 RealMemory=16000

@@ -206,7 +206,7 @@ def test_jobs_that_are_cancelled_by_hand_have_saved_their_work(submit, slurm, tm
     wait_for(lambda: len(list(tmp_path.glob("on.*"))) == 6)
     ask(slurm, "scancel", "--name", "byhand.JOB")
     status, _, err = finish(process)
-    assert status == 75 and "6 of 6 jobs were interrupted" in err
+    assert status == 75 and "6 of 6 jobs were interrupted" in err, err
 
 
 def test_what_slurm_refuses_is_reported(submit, tmp_path):

@@ -141,6 +141,44 @@ def test_jobs_have_time_to_save_their_work(tmp_path, name, array):
     )
 
 
+SECOND_WAIT_ENDS_EARLY = """
+calls=0
+wait() {
+    calls=$((calls + 1))
+    if [ "$calls" = 2 ]; then return 143; fi
+    builtin wait "$@"
+}
+"""
+JOB_OF_SLURM = """
+. "$1/bin/dispatch.sh"
+log=l.log command=(bash job.sh)
+run_in_slurm 1
+"""
+STEP_OF_A_RECIPE = """
+eval "$(sed -n '/^guarded() {/,/^}/p' "$1/bin/recipe.sh")"
+guarded bash job.sh > l.log
+"""
+
+
+@pytest.mark.parametrize("script", [JOB_OF_SLURM, STEP_OF_A_RECIPE], ids=["job", "recipe"])
+def test_of_two_signals_at_the_same_time_none_ends_the_shell_before_its_job(tmp_path, script):
+    """In bash, the second of two signals can end the next `wait` without running a trap."""
+    (tmp_path / "job.sh").write_text(
+        "trap 'sleep 0.3; echo saved; exit 75' TERM; touch on; while :; do sleep 0.05; done\n"
+    )
+    words = ["env", "--default-signal=TERM", "bash", "-c", SECOND_WAIT_ENDS_EARLY + script, "job"]
+    process = subprocess.Popen(
+        [*words, str(ROOT)], cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    end = time.monotonic() + 60
+    while not (tmp_path / "on").exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(timeout=60) == 75
+    assert "saved" in (tmp_path / "l.log").read_text()
+
+
 def test_usage(tmp_path):
     assert local(tmp_path / "l.log").returncode == 2
     assert local("--memory", 3, tmp_path / "l.log", "true").returncode == 2
