@@ -114,6 +114,9 @@ execute() {
     trap 'stopped=1' INT TERM HUP USR1
     exec 3>&2 2> /dev/null # suppress bash's messages about ended commands
     "$@" < /dev/null >> "$log" 2>&1 3>&- || status=$?
+    # Now a signal must not end this shell or its children before the status is in the log. In rare
+    # cases, bash ends a subshell if a trap runs while the subshell expands $(...).
+    trap '' INT TERM HUP USR1
     # 143: the command does not handle SIGTERM, and SIGTERM ended it.
     if [ -n "$stopped" ] && [ "$status" = 143 ]; then status=75; fi
     return "$status"
@@ -159,6 +162,7 @@ run_in_slurm() { # NUMBER: run one job and forward signals (Slurm may send them 
     # A signal ends `wait`. Of two signals at the same time, the second can end a later `wait`, but
     # runs no trap. If this shell ended then, Slurm would kill the job before its log is complete.
     while kill -0 "$job" 2> /dev/null; do wait "$job" || true; done
+    trap '' INT TERM HUP USR1
     wait "$job"
 }
 
