@@ -78,7 +78,7 @@ def pictures(page):
 
 def test_the_page_holds_the_numbers_and_pictures(system, tmp_path, run):
     result = run("report", system, tmp_path / "r.html", "--figures", tmp_path / "figures")
-    assert result.exit_code == 0 and "1 scored folders of 1 systems" in result.stdout
+    assert result.exit_code == 0 and "1 evaluated folder of 1 system\n" in result.stdout
     page, report = (
         (tmp_path / "r.html").read_text(),
         json.loads((system / "test/frame/report.json").read_text()),
@@ -285,7 +285,7 @@ def test_several_systems_are_compared(system, tmp_path, run):
         == 0
     )
     result = run("report", system.parent, tmp_path / "r.html", "--figures", tmp_path / "figures")
-    assert result.exit_code == 0 and "2 scored folders of 2 systems" in result.stdout
+    assert result.exit_code == 0 and "2 evaluated folders of 2 systems" in result.stdout
     page = (tmp_path / "r.html").read_text()
     reports = [json.loads((one / "test/frame/report.json").read_text()) for one in (system, other)]
     more = reports[1]["segment"]["f1"] - reports[0]["segment"]["f1"]
