@@ -304,7 +304,7 @@ def test_a_clip_is_heard_where_its_recording_is_found(system, tmp_path, run):
             base64.b64decode(data)
             for data in re.findall(r'src="data:audio/mpeg;base64,([^"]+)"', page)
         ]
-        return found, re.findall("Without sound: [^<]*", page)
+        return found, re.findall("Clips without sound: [^<]*", page)
 
     assert sounds() == ([], [])  # the set has no recordings
     clips = [(f"clip <{i}>.wav", f"audio/{i}.wav", 4) for i in range(3)]
@@ -326,7 +326,7 @@ def test_a_clip_is_heard_where_its_recording_is_found(system, tmp_path, run):
     found, (note,) = sounds()
     assert (
         len(found) == 1
-        and note.startswith("Without sound: 2 of these clips (")
+        and note.startswith("Clips without sound: 2. The reason for the first: ")
         and ".wav: " in note
     )
 
@@ -349,10 +349,11 @@ def test_sounds_are_bounded(system, tmp_path, run, monkeypatch):
         page = (tmp_path / "r.html").read_text()
         assert page.count("<audio") == count and (
             words is None
-            or f"Without sound: 3 of these clips (clip &lt;0&gt;.wav {words})." in page
+            or f"Clips without sound: 3. The reason for the first: clip &lt;0&gt;.wav {words}."
+            in page
         )
     monkeypatch.setattr("wsedtk.stages.report.MOST_SOUNDS", 2)
     run("report", system, tmp_path / "r.html")
     page = (tmp_path / "r.html").read_text()
     assert page.count("<audio") == 2
-    assert "Without sound: 1 of these clips (the page already contains" in page
+    assert "Clips without sound: 1. The reason for the first: the page already contains" in page
