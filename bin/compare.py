@@ -20,6 +20,7 @@ from pathlib import Path
 from wsedtk.cli.messages import printed
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
+from wsedtk.core.wording import counted
 from wsedtk.evaluation import intervals, report_data, seeds
 from wsedtk.evaluation.columns import columns, legends, metrics_of
 from wsedtk.evaluation.metric import Place
@@ -125,13 +126,13 @@ def table_of(exp, systems, numbers, place, title):
     shown = columns_of(Place.SEED_MEANS, reports)
     table = place.replace("/", " ")
     rows, flat = mean_rows(runs, shown, table)
-    what = f"no intervals over fewer than {intervals.MIN_SEEDS} seeds"
+    what = f"no intervals, because they need at least {intervals.MIN_SEEDS} seeds"
     if len(numbers) >= intervals.MIN_SEEDS:
-        what = "mean ± half of its 95 % interval over seeds, on these clips"
+        what = "mean ± half the width of its 95 % interval over seeds, on these clips"
     page = [
         f"## {title}\n",
         f"{clips['scored']:,} of {clips['official']:,} official clips, "
-        f"{len(numbers)} seeds; {what}\n",
+        f"{counted(len(numbers), 'seed')}; {what}\n",
         markdown(["system", *(name for name, *_ in shown)], rows),
     ]
     explained = [column for column in shown if column.section not in ("tagging", "segment")]

@@ -55,7 +55,7 @@ for name in $systems; do # check all systems before hours of training
     names+=("$name")
     for seed in $seeds; do
         if [[ $known == *" $name.$seed "* ]]; then
-            echo "compare_pooling.sh: $name with seed $seed is given twice" >&2
+            echo "compare_pooling.sh: $name with seed $seed is given twice; give it once" >&2
             exit 2
         fi
         known+="$name.$seed "
@@ -73,7 +73,7 @@ fi
 # Run the calling script once for each system and seed, with $only set, as an array of jobs.
 run_all() {
     local count=$((${#runs[@]} / 3))
-    echo "compare_pooling.sh: $count jobs, one per system and seed;" \
+    echo "compare_pooling.sh: number of jobs, one per system and seed: $count;" \
         "logs: $exp/log/compare.<number>.log" >&2
     on_stop=$'compare_pooling.sh: stopped; run the same command again to resume\n'
     guarded "${train_cmd[@]}" --gpu "$gpus" --max-jobs-run "$max_jobs_run" \

@@ -36,7 +36,7 @@ parse_dispatch() { # ARGUMENT...
             --gpu) _dispatch_option "$1" "$number" 'a number of GPUs' "$2" ;;
             --mem)
                 _dispatch_option "$1" '[1-9][0-9]{0,6}[KMGT]?' \
-                    'gigabytes, as in 4, or with a unit, as in 500M' "$2"
+                    'a number of gigabytes, such as 4, or a number with a unit, such as 500M' "$2"
                 ;;
             --time)
                 _dispatch_option "$1" '[0-9]+(-[0-9]+)?(:[0-9]+){0,2}' \
@@ -44,7 +44,7 @@ parse_dispatch() { # ARGUMENT...
                 ;;
             --num-threads) _dispatch_option "$1" '[1-9][0-9]{0,3}' 'a number of threads' "$2" ;;
             --max-jobs-run)
-                _dispatch_option "$1" "$number" 'a number of jobs, 0 for all' "$2"
+                _dispatch_option "$1" "$number" 'a number of jobs, or 0 for all jobs' "$2"
                 ;;
             -*) _dispatch_fail "unknown option '$1' (--help lists the options)" ;;
             *)
@@ -93,7 +93,8 @@ clear_logs() { # create the folders of the logs, and empty the logs of an earlie
         case $line in
             '# '* | slurm*) ;;
             *)
-                echo "$dispatcher: $file: is not a log; name another file, or remove this file" >&2
+                echo "$dispatcher: $file: is not a log of a job; choose another log file," \
+                    "or remove this file" >&2
                 exit 1
                 ;;
         esac
@@ -154,10 +155,10 @@ run_in_slurm() { # NUMBER: run one job and forward signals (Slurm may send them 
     # shellcheck disable=SC2317,SC2329  # the traps call it
     pass_on() { # WHY
         trap '' TERM
-        echo "# a signal: $1" >> "$file" # before the job itself reports the signal
+        echo "# received a signal: $1" >> "$file" # before the job itself reports the signal
         kill -TERM 0 # the process group of the job
     }
-    trap 'pass_on "cancelled or preempted"' INT TERM HUP
+    trap 'pass_on "the job was cancelled or preempted"' INT TERM HUP
     trap 'pass_on "the time limit is near"' USR1
     # A signal ends `wait`. Of two signals at the same time, the second can end a later `wait`, but
     # runs no trap. If this shell ended then, Slurm would kill the job before its log is complete.
@@ -171,13 +172,14 @@ run_in_slurm() { # NUMBER: run one job and forward signals (Slurm may send them 
 tell_failed() {
     local total=$1 code=75 word='were interrupted and can be resumed' shown=0 file status
     shift
+    if [ $# -eq 2 ]; then word='was interrupted and can be resumed'; fi
     for status in "${@:2}"; do
         case $status in
             'exit status 75' | [0-9]*) ;;
             *) code=1 word=failed ;;
         esac
     done
-    echo "$dispatcher: $(($# / 2)) of $total jobs $word; see" >&2
+    echo "$dispatcher: $(($# / 2)) of $total jobs $word; logs:" >&2
     while [ $# -gt 0 ]; do
         log_of "$1"
         printf '    %s (%s)\n' "$file" "$2" >&2

@@ -25,7 +25,8 @@ sys.exit(any(importlib.util.find_spec(m) is None for m in sys.argv[1:]))' "$@") 
 _wsedtk_make() { # VENV STAMP EXTRA: create or update the environment of the checkout
     local venv=$1 stamp=$2 extra=$3 python=${PYTHON:-python3}
     if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2> /dev/null; then
-        echo "env.sh: needs Python >= 3.10 as '$python' (set PYTHON=/path/to/python3)" >&2
+        echo "env.sh: wsedtk needs Python >= 3.10, but '$python' is older or missing;" \
+            "set PYTHON=/path/to/python3" >&2
         return 1
     fi
     echo "env.sh: installing wsedtk and its packages in $venv; this takes some minutes" >&2

@@ -154,7 +154,7 @@ run_stages() {
     if ! [[ $stage =~ ^[0-9]{1,2}$ && $stop_stage =~ ^[0-9]{1,2}$ ]] \
         || [ "$stage" -gt "$stop_stage" ] || [ "$stage" -gt "$last" ]; then
         echo "run.sh: --stage $stage --stop-stage $stop_stage: expected numbers with" \
-            "stage <= stop-stage, stage at most $last" >&2
+            "stage <= stop-stage, and stage at most $last" >&2
         exit 2
     fi
     for script in "$recipe"/stages/[0-9][0-9]_*.sh; do

@@ -30,7 +30,7 @@ unset "${!SQUEUE_@}" SBATCH_WAIT # the user's defaults could hide jobs, or make 
 
 read_conf() { # set $submit, the command line of sbatch, from the configuration
     local line words number=0 name value word found exact options=()
-    local form='gpu, mem, time or num_threads, then = and a value'
+    local form='NAME=VALUE, where NAME is gpu, mem, time or num_threads'
     local -A defaults=()
     [ -f "$conf" ] || _dispatch_fail "$conf: no such file"
     while IFS= read -r line || [ -n "$line" ]; do
@@ -48,7 +48,10 @@ read_conf() { # set $submit, the command line of sbatch, from the configuration
                     options+=("$line")
                 fi
                 ;;
-            *) _dispatch_fail "$conf:$number: '$line': expected command, option or default" ;;
+            *)
+                _dispatch_fail \
+                    "$conf:$number: '$line': the first word must be command, option or default"
+                ;;
         esac
     done < "$conf"
     [ "${#submit[@]}" -gt 0 ] || _dispatch_fail "$conf: has no line 'command sbatch ...'; add one"
@@ -110,7 +113,7 @@ submit_job() {
         exit 1
     fi
     case $answer in *';'*) on=(--clusters "${answer#*;}") ;; esac
-    echo "slurm.sh: job $id, $log" >&2
+    echo "slurm.sh: submitted job $id; log: $log" >&2
 }
 
 # NUMBER: set $code to the exit status in the log of a job. $code is empty while the job runs.
@@ -248,7 +251,8 @@ stop() {
     fi
     stopped=1
     if [ -n "$id" ]; then
-        echo "slurm.sh: cancelling job $id, waiting for its end; a second signal stops waiting" >&2
+        echo "slurm.sh: cancelling job $id and waiting until it ends;" \
+            "a second signal ends the waiting" >&2
         cancel
     fi
 }

@@ -190,7 +190,9 @@ def test_means_over_seeds_have_students_interval(exp, capsys):
                 expected, abs=1e-5
             )
             assert f"{np.mean(values):.3f} ± {half:.3f}" in page
-    assert "3 seeds; mean ± half of its 95 % interval over seeds, on these clips\n" in page
+    assert (
+        "3 seeds; mean ± half the width of its 95 % interval over seeds, on these clips\n" in page
+    )
     assert "third criterion" in page
 
 
@@ -267,7 +269,7 @@ def test_two_seeds_give_no_interval_and_say_why(exp, capsys):
         and "±" not in page
         and "[" not in page
     )
-    assert "2 seeds; no intervals over fewer than 3 seeds\n" in page
+    assert "2 seeds; no intervals, because they need at least 3 seeds\n" in page
     assert (
         "Differences of the means; 2 seeds do not show the variation over seeds; "
         "intervals need at least 3" in page

@@ -352,15 +352,15 @@ option time=*"""
         (
             "command sbatch\nqueue=gpu\n",
             [],
-            "site.conf:2: 'queue=gpu': expected command, option or default",
+            "site.conf:2: 'queue=gpu': the first word must be command, option or default",
         ),
         (
             "command sbatch\noption gpus=1 -G\n",
             [],
-            "site.conf:2: 'gpus=1': expected gpu, mem, time or num_threads",
+            "site.conf:2: 'gpus=1': expected NAME=VALUE, where NAME is gpu, mem, time or num_threads",
         ),
         ("command sbatch\n", ["--mem", 3], "no line 'option mem=3G ...' or 'option mem=* ...'"),
-        ("command sbatch\n", ["--mem", "lots"], "--mem 'lots': expected gigabytes"),
+        ("command sbatch\n", ["--mem", "lots"], "--mem 'lots': expected a number of gigabytes"),
         (
             "command sbatch\n",
             ["--num-threads", 0],

@@ -377,7 +377,7 @@ def test_a_batch_job_outside_the_checkout_is_an_error(tmp_path, recipe):
     )
     assert (
         process.returncode == 2
-        and f"{tmp_path}: not the root of a checkout of wsedtk; submit it from there"
+        and f"{tmp_path}: is not the root of a checkout of wsedtk; run sbatch in the root of the checkout"
         in process.stderr
     )
     process = subprocess.run(

@@ -88,7 +88,7 @@ def test_what_it_says_of_a_training_is_true(model):
         f"- Network: dcase-crnn, linear pooling, {sum(p.numel() for p in network.parameters()):,} parameters, scores every 0.1 s"
         in text
     )
-    assert "64 mel bins from 0 to 8000 Hz, 40 frames a second, of audio at 16000 Hz" in text
+    assert "64 mel bins from 0 to 8000 Hz, 40 frames per second, from audio at 16000 Hz" in text
     assert f"- Fingerprint: {provenance.fingerprint_model_directory(model)}\n" in text
     assert "| fitted on | unknown | 12 | unknown | 0.003 |" in text
     assert (
@@ -129,7 +129,7 @@ def test_the_scores_come_with_the_report(scored, tmp_path, run):
     row = next(line for line in text.split("\n") if line.startswith("| valid/segment"))
     low, high = report["tagging"]["f1_ci"]
     assert row.split(" | ")[:3] == [
-        "| valid/segment (tuned on this very set)",
+        "| valid/segment (tuned on this set)",
         "6 of 6",
         f"{report['tagging']['f1']:.3f} [{low:.3f}, {high:.3f}]",
     ]
@@ -206,7 +206,7 @@ def test_other_readmes_are_not_changed(model, content, capsys):
     (model / "README.md").write_bytes(content)
     model_card.refresh(model)
     assert (model / "README.md").read_bytes() == content
-    assert "README.md: has no lines wsedtk:begin and wsedtk:end" in capsys.readouterr().err
+    assert "README.md: has no readable lines wsedtk:begin and wsedtk:end" in capsys.readouterr().err
 
 
 def test_no_card_without_a_model(tmp_path):

@@ -59,7 +59,7 @@ def test_a_timeline_has_room_for_so_many_classes():
     bars = figure.axes[-1]
     assert (
         len(bars.get_yticks()) == 16
-        and bars.get_xlabel() == "seconds (22 more classes have events, and are not shown)"
+        and bars.get_xlabel() == "seconds (not shown: events of 22 more classes)"
     )
     assert [t.get_text() for t in bars.get_yticklabels()][::2] == [
         f"class {k}: true" for k in range(22, 30)

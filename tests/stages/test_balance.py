@@ -203,7 +203,8 @@ def test_classes_that_cannot_give_more_are_named(run, folder, tmp_path):
     rows, told, _ = printed(run, data, tmp_path, 13)
     assert rows == {"rare, é": ["6", "3", "3", "8.0"], "common": ["34", "24", "10", "1.0"]}
     assert told == [
-        "rare, é: 3 held out (other classes: up to 10); at least half of its 6 clips stay for training"
+        "rare, é: has 3 held-out clips (other classes have up to 10), because at least half of the 6 "
+        "clips must stay for training"
     ]
 
 
@@ -224,9 +225,11 @@ def test_classes_of_too_few_sources_are_named(run, tmp_path):
     rows, told, _ = printed(run, data, tmp_path, 35)
     assert [rows[label][2] for label in ("one", "two", "any")] == ["0", "10", "25"]
     assert told == [
-        "one: 0 held out (other classes: up to 25); all of its 50 clips are from one source",
-        "two: 10 held out (other classes: up to 25); the sources of its 50 clips are not split, "
-        "and at least half of the clips of each class stay for training",
+        "one: has 0 held-out clips (other classes have up to 25), because all 50 clips of the class "
+        "are from one source",
+        "two: has 10 held-out clips (other classes have up to 25), because the sources of its 50 clips "
+        "are not split, "
+        "and at least half of the clips of each class must stay for training",
     ]
 
 
@@ -255,7 +258,8 @@ def test_fewer_than_asked_for_is_reported(run, folder, tmp_path):
     result = run("balance", plain(folder), tmp_path / "fit", tmp_path / "valid", "--num-valid", 15)
     assert (
         result.exit_code == 0
-        and "10 of 15 requested clips are held out: sources are not split, and at least half of"
+        and "the validation set has 10 of 15 requested clips, because sources are not split, and at least "
+        "half of"
         in result.stdout
     )
 
@@ -265,7 +269,7 @@ def test_clips_in_neither_are_reported(run, folder, tmp_path):
     data = folder(names, [(n, "rare, é") for n in names])
     result = run("balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", 3)
     assert result.exit_code == 0 and "17        16  " not in result.stdout
-    assert "; 1 clips of held-out sources are not in fit or valid" in result.stdout
+    assert "; 1 clip of held-out sources is in neither fit nor valid" in result.stdout
 
 
 @pytest.mark.parametrize(

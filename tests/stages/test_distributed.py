@@ -144,7 +144,7 @@ def test_two_processes_reproduce_the_curve_of_one(lasting, tmp_path, run, severa
     result = several(2, tmp_path / "two", *more, data=lasting)
     assert result.returncode == 0, result.stderr
     assert (
-        result.stdout.count("the best weights are those of batch") == 1
+        result.stdout.count("the weights were best after batch") == 1
         and result.stderr.count("checkpoint 2 of 3: ") == 1
     )
     np.testing.assert_allclose(history(tmp_path / "two"), history(tmp_path / "one"), rtol=1e-6)

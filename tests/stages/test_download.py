@@ -502,7 +502,7 @@ def test_a_failure_may_pass(fetch, stand_in, tmp_path):
     result = fetch(data, audio)
     assert result.exit_code == 75 and "2 fetched, 0 dead, 5 to retry" in result.stdout
     assert (
-        "5 of 7 clips are missing" in result.stderr
+        "5 of 7 clips must still be downloaded" in result.stderr
         and "failures.tsv" in result.stderr
         and message in result.stderr
     )
@@ -610,7 +610,9 @@ def test_a_dry_run_only_prints(fetch, stand_in, tmp_path):
     data, audio = make_set(tmp_path / "set", IDS), tmp_path / "new"
     result = fetch(data, audio, "--dry-run")
     *lines, count = result.stdout.splitlines()
-    assert result.exit_code == 0 and count == "# 5 of 5 clips to fetch, 0 dead"
+    assert result.exit_code == 0 and (
+        count == "# clips to download: 5 of 5; clips of dead videos: 0"
+    )
     assert [shlex.split(line) for line in lines] == [
         youtube_download.command_line("yt-dlp", f"{video}_30.000_31.000.wav", "1M")
         for video in sorted(IDS)
@@ -623,7 +625,7 @@ def test_a_dry_run_only_prints(fetch, stand_in, tmp_path):
         data, audio, "--dry-run", "--program", "no such program"
     )  # with nothing running, this is not an error
     assert result.stdout.splitlines()[1:] == [
-        "# 1 of 5 clips to fetch, 1 dead"
+        "# clips to download: 1 of 5; clips of dead videos: 1"
     ] and result.stdout.startswith("'no such program' ")
     assert before == {p: p.stat().st_mtime_ns for p in [audio, *audio.rglob("*")]}
 

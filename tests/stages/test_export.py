@@ -135,7 +135,7 @@ def test_metadata_of_the_file(model, tmp_path, run):
     output = tmp_path / "folder & co" / "a b.onnx"
     result = run("export", "--", model, output)
     assert re.search(
-        r"/a b.onnx: clip, frame of 2 classes, \d\.\d MB; the scores of onnxruntime and torch differ by at most \d\.\de-0[5-9] "
+        r"/a b.onnx: outputs clip, frame for 2 classes, \d\.\d MB; the scores of onnxruntime and torch differ by at most \d\.\de-0[5-9] "
         r"on noise\n$",
         result.stdout,
     )
@@ -244,7 +244,7 @@ def test_without_onnxruntime_it_says_that_nothing_was_checked(model, tmp_path, r
         lambda name: None if name == "onnxruntime" else found(name),
     )
     assert run("export", "--", model, tmp_path / "m.onnx").stdout.endswith(
-        "MB; not checked: onnxruntime is not installed\n"
+        "MB; the scores were not checked, because onnxruntime is not installed\n"
     )
 
 

@@ -538,7 +538,7 @@ def test_failures_that_are_allowed_are_listed(run, small_set, tmp_path, kind, me
     assert run(*arguments).exit_code == 1 and not (tmp_path / "a.h5").exists()
     result = run(*arguments, "--max-failures", 1 / 13)
     assert result.exit_code == 0 and result.stdout.endswith(
-        "12 clips, at most 40 frames x 8 bins; 1 clips failed\n"
+        "12 clips, at most 40 frames x 8 bins; 1 clip failed\n"
     )
     assert result.stderr.count(message) == 1
     found = store.FeatureStore([tmp_path / "a.h5"])

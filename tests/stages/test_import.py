@@ -251,7 +251,7 @@ def test_the_published_talnet(command, tmp_path):
     torch.save({"model": tensors}, tmp_path / "n.pt")
     assert command().stdout == (
         f"{tmp_path}/model: talnet, 527 classes, 9,980,527 parameters, linear pooling "
-        "(assumed, because the file does not contain it; --pooling changes it)\n"
+        "(assumed, because the file does not name the pooling; --pooling changes it)\n"
     )
     spec, network, _ = checkpoint.load_model(tmp_path / "model")
     assert (spec.network, spec.pooling, len(spec.labels), spec.labels[5]) == (
@@ -330,7 +330,7 @@ def test_the_published_dcase_network(imported, command, tmp_path, attention):
         "17 classes, 939,458 parameters, attention pooling\n"
         if attention
         else "17 classes, 936,041 parameters, linear pooling "
-        "(assumed, because the file does not contain it; --pooling changes it)\n"
+        "(assumed, because the file does not name the pooling; --pooling changes it)\n"
     )
 
 

@@ -180,7 +180,7 @@ def test_output_of_each_kind(made):
     assert data["clips"] == 12 and data["hours"] == 0.003 and data["tags"] == data["events"] == 12
     assert (
         data["clips_per_class"] == dict.fromkeys(LABELS, 6)
-        and "12 of 12 sound files that were checked exist" in data["audio"]
+        and "found 12 of 12 checked sound files" in data["audio"]
     )
     model, text = told(made / "linear")
     spec, network, fingerprint = checkpoint.load_model(made / "linear")
@@ -195,7 +195,7 @@ def test_output_of_each_kind(made):
     assert model.content["to_share"] == [
         "README.md names no licence; set `license: ...` between two --- lines at its start",
         "README.md lacks the current results of valid/frame; run wsedtk report to update it",
-        "README.md describes another operating point, or none; run wsedtk report to update it",
+        "the section Use of README.md is not up to date; run wsedtk report to update it",
     ]
     assert (
         model.made["command"].startswith(f"wsedtk train {made / 'data/fit'} ")
@@ -352,7 +352,7 @@ def test_an_exported_model(made, tmp_path, run, monkeypatch):
             model, {**{p.key: p.value for p in model.metadata_props}, "labels": value}
         )
         (tmp_path / "odd.onnx").write_bytes(model.SerializeToString())
-        assert "its metadata are damaged" in told(tmp_path / "odd.onnx")[0].faults[0]
+        assert "the metadata are damaged" in told(tmp_path / "odd.onnx")[0].faults[0]
     del model.metadata_props[:]
     model.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
     model.graph.initializer[0].external_data.add(key="location", value="/etc/hostname")
@@ -671,6 +671,6 @@ def test_a_report_page(run, tmp_path):
     )
     path.write_text(path.read_text()[:-10])
     result = run("info", path)
-    assert result.exit_code == 1 and "its end is missing" in result.stdout
+    assert result.exit_code == 1 and "the end of the page is missing" in result.stdout
     path.write_text("<html><title>another page</title></html>")
     assert "not a known kind of artefact" in run("info", path).stderr

@@ -106,7 +106,7 @@ def test_clips_whose_audio_failed_are_reported_and_left_out_to_the_end(
         failed.update({"17.wav": "broken", "elsewhere.wav": "broken"})
     scores, point, out = tmp_path / "s.h5", tmp_path / "p.yaml", tmp_path / "out"
     result = run("predict", trained, tmp_path / "some.h5", scores, "--data", corpus / "valid")
-    assert result.stdout.endswith("; 1 clips failed and have no scores\n") and store.ScoreFile(
+    assert result.stdout.endswith("; 1 clip failed and has no scores\n") and store.ScoreFile(
         scores
     ).failed == {"17.wav": "broken"}
     assert run("average", scores, scores, tmp_path / "mean.h5").exit_code == 0

@@ -78,7 +78,7 @@ def pictures(page):
 
 def test_the_page_holds_the_numbers_and_pictures(system, tmp_path, run):
     result = run("report", system, tmp_path / "r.html", "--figures", tmp_path / "figures")
-    assert result.exit_code == 0 and "1 scored folders of 1 systems" in result.stdout
+    assert result.exit_code == 0 and "1 evaluated folder of 1 system\n" in result.stdout
     page, report = (
         (tmp_path / "r.html").read_text(),
         json.loads((system / "test/frame/report.json").read_text()),
@@ -285,7 +285,7 @@ def test_several_systems_are_compared(system, tmp_path, run):
         == 0
     )
     result = run("report", system.parent, tmp_path / "r.html", "--figures", tmp_path / "figures")
-    assert result.exit_code == 0 and "2 scored folders of 2 systems" in result.stdout
+    assert result.exit_code == 0 and "2 evaluated folders of 2 systems" in result.stdout
     page = (tmp_path / "r.html").read_text()
     reports = [json.loads((one / "test/frame/report.json").read_text()) for one in (system, other)]
     more = reports[1]["segment"]["f1"] - reports[0]["segment"]["f1"]
@@ -304,7 +304,7 @@ def test_a_clip_is_heard_where_its_recording_is_found(system, tmp_path, run):
             base64.b64decode(data)
             for data in re.findall(r'src="data:audio/mpeg;base64,([^"]+)"', page)
         ]
-        return found, re.findall("Without sound: [^<]*", page)
+        return found, re.findall("Clips without sound: [^<]*", page)
 
     assert sounds() == ([], [])  # the set has no recordings
     clips = [(f"clip <{i}>.wav", f"audio/{i}.wav", 4) for i in range(3)]
@@ -326,7 +326,7 @@ def test_a_clip_is_heard_where_its_recording_is_found(system, tmp_path, run):
     found, (note,) = sounds()
     assert (
         len(found) == 1
-        and note.startswith("Without sound: 2 of these clips (")
+        and note.startswith("Clips without sound: 2. The reason for the first: ")
         and ".wav: " in note
     )
 
@@ -349,10 +349,11 @@ def test_sounds_are_bounded(system, tmp_path, run, monkeypatch):
         page = (tmp_path / "r.html").read_text()
         assert page.count("<audio") == count and (
             words is None
-            or f"Without sound: 3 of these clips (clip &lt;0&gt;.wav {words})." in page
+            or f"Clips without sound: 3. The reason for the first: clip &lt;0&gt;.wav {words}."
+            in page
         )
     monkeypatch.setattr("wsedtk.stages.report.MOST_SOUNDS", 2)
     run("report", system, tmp_path / "r.html")
     page = (tmp_path / "r.html").read_text()
     assert page.count("<audio") == 2
-    assert "Without sound: 1 of these clips (the page already contains" in page
+    assert "Clips without sound: 1. The reason for the first: the page already contains" in page

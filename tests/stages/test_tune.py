@@ -616,9 +616,13 @@ def test_a_target_that_cannot_be_met_names_the_best(run, tmp_path):
         operating_point.read(tmp_path / "point.yaml").mode == "segment"
     )  # without frame scores there is no other
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
-    assert "Car 2 1.000 1.000 0.00" in lines and "precision=0.9 in clips, 0.01 hours:" in lines
     assert (
-        "Never <b> 1 - 0.000 0.00 never predicted: at best precision 0.250, recall 1.000, "
+        "Car 2 1.000 1.000 0.00" in lines
+        and "target precision=0.9, counted in clips, on 0.01 hours of audio:" in lines
+    )
+    assert (
+        "Never <b> 1 - 0.000 0.00 never predicted: the nearest threshold gives precision 0.250, "
+        "recall 1.000, "
         "270.00 false alarms per hour"
     ) in lines
     assert "Absent 0 - 0.000 0.00 never predicted: no threshold gives a true positive" in lines
@@ -659,7 +663,7 @@ def test_a_target_for_many_classes_is_summed_up(run, tmp_path):
         "precision=0.9",
     )
     assert (
-        "precision=0.9 in clips: met for 48 of 50 classes; the other classes are never predicted: class 48 (at best 0.5), "
+        "target precision=0.9, counted in clips: the target is met for 48 of 50 classes; the other classes are never predicted: class 48 (at best 0.5), "
         in result.stdout
     )
     assert "thresholds of 50 classes; 2 of these classes are never predicted" in result.stdout

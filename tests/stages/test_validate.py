@@ -23,7 +23,7 @@ def test_warnings_are_no_errors(run, small_set):
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
         f"warning: {small_set}/labels.txt: 1 classes without clips: never",
-        f"{small_set}: 12 clips, 3 classes, 13 tags, no events.tsv: 0 errors, 1 warnings",
+        f"{small_set}: 12 clips, 3 classes, 13 tags, no events.tsv: 0 errors, 1 warning",
     ]
 
 
@@ -48,8 +48,8 @@ def test_every_fault_of_several_folders(run, small_set, tmp_path):
     assert lines[-3].startswith(
         f"error: {tmp_path}/none: no such folder; a data directory contains"
     )
-    assert lines[-2].endswith("1 errors, 0 warnings")
-    assert result.stderr == f"2 of 4 data directories have errors: {bad}, {tmp_path}/none"
+    assert lines[-2].endswith("1 error, 0 warnings")
+    assert result.stderr == f"there are errors in 2 of 4 data directories: {bad}, {tmp_path}/none"
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_audio_is_not_opened_before_the_tables_are_right(run, many):
         file.write("none\tCar\n")
     lines = run("validate", "--audio", many).stdout.splitlines()
     assert lines[1:] == [
-        f"{many}: 1 errors, 0 warnings; its audio was not opened: correct the tables first"
+        f"{many}: 1 error, 0 warnings; the sound files were not checked; correct the tables first"
     ]
 
 

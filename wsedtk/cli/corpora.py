@@ -117,8 +117,8 @@ def download(options: DownloadOptions, dry_run: bool) -> None:
     if result.left:
         stopped = result.stopped or f"the reasons are in {result.failures}"
         raise NotFinished(
-            f"{len(result.left)} of {result.num_clips} clips are missing; {stopped}; run the "
-            "same command again to resume"
+            f"{len(result.left)} of {result.num_clips} clips must still be downloaded; {stopped}; "
+            "run the same command again to resume"
         )
 
 
@@ -161,6 +161,6 @@ def validate(options: ValidateOptions) -> None:
     result = module.run(options, on_set=show)
     if result.faulty:
         raise InputError(
-            f"{len(result.faulty)} of {len(result.sets)} data directories have errors: "
+            f"there are errors in {len(result.faulty)} of {len(result.sets)} data directories: "
             f"{', '.join(map(str, result.faulty))}"
         )

@@ -4,6 +4,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from wsedtk.core.progress import printable
+from wsedtk.core.wording import counted
 
 if TYPE_CHECKING:
     from wsedtk.stages.download import DownloadPlan, DownloadResult
@@ -15,15 +16,18 @@ def validated(found: "ValidatedSet", with_audio: bool) -> str:
     size = rest = ""
     if found.dataset is not None:
         dataset = found.dataset
-        events = "no events.tsv" if dataset.events is None else f"{len(dataset.events)} events"
-        size = (
-            f"{len(dataset)} clips, {len(dataset.labels)} classes, {len(dataset.tag_clip)} tags, "
-            f"{events}: "
-        )
+        counts = [
+            counted(len(dataset), "clip"),
+            counted(len(dataset.labels), "class"),
+            counted(len(dataset.tag_clip), "tag"),
+            "no events.tsv" if dataset.events is None else counted(len(dataset.events), "event"),
+        ]
+        size = f"{', '.join(counts)}: "
     elif with_audio:
-        rest = "; its audio was not opened: correct the tables first"
+        rest = "; the sound files were not checked; correct the tables first"
     summary = (
-        f"{found.folder}: {size}{found.num_errors} errors, {found.num_warnings} warnings{rest}"
+        f"{found.folder}: {size}{counted(found.num_errors, 'error')}, "
+        f"{counted(found.num_warnings, 'warning')}{rest}"
     )
     return "\n".join([*(printable(fault) for fault in found.faults), summary])
 
@@ -31,13 +35,16 @@ def validated(found: "ValidatedSet", with_audio: bool) -> str:
 def download_plan(plan: "DownloadPlan") -> str:
     """Return a text with the command lines of a download, and the number of clips."""
     commands = [shlex.join(command) for command in plan.commands]
-    summary = f"# {len(commands)} of {plan.num_clips} clips to fetch, {plan.num_dead} dead"
+    summary = (
+        f"# clips to download: {len(commands)} of {plan.num_clips}; "
+        f"clips of dead videos: {plan.num_dead}"
+    )
     return "\n".join([*commands, summary])
 
 
 def download(result: "DownloadResult") -> str:
     """Return a text with the numbers of existing, fetched, dead and remaining clips."""
     return (
-        f"{result.audio_dir}: {result.num_clips} clips: {result.num_there} existed, "
+        f"{result.audio_dir}: {counted(result.num_clips, 'clip')}: {result.num_there} existed, "
         f"{len(result.fetched)} fetched, {len(result.dead)} dead, {len(result.left)} to retry"
     )

@@ -10,7 +10,7 @@ from wsedtk.core.progress import printable
 from wsedtk.inspection.description import About
 
 _INDENT = "    "
-_STATES = {"there": "still there", "changed": "changed since", "gone": "missing"}
+_STATES = {"there": "unchanged", "changed": "has changed", "gone": "missing"}
 
 
 def text_of(about: About) -> str:
@@ -19,7 +19,7 @@ def text_of(about: About) -> str:
     made_by = [f"{name} {made[name]}" for name in ("wsedtk", "commit", "verb") if name in made]
     when = made.get("when")
     if when and not made.get("recorded"):
-        when = f"{when} (modification time of the file)"
+        when = f"{when} (modification time)"
     head = {
         "kind": about.kind,
         "complete": about.complete,

@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from wsedtk.core.console import json_text
+from wsedtk.core.wording import counted
 
 if TYPE_CHECKING:
     from wsedtk.data.formats import EventFormat
@@ -30,33 +31,38 @@ def print_json(value: object) -> None:
 def print_predict(result: "PredictResult") -> None:
     """Print the path of a score file and its numbers of clips and classes."""
     text = (
-        f"{result.scores}: {result.num_clips} clips, {len(result.labels)} classes, "
-        f"{result.seconds_per_frame:g} s per frame"
+        f"{result.scores}: {counted(result.num_clips, 'clip')}, "
+        f"{counted(len(result.labels), 'class')}, {result.seconds_per_frame:g} s per frame"
     )
     if result.failed:
-        text += f"; {len(result.failed)} clips failed and have no scores"
+        has = "has" if len(result.failed) == 1 else "have"
+        text += f"; {counted(len(result.failed), 'clip')} failed and {has} no scores"
     print(text)
 
 
 def print_decode(result: "DecodeResult") -> None:
     """Print the path of a decoded folder and its numbers of clips, tags and events."""
     print(
-        f"{result.out_dir}: {result.num_clips} clips, {result.num_tags} tags, "
-        f"{result.num_events} events ({result.mode} mode)"
+        f"{result.out_dir}: {counted(result.num_clips, 'clip')}, "
+        f"{counted(result.num_tags, 'tag')}, {counted(result.num_events, 'event')} "
+        f"({result.mode} mode)"
     )
 
 
 def print_average(result: "AverageResult") -> None:
     """Print the path of mean scores and the numbers of systems, clips and classes."""
+    scores = "mean scores" if result.num_systems > 1 else "scores"
     print(
-        f"{result.output}: the mean of {result.num_systems} systems, {result.num_clips} clips, "
-        f"{len(result.labels)} classes, {result.seconds_per_frame:g} s per frame"
+        f"{result.output}: {scores} of {counted(result.num_systems, 'system')}, "
+        f"{counted(result.num_clips, 'clip')}, {counted(len(result.labels), 'class')}, "
+        f"{result.seconds_per_frame:g} s per frame"
     )
 
 
 def print_report_page(result: "ReportResult") -> None:
     """Print the path of an HTML report and the numbers of its evaluated folders and systems."""
-    print(f"{result.page}: {len(result.scored)} scored folders of {len(result.systems)} systems")
+    folders = counted(len(result.scored), "evaluated folder")
+    print(f"{result.page}: {folders} of {counted(len(result.systems), 'system')}")
 
 
 def print_score(result: "ScoreResult") -> None:
@@ -70,7 +76,7 @@ def print_score(result: "ScoreResult") -> None:
     report: Report = result.report
     summary, classes = report_text.parts(report.to_dict(), report.title, report.layout)
     if len(report.classes) > MANY_CLASSES:
-        classes = f"all {len(report.classes)} classes: {result.report_text}\n"
+        classes = f"{result.report_text} contains the table of all {len(report.classes)} classes\n"
     print(summary + classes, end="")
 
 
@@ -105,8 +111,8 @@ def print_tune(result: "TuneResult") -> None:
     if len(point.labels) > MOST_LINES:
         never = sum(threshold == float("inf") for threshold in point.clip_thresholds)
         print(
-            f"{result.path}: thresholds of {len(point.labels)} classes; {never} of these classes "
-            "are never predicted"
+            f"{result.path}: thresholds of {len(point.labels)} classes; "
+            f"{never} of these classes {'is' if never == 1 else 'are'} never predicted"
         )
     else:
         _print_point(point)
@@ -141,11 +147,11 @@ def _print_point(point: "OperatingPoint") -> None:
 
 def _print_target(labels: list[str], decisions: "Decisions", target: "Target") -> None:
     """Print the results of each class for a target. If there are many classes, print a summary."""
-    aim = f"{target.quantity}={target.value:g} in {decisions.unit}"
+    aim = f"target {target.quantity}={target.value:g}, counted in {decisions.unit}"
     if len(labels) > MOST_LINES:
         print(f"{aim}: {_summary_of_target(labels, decisions, target)}")
     else:
-        print(f"{aim}, {target.hours:.2f} hours:")
+        print(f"{aim}, on {target.hours:.2f} hours of audio:")
         _print_classes_of_target(labels, decisions, target)
 
 
@@ -158,7 +164,7 @@ def _summary_of_target(labels: list[str], decisions: "Decisions", target: "Targe
         for label, best in zip(labels, _nearest(decisions, target))
         if best is not None
     ]
-    text = f"met for {len(labels) - len(missed)} of {len(labels)} classes"
+    text = f"the target is met for {len(labels) - len(missed)} of {len(labels)} classes"
     return f"{text}; the other classes are never predicted: {first(missed)}" if missed else text
 
 
@@ -197,8 +203,9 @@ def _print_classes_of_target(labels: list[str], decisions: "Decisions", target: 
             print(row)
         elif best["recall"]:
             print(
-                f"{row}  never predicted: at best precision {best['precision']:.3f}, recall "
-                f"{best['recall']:.3f}, {best['false-alarms-per-hour']:.2f} false alarms per hour"
+                f"{row}  never predicted: the nearest threshold gives precision "
+                f"{best['precision']:.3f}, recall {best['recall']:.3f}, "
+                f"{best['false-alarms-per-hour']:.2f} false alarms per hour"
             )
         else:
             print(f"{row}  never predicted: no threshold gives a true positive")

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from wsedtk.core.progress import printable
+from wsedtk.core.wording import counted
 
 if TYPE_CHECKING:
     from wsedtk.stages.balance import BalanceResult, ClassCounts
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from wsedtk.stages.train import TrainResult
 
 MOST_CLASSES = 40  # if there are more classes, a table shows MOST_CLASSES // 4 of them
-_REST = "sources are not split, and at least half of the clips of each class stay for training"
+_REST = "sources are not split, and at least half of the clips of each class must stay for training"
 _PASSES = (
     "passes: how often balanced minibatches use each clip of a class while they use each clip of "
     "the largest class once"
@@ -26,7 +27,10 @@ def balance(result: "BalanceResult", num_wanted: int) -> str:
     """
     lines = [*_balance_table(result), _PASSES, *_short_classes(result)]
     if result.num_valid < num_wanted:
-        lines.append(f"{result.num_valid} of {num_wanted} requested clips are held out: {_REST}")
+        lines.append(
+            f"the validation set has {result.num_valid} of {num_wanted} requested clips, because "
+            f"{_REST}"
+        )
     return "\n".join(lines)
 
 
@@ -45,7 +49,10 @@ def _balance_table(result: "BalanceResult") -> list[str]:
         )
     totals = result.num_clips, result.num_fit, result.num_valid
     rest = result.num_clips - result.num_fit - result.num_valid
-    neither = f"; {rest} clips of held-out sources are not in fit or valid" if rest else ""
+    neither = ""
+    if rest:
+        verb = "is" if rest == 1 else "are"
+        neither = f"; {counted(rest, 'clip')} of held-out sources {verb} in neither fit nor valid"
     lines.append(f"{'clips':{width}}  " + "  ".join(f"{count:7}" for count in totals) + neither)
     if len(classes) < len(result.classes):
         lines.append(
@@ -62,32 +69,32 @@ def _short_classes(result: "BalanceResult") -> list[str]:
     if len(short) > MOST_CLASSES // 4:
         return [
             f"{len(short)} classes have fewer held-out clips than other classes, which have up to "
-            f"{most}: {_REST}"
+            f"{most}, because {_REST}"
         ]
     return [
-        f"{printable(one.label)}: {one.num_valid} held out (other classes: up to {most}); "
-        f"{_why_no_more(one)}"
+        f"{printable(one.label)}: has {counted(one.num_valid, 'held-out clip')} (other classes "
+        f"have up to {most}), because {_why_no_more(one)}"
         for one in short
     ]
 
 
 def _why_no_more(one: "ClassCounts") -> str:
     if one.num_valid >= one.num_clips // 2:
-        return f"at least half of its {one.num_clips} clips stay for training"
+        return f"at least half of the {counted(one.num_clips, 'clip')} must stay for training"
     if one.num_sources == 1:
-        return f"all of its {one.num_clips} clips are from one source"
+        return f"all {one.num_clips} clips of the class are from one source"
     return (
         f"the sources of its {one.num_clips} clips are not split, and at least half of the clips "
-        "of each class stay for training"
+        "of each class must stay for training"
     )
 
 
 def extract(result: "ExtractResult") -> str:
     """Return a text with the path of a feature file, and its numbers of clips, frames and bins."""
-    failed = f"; {len(result.failed)} clips failed" if result.failed else ""
+    failed = f"; {counted(len(result.failed), 'clip')} failed" if result.failed else ""
     return (
-        f"{result.feats}: {result.num_clips} clips, at most {result.max_frames} frames x "
-        f"{result.num_bins} bins{failed}"
+        f"{result.feats}: {counted(result.num_clips, 'clip')}, at most {result.max_frames} frames "
+        f"x {result.num_bins} bins{failed}"
     )
 
 
@@ -97,16 +104,16 @@ def train(result: "TrainResult") -> str:
     The text also contains the F1, the MAP or the loss of these weights on the validation set.
     """
     return (
-        f"{result.model_dir}: the best weights are those of batch {result.best.step} of "
-        f"{result.history[-1].step}, validation {result.select_by} {result.best_figure:.4f}"
+        f"{result.model_dir}: the weights were best after batch {result.best.step} of "
+        f"{result.history[-1].step}; validation {result.select_by}: {result.best_figure:.4f}"
     )
 
 
 def import_(result: "ImportResult") -> str:
     """Return a text with the kind and the size of an imported network."""
-    assumed = " (assumed, because the file does not contain it; --pooling changes it)"
+    assumed = " (assumed, because the file does not name the pooling; --pooling changes it)"
     return (
-        f"{result.model_dir}: {result.network}, {result.num_classes} classes, "
+        f"{result.model_dir}: {result.network}, {counted(result.num_classes, 'class')}, "
         f"{result.num_parameters:,} parameters, {result.pooling} pooling"
         + (assumed if result.pooling_is_assumed else "")
     )
@@ -118,13 +125,13 @@ def export(result: "ExportResult") -> str:
     If onnxruntime is installed, the text also contains the largest difference between the scores
     of onnxruntime and of torch.
     """
-    checked = "not checked: onnxruntime is not installed"
+    checked = "the scores were not checked, because onnxruntime is not installed"
     if result.difference is not None:
         checked = (
             "the scores of onnxruntime and torch differ by at most "
             f"{result.difference:.1e} on noise"
         )
     return (
-        f"{result.output}: {', '.join(result.outputs)} of {result.num_classes} classes, "
-        f"{result.num_bytes / 1e6:.1f} MB; {checked}"
+        f"{result.output}: outputs {', '.join(result.outputs)} for "
+        f"{counted(result.num_classes, 'class')}, {result.num_bytes / 1e6:.1f} MB; {checked}"
     )

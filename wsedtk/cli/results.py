@@ -46,11 +46,11 @@ _SECONDS = Parameter(type=NumberList(float, "seconds"))
     classes=Parameter(metavar="FILE"),
 )
 def predict(options: PredictOptions) -> None:
-    """Score clips, frames and 1 s segments with a trained model.
+    """Compute the scores of clips, frames and 1 s segments with a trained model.
 
     Frame scores can be large. With 527 classes and frames of 0.1 s, the frame scores of a clip of
     10 s take 0.2 MB. The frame scores of 20,000 such clips take 4 GB, and those of two million
-    clips 400 GB. Attention weights, if the model has them, need as much space as the frame
+    clips take 400 GB. Attention weights, if the model has them, need as much space as the frame
     scores. --no-frames omits both. With --classes, the size of all scores is proportional to the
     number of classes in FILE.
 
@@ -296,8 +296,9 @@ def info(options: InfoOptions, as_json: bool) -> None:
         print(printing_info.escape_surrogates(text))
     errors = list(result.errors)
     if damaged := [about.path for about in result.descriptions if about.faults]:
+        verb = "is" if len(damaged) == 1 else "are"
         errors.append(
-            f"{len(damaged)} of {len(options.paths)} artefacts are damaged or inconsistent: "
+            f"{len(damaged)} of {len(options.paths)} artefacts {verb} damaged or inconsistent: "
             f"{', '.join(damaged)}"
         )
     if errors:

@@ -150,7 +150,8 @@ def _experiment(path: Path) -> About:
             for key in _SUMMARY
             if part.content.get(key) is not None
         ]
-        lines[str(place.relative_to(path))] = f"{part.kind}, {_state(part)}; {', '.join(facts)}"
+        state = f"{part.kind}, {_state(part)}"
+        lines[str(place.relative_to(path))] = "; ".join(filter(None, [state, ", ".join(facts)]))
         about.complete = bool(about.complete and part.complete)
         about.faults += part.faults
     about.content["parts"] = lines

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from wsedtk.core import atomic, provenance
 from wsedtk.core.errors import InputError
-from wsedtk.data import folders, store
+from wsedtk.data import folders, store, tables
 from wsedtk.data.store import layouts
 from wsedtk.inspection.description import (
     About,
@@ -119,13 +119,13 @@ def _describe_shards(path: Path, shards: dict[int, dict[int, Path]]) -> About:
     if missing:
         about.complete = False
         about.content["missing"] = listed(missing)
-    for key, what in (
-        ("fingerprint", "front ends"),
-        ("audio_fingerprint", "versions of the audio files"),
+    for key, how in (
+        ("fingerprint", "with different front ends"),
+        ("audio_fingerprint", "from different versions of the audio files"),
     ):
         if len({look["attributes"].get(key) for look in found}) > 1:
             about.faults.append(
-                f"{path}: the shards have different {what}; extract all shards again"
+                f"{path}: the shards were extracted {how}; extract all shards again"
             )
     if found:
         _add_features(about, existing[min(existing)], found)
@@ -201,8 +201,9 @@ def describe_parts(path: Path) -> About:
         "last_part": text_time(last),
     }
     if damaged:
-        names = ", ".join(damaged[:3])
-        about.content["damaged_parts"] = f"{names}; run wsedtk extract again to write them again"
+        about.content["damaged_parts"] = (
+            f"{tables.first(damaged)}; run wsedtk extract again to replace the damaged parts"
+        )
     return about
 
 
@@ -260,8 +261,8 @@ def _add_model(about: About, path: Path, attributes: Mapping[str, Any]) -> None:
     about.add_input("model", folder, model, "there" if found == known else "changed")
     if found != known:
         about.faults.append(
-            f"{path}: was predicted by another model ({model}) than the model in {folder} "
-            f"({found}); predict again"
+            f"{path}: the scores are from the model {model}, but {folder} now contains the model "
+            f"{found}; predict again"
         )
 
 

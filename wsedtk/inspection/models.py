@@ -108,11 +108,11 @@ def _check_point(about: About, path: Path, labels: list[str], fingerprint: str |
         about.faults.append(str(error))
         return
     if point.labels != labels:
-        about.faults.append(f"{path}: its classes differ from those of the model; tune again")
+        about.faults.append(f"{path}: the classes differ from those of the model; tune again")
     elif point.model not in (None, provenance.UNKNOWN_MODEL, fingerprint):
         about.faults.append(
-            f"{path}: was tuned on the scores of another model ({point.model}) than the model of "
-            f"this directory ({fingerprint}); tune again"
+            f"{path}: was tuned on the scores of another model ({point.model}); the model of this "
+            f"directory is {fingerprint}; tune again"
         )
     else:
         about.content["operating_point"] = (
@@ -206,7 +206,7 @@ def describe_checkpoint(path: Path) -> About:
         tensors = found if isinstance(found, dict) else {}
         about.content = {
             "tensors": sum(hasattr(value, "shape") for value in tensors.values()),
-            "hint": "not a checkpoint of wsedtk train; "
+            "hint": "this is not a checkpoint of wsedtk train; "
             "wsedtk import converts published weights to a model directory",
         }
         return about
@@ -251,7 +251,7 @@ def _read_onnx(path: Path) -> "onnx.ModelProto":
     num_bytes = path.stat().st_size
     if num_bytes >= _LARGEST_ONNX:
         raise InputError(
-            f"{path}: has {num_bytes} bytes; expected an ONNX file with less than "
+            f"{path}: has {num_bytes} bytes; expected an ONNX file with fewer than "
             f"{_LARGEST_ONNX} bytes"
         )
     try:
@@ -297,7 +297,7 @@ def describe_onnx(path: Path) -> About:
             tuned_on=metadata.get("tuned_on"),
         )
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        about.faults.append(f"{path}: its metadata are damaged ({error})")
+        about.faults.append(f"{path}: the metadata are damaged ({error})")
     about.add_input("model", fingerprint=metadata["model"])
     return about
 
@@ -328,8 +328,8 @@ def describe_operating_point(path: Path) -> About:
     about.add_input("model", folder if beside else None, found.model, state)
     if state == "changed":
         about.faults.append(
-            f"{path}: was tuned on the scores of another model ({found.model}) than the model in "
-            f"the same folder ({beside}); tune again"
+            f"{path}: was tuned on the scores of another model ({found.model}); the model in the "
+            f"same folder is {beside}; tune again"
         )
     about.add_input("scores", fingerprint=tuned.get("scores"))
     about.add_input("data set", fingerprint=tuned.get("set_fingerprint"))

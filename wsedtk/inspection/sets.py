@@ -57,8 +57,8 @@ def _count_audio(dataset: DataSet) -> str:
     paths = dataset.paths[with_path[chosen]].tolist()
     existing = sum(Path(path).is_file() for path in paths)
     return (
-        f"{len(with_path)} clips have a path; "
-        f"{existing} of {len(paths)} sound files that were checked exist"
+        f"clips with a path: {len(with_path)} of {len(dataset)}; "
+        f"found {existing} of {len(paths)} checked sound files"
     )
 
 

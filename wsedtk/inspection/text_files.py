@@ -120,7 +120,7 @@ def describe_page(path: Path) -> About:
     about.add_files(record)
     if "</html>" not in "".join(_ends(path).tail):
         about.complete = False
-        about.faults.append(f"{path}: its end is missing; run wsedtk report again")
+        about.faults.append(f"{path}: the end of the page is missing; run wsedtk report again")
     return about
 
 

@@ -80,7 +80,7 @@ class ClipPages:
                 self._add_clip(page, clip, kind)
         if self._without_sound:
             count, first = len(self._without_sound), self._without_sound[0]
-            page.add(note(f"Without sound: {count} of these clips ({first})."))
+            page.add(note(f"Clips without sound: {count}. The reason for the first: {first}."))
 
     def _tracks(self, clip: int) -> Iterator[Track]:
         for one, found in zip(self._group, self._found):

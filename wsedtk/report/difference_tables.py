@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from wsedtk.core.wording import counted
 from wsedtk.evaluation import average_precision, comparisons, intervals, report_data, seeds
 from wsedtk.evaluation.columns import Column, columns, legends, metrics_of
 from wsedtk.evaluation.intervals import Interval, SeedMean
@@ -143,7 +144,7 @@ def _add_over_seeds(page: Page, groups: Sequence[Sequence[Scored]]) -> None:
     for group in groups:
         systems, place = seeds.by_system(group), _place(group[0])
         for name, runs in systems.items():
-            remark = f"{place}, {len(runs)} seed{'s' * (len(runs) > 1)}"
+            remark = f"{place}, {counted(len(runs), 'seed')}"
             cells = [_mean_cell(one) for one in seeds.means(runs, shown)]
             means.append(Row(Cell(name, (remark,), breakable=True), cells))
         if len(systems) > 1:

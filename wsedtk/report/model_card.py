@@ -112,8 +112,8 @@ def _network(spec: ModelSpec) -> dict[str, str]:
         "size": size,
         "step": step,
         "frontend": f"{frontend.num_mels} mel bins from {frontend.min_hz:g} to "
-        f"{frontend.max_hz:g} Hz, {1 / frontend.seconds_per_frame:g} frames a second, of audio at "
-        f"{frontend.sample_rate} Hz (others are resampled)",
+        f"{frontend.max_hz:g} Hz, {1 / frontend.seconds_per_frame:g} frames per second, from audio "
+        f"at {frontend.sample_rate} Hz (audio with another sample rate is resampled)",
     }
 
 
@@ -163,7 +163,7 @@ def _score_row(folder: Path, report: Mapping[str, Any]) -> str:
     clips = report["clips"]
     name = escape_markdown("/".join(folder.parts[-2:]))
     if clips.get("tuned_on_these"):
-        name += " (tuned on this very set)"
+        name += " (tuned on this set)"
     cells = []
     for column in columns(Place.SUMMARY):
         note = report_data.zero_length_note(report) if column.section == "event" else ""
@@ -191,7 +191,7 @@ def _legend() -> str:
     texts = legends(columns(Place.SUMMARY), metrics_of([]))
     return (
         f"In brackets: 95 % intervals over clips. {'; '.join(texts)}. "
-        "PSDS averages the classes with events; PSDS2 of one class has no cross triggers."
+        "PSDS is the mean over the classes with events; PSDS2 of one class has no cross triggers."
     )
 
 
@@ -266,8 +266,8 @@ def refresh(folder: PathLike) -> None:
         text = f"{head}{BEGIN}\n{END}\n"
     if text is None or not _MARKED.search(text):
         _LOG.info(
-            f"{path}: has no lines wsedtk:begin and wsedtk:end and is not changed; "
-            "remove or rename it to get a model card"
+            f"{path}: has no readable lines wsedtk:begin and wsedtk:end, so the file is not "
+            "changed; remove or rename the file to get a model card"
         )
         return
     new = _MARKED.sub(lambda _: marked, text, count=1)
@@ -320,7 +320,7 @@ def faults(folder: PathLike, fingerprint: str | None) -> list[str]:
         )
     if _use(folder) not in text:
         found.append(
-            "README.md describes another operating point, or none; run wsedtk report to update it"
+            "the section Use of README.md is not up to date; run wsedtk report to update it"
         )
     return found
 

@@ -241,7 +241,7 @@ def add_errors(page: Page, group: Sequence[Scored]) -> None:
         f"{first.set}: errors",
         plots.error_rates(rates),
         caption="Segments of 1 s. A substitution is a false positive and a false negative in the "
-        "same segment. Deletions are the other false negatives, insertions the other false "
+        "same segment. Deletions are the other false negatives. Insertions are the other false "
         "positives.",
     )
     errors = [comparisons.class_errors(one) for one in group]
@@ -256,7 +256,8 @@ def add_errors(page: Page, group: Sequence[Scored]) -> None:
         return
     which = "Every class"
     if len(worst) < len(first.labels):
-        which = f"The {len(worst)} classes with the most errors"
+        classes = "class" if len(worst) == 1 else f"{len(worst)} classes"
+        which = f"The {classes} with the most errors"
     systems = [
         SystemErrors(names[i], errors[i].missed[worst], errors[i].false_positives[worst])
         for i in chosen
@@ -264,7 +265,7 @@ def add_errors(page: Page, group: Sequence[Scored]) -> None:
     page.figure(
         f"{first.set}: errors by class",
         plots.class_errors([first.labels[k] for k in worst], systems),
-        caption=f"{which}: missed segments on the left, false positives on the right.",
+        caption=f"{which}. Missed segments are on the left, false positives are on the right.",
     )
 
 

@@ -64,8 +64,9 @@ def main():
             FrontendConfig, options.frontend
         ):
             raise InputError(
-                f"{options.model_dir}: has another front end than {options.frontend}; copy the "
-                "mapping `frontend` of its model.yaml to a file, and give the file as --frontend"
+                f"{options.model_dir}: the front end of the model differs from {options.frontend}; "
+                "copy the mapping `frontend` of its model.yaml to a file, and give this file as "
+                "--frontend"
             )
         files = youtube.find_metadata(
             options.audioset_metadata, f"AudioSet's {audioset_metadata.CLASSES}"
@@ -84,7 +85,7 @@ def main():
         write_text(options.output, "".join(f"{name}\t{label}\n" for name, label in pairs))
     except InputError as error:
         parser.exit(1, f"dcase_classes.py: {error}\n")
-    print(f"{options.output}: {len(pairs)} of the model's {len(labels)} classes")
+    print(f"{options.output}: contains {len(pairs)} of the model's {len(labels)} classes")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def check_model(model_dir, feats, fit_set):
     )
     if found != clip_sets.fingerprint_clips(clips):
         raise InputError(
-            f"{model_dir}: was trained on other clips than those of {fit_set}, so its training "
+            f"{model_dir}: the model was not trained on the clips of {fit_set}, so its training "
             "videos are unknown; train it on these clips (stage 4), or choose another --system"
         )
 

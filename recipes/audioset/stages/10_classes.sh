@@ -5,7 +5,8 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
 if [ -z "$dcase_metadata" ]; then
-    echo "10_classes.sh: --dcase-metadata DIR and --dcase-audio DIR are needed for stage 10" >&2
+    echo "10_classes.sh: stage 10 needs the lists and the audio of DCASE 2017 task 4;" \
+        "give --dcase-metadata DIR and --dcase-audio DIR" >&2
     exit 2
 fi
 logged "10_lists.$system" prepare dcase2017 --metadata-only -- "$dcase_metadata" "$target/lists"

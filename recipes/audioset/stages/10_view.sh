@@ -5,5 +5,5 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
 guarded bash "$root/recipes/dcase2017/run.sh" --stage 9 --exp "$dcase" --dispatcher "$dispatcher"
-echo "DCASE 2017 task 4: $target; videos that are also in AudioSet:" \
-    "$target/overlap.tsv; open $dcase/report.html"
+echo "the results on DCASE 2017 task 4 are in $target; open $dcase/report.html;" \
+    "$target/overlap.tsv contains the numbers of clips whose videos are also in AudioSet"

@@ -16,6 +16,7 @@ from matplotlib.ticker import MultipleLocator
 
 from wsedtk.core.progress import clock
 from wsedtk.core.types import Floats
+from wsedtk.core.wording import counted
 from wsedtk.report.plots.style import COLORS, color, legend_columns, plain, styled
 
 MAX_CLASSES = 8  # largest number of classes in one figure
@@ -176,7 +177,7 @@ def _label_time(axes: Axes, duration: float, num_left_out: int) -> None:
         step = next((step for step in _STEPS if duration <= 8 * step), _SECONDS_A_DAY)
         axes.xaxis.set_major_locator(MultipleLocator(step))
         axes.xaxis.set_major_formatter(lambda seconds, _: clock(seconds))
-    remark = f" ({num_left_out} more classes have events, and are not shown)"
+    remark = f" (not shown: events of {counted(num_left_out, 'more class')})"
     axes.set_xlabel(unit + (remark if num_left_out else ""))
 
 
