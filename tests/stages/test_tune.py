@@ -483,7 +483,7 @@ def test_nothing_but_an_operating_point_is_overwritten(tmp_path):
     (tmp_path / "point.yaml").write_text("network: dcase-crnn\n")  # of a model
     with pytest.raises(
         InputError,
-        match="point.yaml: unknown key 'network'.*; the file is not overwritten; name another output, or remove the file",
+        match="point.yaml: unknown key 'network'.*; the file is not overwritten; choose another path for the output, or remove the file",
     ):
         tune_to(tmp_path)
     (tmp_path / "point.yaml").unlink()
