@@ -756,7 +756,7 @@ def test_each_remark_names_the_fault(mixture, meta, place):
     prepare(meta, mixture, place / "data")
     found = remarks(place)
     patterns = {
-        "--cdefghijk_0.000_10.000.wav": "unreadable: .*--cdefghijk_0_10.wav: an empty file",
+        "--cdefghijk_0.000_10.000.wav": "unreadable: .*--cdefghijk_0_10.wav: is an empty file",
         "Ybcdefghijk_5.000_15.000.wav": r"unreadable: .*Ybcdefghijk_5_15.flac: can't be read as sound \(.+\)",
         "YY_1_2_3_4__30.000_37.500.wav": r"unreadable: .*YY_1_2_3_4__30_37.5.ogg: can't be read as sound \(.+\)",
         "_1_2_3_4_5__7.000_17.000.wav": "short: lasts 0.500 s",
@@ -964,7 +964,7 @@ def test_only_unreadable_audio_is_refused(meta, place, run):
 
 def test_strict_names_the_first(mixture, meta, place, refused):
     refused(
-        "--strict: 6 official clips can't be used, the first '--cdefghijk_0.000_10.000.wav': unreadable: .*: an empty file",
+        "--strict: 6 official clips can't be used, the first '--cdefghijk_0.000_10.000.wav': unreadable: .*: is an empty file",
         "--strict",
         meta,
         mixture,

@@ -83,13 +83,13 @@ def tone(seconds=1.0, peak=0.5, rate=16000):
     "make, message",
     [
         (lambda path: None, "no such file"),
-        (lambda path: path.write_text(""), "an empty file"),
+        (lambda path: path.write_text(""), "is an empty file"),
         (
             lambda path: path.write_text("text\n" * 999),
             "can't be read as sound (Format not recognised.)",
         ),
-        (lambda path: path.mkdir(), "a folder, not a sound file"),
-        (lambda path: os.mkfifo(path), "a pipe, socket or device, not a sound file"),
+        (lambda path: path.mkdir(), "is a folder, not a sound file"),
+        (lambda path: os.mkfifo(path), "is a pipe, socket or device, not a sound file"),
         (
             lambda path: path.symlink_to(path),
             "can't be read as sound (Too many levels of symbolic links)",
