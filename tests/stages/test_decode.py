@@ -169,7 +169,7 @@ def test_missing_and_wrong_files(files, tmp_path):
     with pytest.raises(InputError, match="empty.h5: not an HDF5 file"):
         decode.run(DecodeOptions(tmp_path / "empty.h5", point(), tmp_path / "out"))
     (tmp_path / "empty.yaml").write_text("")
-    with pytest.raises(InputError, match="empty.yaml: not an operating point"):
+    with pytest.raises(InputError, match="empty.yaml: is not an operating point"):
         decode.run(DecodeOptions(scores, tmp_path / "empty.yaml", tmp_path / "out"))
 
 
