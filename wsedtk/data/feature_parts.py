@@ -29,7 +29,7 @@ from wsedtk.data import store
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import FeatureLayout
 from wsedtk.data.store.layouts import Value
-from wsedtk.data.tables import slices
+from wsedtk.data.tables import counted, slices
 
 _LOG = logging.getLogger(__name__)
 
@@ -168,10 +168,14 @@ class Parts:
                 self._parts[first] = part
                 end = first + part.num_clips
         if num_removed:
+            parts = counted(
+                num_removed,
+                "part of an interrupted extraction is",
+                "parts of an interrupted extraction are",
+            )
             _LOG.info(
-                f"{self.output}: {num_removed} parts of an interrupted extraction are extracted "
-                "again, because their settings, clips or sound files have changed, or because "
-                "they are damaged"
+                f"{self.output}: {parts} extracted again, because settings, clips or sound files "
+                "have changed, or because the file of a part is damaged"
             )
 
     def missing(self) -> npt.NDArray[np.int64]:
@@ -273,7 +277,7 @@ class Parts:
                 except InputError as error:
                     self._path(first).unlink()
                     raise NotFinished(
-                        f"{error}. This part of {self.output} was removed; give the same "
+                        f"{error}; this part of {self.output} was removed; give the same "
                         "command again to extract it again"
                     ) from None
             failed.update(self.failed())

@@ -41,6 +41,11 @@ def first(items: Sequence[object] | Texts, count: int = 3) -> str:
     return shown + (f" and {len(items) - count} more" if len(items) > count else "")
 
 
+def counted(count: int, one: str, several: str) -> str:
+    """Return a number and its words for messages, such as "1 clip has" or "3 clips have"."""
+    return f"{count} {one if count == 1 else several}"
+
+
 def normal(text: str) -> str:
     """Return a name or class in the Unicode form NFC.
 

@@ -29,7 +29,7 @@ from wsedtk.data.store.files import (
     rows_of_set_in,
 )
 from wsedtk.data.store.layouts import Value
-from wsedtk.data.tables import find_clips, slices
+from wsedtk.data.tables import counted, find_clips, slices
 
 _LOG = logging.getLogger(__name__)
 
@@ -205,7 +205,7 @@ class ScoreFile:
         InputError
             If a clip that did not fail is missing.
         """
-        remedy = "predict them too, or remove them from the set"
+        remedy = "predict the missing clips too, or remove them from the set"
         return rows_of_set_in(self, filenames, folder, f"scores in {self.path}", remedy)
 
     def _dataset(self, name: str) -> h5py.Dataset:
@@ -225,8 +225,9 @@ class ScoreFile:
         if name != "clip":
             parts = self._read(np.arange(len(self)), name)
             wrong = np.concatenate([layouts.wrong_rows(name, part) for _, part in parts])
+        have = counted(int(wrong.sum()), "clip has", "clips have")
         raise InputError(
-            f"{self.path}: {int(wrong.sum())} clips have {name} scores that are not numbers from 0 "
+            f"{self.path}: {have} {name} scores that are not numbers from 0 "
             f"{'upwards' if name == 'weight' else 'to 1'}, the first "
             f"{str(self.filenames[wrong.argmax()])!r}"
         )
