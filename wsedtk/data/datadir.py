@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from wsedtk.core import provenance
 from wsedtk.core.atomic import remove, write_text
-from wsedtk.core.config import read_yaml, to_yaml
+from wsedtk.core.config import read_yaml, shown, to_yaml
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.types import Booleans
@@ -160,7 +160,7 @@ def _check_info(path: Path) -> tuple[dict[str, Any], list[Fault]]:
     try:
         info = (read_yaml(path) if path.exists() else None) or {}
         if not isinstance(info, dict):
-            raise InputError(f"expected `key: value` lines, found {info!r}")
+            raise InputError(f"expected `key: value` lines, found {shown(info)}")
     except InputError as error:
         return {}, [Fault(True, path, None, str(error).removeprefix(f"{path}: "))]
     return info, []

@@ -155,11 +155,11 @@ class _Checker:
             if axis.isalpha():
                 expected, other = self._lengths.setdefault(axis, (length, where))
             else:
-                expected, other = int(axis), "a pair of texts"
+                expected, other = int(axis), "each pair of texts"
             if length != expected:
                 raise InputError(
-                    f"{where}: the shape {shape} does not fit {other}: expected the length "
-                    f"{expected} for axis {axis} of {names}"
+                    f"{where}: found the shape {shape} for the axes {names}; expected the length "
+                    f"{expected} for axis {axis}, as in {other}"
                 )
 
     def _check_size(self, dataset: h5py.Dataset, where: str) -> None:
