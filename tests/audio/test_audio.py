@@ -135,8 +135,8 @@ def put(folder, kind):
     "kind, message",
     [
         ("missing", "no such file"),
-        ("folder", "a folder, not a sound file"),
-        ("empty", "an empty file"),
+        ("folder", "is a folder, not a sound file"),
+        ("empty", "is an empty file"),
         ("text", "can't be read as sound"),
         ("head", "can't be read as sound"),
         ("no samples", "contains no samples"),
@@ -162,9 +162,11 @@ def test_faults_of_the_header(tmp_path, kind):
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.wav")
     for function in (audio_files.read, audio_files.info):
-        with pytest.raises(InputError, match="a.wav: a pipe, socket or device, not a sound file"):
+        with pytest.raises(
+            InputError, match="a.wav: is a pipe, socket or device, not a sound file"
+        ):
             function(tmp_path / "a.wav")
-    with pytest.raises(InputError, match="/dev/zero: a pipe, socket or device"):
+    with pytest.raises(InputError, match="/dev/zero: is a pipe, socket or device"):
         audio_files.read("/dev/zero")
 
 

@@ -242,7 +242,8 @@ def test_a_damaged_flac_is_read_up_to_the_damage(hear):
 @pytest.mark.parametrize("num_bytes", [4, 30, 41, 42, 100])
 def test_a_flac_without_a_frame_is_no_sound(hear, num_bytes):
     with pytest.raises(
-        InputError, match="x.flac: (can't be read as sound|broken sound file|contains no samples)"
+        InputError,
+        match="x.flac: (can't be read as sound|no samples can be decoded|contains no samples)",
     ):
         hear(encode(noise(), "FLAC")[:num_bytes], "x.flac")
 

@@ -295,7 +295,7 @@ def test_mel_filters_of_extreme_settings_are_finite(num_mels, low, high):
 
 def test_filters_without_a_bin_are_reported():
     """Of the bins at 0, 4000 and 8000 Hz, only the second is within a filter, the third filter."""
-    with pytest.warns(UserWarning, match="2 of 3 mel filters contain no FFT bin"):
+    with pytest.warns(UserWarning, match=r"mel filters contain no FFT bin and are 0 \(2 of 3\)"):
         filters = mel_filters(dataclasses.replace(WANG, window=4, num_fft=4, num_mels=3))
     assert [bins.tolist() for bins in filters.nonzero()] == [[2], [1]]
 
@@ -345,17 +345,20 @@ def test_the_input_stays_as_it_is():
         ({"num_mels": 0}, "must be at least 1"),
         ({"hop": -400}, "must be at least 1"),
         ({"num_fft": 1023}, "num_fft 1023 is shorter than the window of 1024 samples"),
-        ({"max_hz": 8001.0}, "need 0 <= min_hz < max_hz <= 8000.0, found 0.0 and 8001.0"),
-        ({"min_hz": -1.0}, "need 0 <= min_hz"),
-        ({"min_hz": 8000.0}, "need 0 <= min_hz"),
-        ({"max_hz": float("nan")}, "need 0 <= min_hz"),
+        (
+            {"max_hz": 8001.0},
+            r"expected 0 <= min_hz < max_hz <= 8000.0 \(half of sample_rate\), found min_hz 0.0 and max_hz 8001.0",
+        ),
+        ({"min_hz": -1.0}, "expected 0 <= min_hz"),
+        ({"min_hz": 8000.0}, "expected 0 <= min_hz"),
+        ({"max_hz": float("nan")}, "expected 0 <= min_hz"),
         ({"power": 3}, "power must be 1 or 2, found 3"),
         ({"min_power": 0.0}, "min_power must be a finite number above 0, found 0.0"),
         ({"min_power": float("nan")}, "min_power"),
         ({"min_power": float("inf")}, "min_power must be a finite number above 0, found inf"),
         ({"top_db": -1.0}, "top_db must be at least 0, or null, found -1.0"),
         ({"top_db": float("nan")}, "top_db"),
-        ({"pad_to_seconds": 0.0}, "pad_to_seconds must be a number above 0"),
+        ({"pad_to_seconds": 0.0}, "pad_to_seconds must be above 0"),
         ({"pad_to_seconds": float("inf")}, "pad_to_seconds"),
     ],
 )

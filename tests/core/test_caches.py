@@ -162,5 +162,5 @@ def test_a_folder_for_temporary_files_that_sockets_cannot_be_in(small_set, tmp_p
         check=False,
     )
     assert result.returncode == 0 and "12 clips, 2 classes" in result.stdout, result.stderr
-    assert result.stderr.startswith("warning: --jobs 2: using one process")
+    assert result.stderr.startswith("warning: --jobs 2: only one process is used")
     assert len(result.stderr.splitlines()) == 1 and not list(long.iterdir())

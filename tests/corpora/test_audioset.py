@@ -493,12 +493,12 @@ def test_forms_of_the_class_index(tmp_path, plain, text):
 
 def test_files_that_are_not_lists_are_refused(refused):
     utf16 = published(LISTS["balanced"]).replace(", ", "\t").encode("utf-16")
-    remedy = "not UTF-8 text but UTF-16; save it as UTF-8"
+    remedy = "is not UTF-8 text but UTF-16; save it as UTF-8"
     refused(f"balanced_train_segments.csv: {remedy}", balanced=utf16)
     refused(f"class_labels_indices.csv: {remedy}", classes="index,mid".encode("utf-16"))
     packed = gzip.compress(published(LISTS["eval"]).encode())
     refused(
-        r"eval_segments.csv: not UTF-8 text \(.* at byte 1\); unpack it with gunzip", eval=packed
+        r"eval_segments.csv: is not UTF-8 text \(.* at byte 1\); unpack it with gunzip", eval=packed
     )
     page = "<!DOCTYPE html>\n<html>\n<head><title>Not found, 404, x, y</title></head>\n</html>\n"
     refused("balanced_train_segments.csv:1: expected .*'<!DOCTYPE html>'", balanced=page)

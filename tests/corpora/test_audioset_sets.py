@@ -501,7 +501,7 @@ def test_a_set_of_another_verb_is_not_overwritten(meta, run, tmp_path, name):
     result = run("prepare", "audioset", "--metadata-only", meta, tmp_path / "data")
     assert (
         result.exit_code == 1
-        and f"{name}: contains a data set that `wsedtk prepare audioset` did not make; name another"
+        and f"{name}: contains a data set that `wsedtk prepare audioset` did not make; choose another"
         in result.stderr
     )
     assert contents(tmp_path / "data") == before

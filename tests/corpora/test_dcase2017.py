@@ -121,7 +121,7 @@ def test_the_official_sets_are_valid(lists, run):
     result = run("validate", *(lists[0] / name for name in PARTS))
     assert result.exit_code == 0 and "error:" not in result.stdout + result.stderr
     assert "488 clips, 17 classes, 606 tags, 688 events: 0 errors" in result.stdout
-    assert (result.stdout + result.stderr).count("an event of length zero at 0 s") == 36 + 150
+    assert (result.stdout + result.stderr).count("the event at 0 s has length zero") == 36 + 150
 
 
 def test_wangs_split_of_the_official_list(lists, run, tmp_path):
@@ -454,7 +454,7 @@ def test_classes_each_once(meta, refused, classes, message):
 @pytest.mark.parametrize("name", [CLASS_LIST, WEAK, STRONG, LIST])
 def test_what_is_not_utf8_text_is_named(meta, refused, name):
     (meta / name).write_bytes((meta / name).read_bytes() + b"\xff\xfe")
-    refused(f"{name}: not UTF-8 text", "--metadata-only", meta)
+    refused(f"{name}: is not UTF-8 text", "--metadata-only", meta)
 
 
 @pytest.mark.parametrize(
@@ -756,7 +756,7 @@ def test_each_remark_names_the_fault(mixture, meta, place):
     prepare(meta, mixture, place / "data")
     found = remarks(place)
     patterns = {
-        "--cdefghijk_0.000_10.000.wav": "unreadable: .*--cdefghijk_0_10.wav: an empty file",
+        "--cdefghijk_0.000_10.000.wav": "unreadable: .*--cdefghijk_0_10.wav: is an empty file",
         "Ybcdefghijk_5.000_15.000.wav": r"unreadable: .*Ybcdefghijk_5_15.flac: can't be read as sound \(.+\)",
         "YY_1_2_3_4__30.000_37.500.wav": r"unreadable: .*YY_1_2_3_4__30_37.5.ogg: can't be read as sound \(.+\)",
         "_1_2_3_4_5__7.000_17.000.wav": "short: lasts 0.500 s",
@@ -964,7 +964,7 @@ def test_only_unreadable_audio_is_refused(meta, place, run):
 
 def test_strict_names_the_first(mixture, meta, place, refused):
     refused(
-        "--strict: 6 official clips can't be used, the first '--cdefghijk_0.000_10.000.wav': unreadable: .*: an empty file",
+        "--strict: 6 official clips can't be used, the first '--cdefghijk_0.000_10.000.wav': unreadable: .*: is an empty file",
         "--strict",
         meta,
         mixture,

@@ -118,7 +118,7 @@ def test_a_folder_whose_name_is_not_utf8_is_named(folder):
             r"clips.tsv:3: expected 3 tab-separated fields .*, found 2: 'a.wav /far",
         ),
         ("clips.tsv", "a.wav\t", "b.wav\t", r"clips.tsv:3: the filename 'b.wav' occurs twice"),
-        ("clips.tsv", "a.wav\t", "\t", r"clips.tsv:3: empty filename"),
+        ("clips.tsv", "a.wav\t", "\t", r"clips.tsv:3: the filename is empty"),
         ("clips.tsv", "2.5", "0", r"clips.tsv:3: duration of 'a.wav' is 0"),
         ("clips.tsv", "2.5", "", r"clips.tsv:3: duration must be a number of seconds, found ''"),
         (
@@ -227,7 +227,7 @@ def test_a_bad_duration_is_one_fault(folder, text):
         (
             "events.tsv",
             "c.wav\t0\t0\tCar",
-            r"events.tsv:6: an event of length zero at 0 s; event and segment metrics ignore it",
+            r"events.tsv:6: the event at 0 s has length zero; event and segment metrics ignore it",
         ),
         (
             "events.tsv",
@@ -242,15 +242,15 @@ def test_a_bad_duration_is_one_fault(folder, text):
         (
             "events.tsv",
             "a.wav\t0\t1\tCar",
-            r"events.tsv:6: an event of 'Car', but 'a.wav' does not have this tag",
+            r"events.tsv:6: the class of the event, 'Car', is not a tag of 'a.wav'",
         ),
-        ("clips.tsv", "d.wav\t\t1", r"tags.tsv: 1 clips without tags: d.wav$"),
+        ("clips.tsv", "d.wav\t\t1", r"tags.tsv: 1 clip has no tags: d.wav$"),
         (
             "clips.tsv",
             "d\t\t1\ne\t\t1\nf\t\t1\ng\t\t1\nh\t\t1",
-            r"tags.tsv: 5 clips without tags: d, e, f and 2 more",
+            r"tags.tsv: 5 clips have no tags: d, e, f and 2 more",
         ),
-        ("labels.txt", "Train", r"labels.txt: 1 classes without clips: Train"),
+        ("labels.txt", "Train", r"labels.txt: 1 class has no clips: Train"),
     ],
 )
 def test_a_warning(folder, table, line, message):
@@ -278,7 +278,7 @@ def test_events_that_overlap_one_of_their_class_are_reported_with_their_lines(fo
     )
     found = [line for line in messages(folder, errors=False) if "events.tsv" in line]
     assert found == [
-        f"warning: {folder}/events.tsv: 3 events overlap an earlier event of their class: 'c.wav' at 1 s (line 3): 'Car', "
+        f"warning: {folder}/events.tsv: 3 events overlap an earlier event of the same class: 'c.wav' at 1 s (line 3): 'Car', "
         "'c.wav' at 5 s (line 4): 'Car', 'c.wav' at 5.6 s (line 7): 'Car'"
     ]
 
@@ -360,13 +360,15 @@ def test_an_empty_set_is_reported_with_other_faults(folder):
     write_set(folder, [], ["Car", "Car"], [], [])
     assert [m.split(": ", 2)[2] for m in messages(folder)] == [
         "the class 'Car' occurs twice",
-        "no clips: the set is empty",
+        "contains no clips; write one clip per line",
     ]
 
 
 def test_no_classes(folder):
     write_set(folder, CLIPS, [], [], [])
-    assert [m.split(": ", 2)[2] for m in messages(folder)] == ["no classes: write one per line"]
+    assert [m.split(": ", 2)[2] for m in messages(folder)] == [
+        "contains no classes; write one class per line"
+    ]
 
 
 @pytest.mark.parametrize("table", ["clips.tsv", "tags.tsv", "labels.txt"])
@@ -405,7 +407,7 @@ def test_a_missing_folder(tmp_path):
 def test_a_folder_of_data_directories_is_reported(folder):
     with pytest.raises(
         InputError,
-        match=f"^{folder.parent}: expected a data directory, found a folder of data directories; name one of them: {folder.name}$",
+        match=f"^{folder.parent}: expected a data directory, found a folder of data directories; choose one of them: {folder.name}$",
     ):
         datadir.read(folder.parent)
 
@@ -598,7 +600,7 @@ def test_groups_round_trip(folder, tmp_path):
     data = datadir.read(grouped(folder, [" B", "A e\u0301 ", None]))
     assert same(data, plain) and data.groups.tolist() == ["A é", "B", ""]
     assert messages(folder, errors=False) == [
-        f"warning: {folder}/clips.tsv: 1 clips have no group and are grouped by the recordings in their names: c.wav"
+        f"warning: {folder}/clips.tsv: 1 clip has no group: c.wav; a clip without a group is grouped by the recording in its name"
     ]
     assert [block.tolist() for block in data.recordings()] == [["a", "b", "c"]]
     datadir.write(tmp_path / "out", data)
@@ -753,7 +755,7 @@ def test_sets_of_other_verbs_are_not_overwritten(folder, tmp_path):
     datadir.check_overwrite(tmp_path / "new", "balance")
     with pytest.raises(
         InputError,
-        match="a set: contains a data set that `wsedtk balance` did not make; name another folder",
+        match="a set: contains a data set that `wsedtk balance` did not make; choose another folder",
     ):
         datadir.check_overwrite(folder, "balance")
     made = dataclasses.replace(datadir.read(folder), info={"made_by": "balance"})

@@ -95,7 +95,7 @@ def test_loops_are_refused_and_named(tmp_path, capsys, links):
     where = "in/a/there/up" if len(links) == 2 else links[-1].split(" ")[0]
     assert error == (
         f"warning: {tmp_path / 'in'}: links to a folder that contains them are not followed: "
-        f"{tmp_path / where}; remove them\n"
+        f"{tmp_path / where}; remove these links\n"
     )
 
 

@@ -285,7 +285,7 @@ def test_a_missing_shard(tmp_path):
     _, path = shards(tmp_path)
     store.shard_path(path, 2, 3).unlink()
     with pytest.raises(
-        InputError, match=r"my.train.h5: 1 of 3 shards are missing, the first my.train.2-of-3.h5"
+        InputError, match=r"my.train.h5: 1 of 3 shards is missing, the first my.train.2-of-3.h5"
     ):
         store.FeatureStore([path])
 
@@ -293,7 +293,8 @@ def test_a_missing_shard(tmp_path):
 def test_shards_of_two_counts(tmp_path):
     shards(tmp_path, 2)
     with pytest.raises(
-        InputError, match="my.train.h5: found shards K-of-2 and K-of-3; remove the old shards"
+        InputError,
+        match="my.train.h5: found shards of extractions with 2 and 3 shards; remove the old shards",
     ):
         store.FeatureStore([shards(tmp_path, 3)[1]])
 
@@ -475,10 +476,10 @@ def test_other_files(tmp_path):
     (tmp_path / "folder.h5").mkdir()
     for name, message in (
         ("s.h5", "expected a file of wsedtk features, found scores"),
-        ("text.h5", "not an HDF5 file, or a damaged one"),
-        ("theirs.h5", "expected a file of wsedtk features, found an unknown kind"),
-        ("empty.h5", "not an HDF5 file"),
-        ("half.h5", "not an HDF5 file, or a damaged one"),
+        ("text.h5", "is not an HDF5 file, or is damaged"),
+        ("theirs.h5", "expected a file of wsedtk features, found another HDF5 file"),
+        ("empty.h5", "is not an HDF5 file"),
+        ("half.h5", "is not an HDF5 file, or is damaged"),
         ("folder.h5", "expected a file of wsedtk features, found a folder"),
     ):
         with pytest.raises(InputError, match=f"{name}: {message}"):

@@ -331,5 +331,5 @@ def test_utf16_is_named(tmp_path, encoding):
     table = TableFile(tmp_path / "a.tsv")
     assert table.lines() == []
     (fault,) = table.faults
-    assert fault.message.startswith("not UTF-8 text but ")
+    assert fault.message.startswith("is not UTF-8 text but ")
     assert fault.message.endswith("UTF-16; save it as UTF-8")

@@ -95,7 +95,8 @@ def test_an_operating_point(tmp_path):
     content["frame_thresholds"]["Möwe"] = 0.1
     (tmp_path / "p.yaml").write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
     with pytest.raises(
-        InputError, match="frame_thresholds: expected one number for each of the 2 labels"
+        InputError,
+        match="frame_thresholds: expected one number for each class in `labels`; missing, unknown or repeated: ",
     ):
         operating_point.read(tmp_path / "p.yaml")
 

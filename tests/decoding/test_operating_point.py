@@ -88,13 +88,16 @@ def _number(key, value):
         (_with("labels", ["a", 1]), "labels: expected a list of class names"),
         (
             _with("clip_thresholds", 0.5),
-            "clip_thresholds: expected one number for each of the 5 labels; check 0.5",
+            "clip_thresholds: expected `class: number` lines, found 0.5",
         ),
         (
             _with("clip_thresholds", {"no": 1}),
-            "clip_thresholds: expected one number for each of the 5 labels; check .*truck horn",
+            "clip_thresholds: expected one number for each class in `labels`; missing, unknown or repeated: .*truck horn",
         ),
-        (lambda content: content["min_seconds"].pop("no"), r"min_seconds: .*check \['no'\]"),
+        (
+            lambda content: content["min_seconds"].pop("no"),
+            r"min_seconds: .*missing, unknown or repeated: \['no'\]",
+        ),
         (
             _number("frame_thresholds", "high"),
             "frame_thresholds: no: expected a number, found 'high'",
@@ -146,7 +149,7 @@ def test_wrong_files_are_refused(tmp_path, change, message):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("- a\n- b\n", "not an operating point; wsedtk tune writes one"),
+        ("- a\n- b\n", "is not an operating point; create one with wsedtk tune"),
         ("", "not an operating point"),
         ("mode: [", "not valid YAML"),
         ("mode: frame\nmode: segment\n", "'mode' is repeated"),

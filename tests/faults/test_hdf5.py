@@ -209,7 +209,7 @@ def test_more_than_the_file_holds_is_not_read(tmp_path, options):
     refused(
         "scores",
         path,
-        "a.h5: frame: needs 34,359,738,368 bytes, but the file has only [0-9,]+ bytes; it is damaged",
+        "a.h5: frame: needs 34,359,738,368 bytes, but the file has only [0-9,]+ bytes; the file is damaged",
     )
 
 
@@ -346,16 +346,16 @@ def test_attributes_of_another_form(tmp_path, kind, name, value):
             "clip",
             (2, 1),
             np.nan,
-            "1 clips have clip scores that are not numbers from 0 to 1, the first 'clip 2.wav'",
+            "1 clip has clip scores that are not numbers from 0 to 1, the first 'clip 2.wav'",
         ),
         ("clip", (slice(1, 3), 0), 1.1, "2 clips have clip scores .* the first 'clip 1.wav'"),
         ("frame", (slice(1, 4), 2, 0), -0.1, "3 clips have frame scores .* the first 'clip 1.wav'"),
-        ("segment", (0, 0, 0), np.inf, "1 clips have segment scores .* the first 'clip 0.wav'"),
+        ("segment", (0, 0, 0), np.inf, "1 clip has segment scores .* the first 'clip 0.wav'"),
         (
             "num_frames",
             3,
             T + 1,
-            "1 clips have an impossible number of frames, the first 'clip 3.wav': 7",
+            "1 clip has an impossible number of frames, the first 'clip 3.wav': 7",
         ),
         (
             "duration",

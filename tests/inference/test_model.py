@@ -181,7 +181,7 @@ def test_samples_at_fault(model, samples, rate, message):
         ({"threshold": np.inf}, "threshold inf: no class has a threshold that a score can reach"),
         ({"classes": ["lwo"]}, "classes: the model has no class 'lwo'; did you mean 'low'"),
         ({"min_seconds": -1}, "min_seconds: found -1"),
-        ({"channel": 1}, "samples: no channel 1; expected a number"),
+        ({"channel": 1}, "samples: found channel 1; expected 0 <= channel < 1"),
         ({"operating_point": "none.yaml"}, "none.yaml: no such file; .* threshold 0.5"),
         ({"sample_rate": None}, "sample_rate: missing"),
     ],
@@ -195,11 +195,14 @@ def test_files_at_fault(model, tmp_path):
     write_sound(tmp_path / "a.wav")
     for arguments, message in (
         ((tmp_path / "b.wav",), "b.wav: no such file"),
-        ((tmp_path / "a.wav", RATE), "sample_rate: .* which gives its sample rate"),
+        (
+            (tmp_path / "a.wav", RATE),
+            "sample_rate: the sample rate of .*a.wav is read from the file",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             model.detect(*arguments)
-    with pytest.raises(InputError, match="a.wav: no channel 1"):
+    with pytest.raises(InputError, match="a.wav: found channel 1; expected 0 <= channel < "):
         model.detect(tmp_path / "a.wav", channel=1)
     with pytest.raises(InputError, match="device nothing: can't be used here"):
         load_model(tmp_path, "nothing")

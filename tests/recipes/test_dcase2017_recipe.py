@@ -199,7 +199,7 @@ def test_coverage_is_what_the_stand_in_says(experiment, part):
         and remarks[second] == f"sounds exactly like {first}"
     )
     assert (
-        remarks[clip["empty"]].endswith("an empty file")
+        remarks[clip["empty"]].endswith("is an empty file")
         and "can't be read as sound" in remarks[clip["cut"]]
     )
     used = {

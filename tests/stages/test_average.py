@@ -329,7 +329,7 @@ def test_written_whole_or_not_at_all(run, tmp_path):
     assert run("average", path, tables).exit_code == 0
     before = {p.name: p.read_bytes() for p in tables.iterdir()}
     (tables / "old.tsv").write_text("onset\toffset\tCar\n0\t1\t0.5\n")
-    assert "contains 1 tables of other clips, the first 'old.tsv'; they would be lost" in refused(
+    assert "contains 1 table of another clip that would be lost, the first 'old.tsv'" in refused(
         run, path, tables
     )
     assert (tables / "old.tsv").exists()
@@ -343,7 +343,7 @@ def test_written_whole_or_not_at_all(run, tmp_path):
     bad = write_system(tmp_path / "bad.h5", frame=broken)[0]
     for output in (tables, tmp_path / "new" / "out.h5", tmp_path / "new" / "more"):
         assert (
-            "1 clips have frame scores that are not numbers from 0 to 1, the first 'b c.wav'"
+            "1 clip has frame scores that are not numbers from 0 to 1, the first 'b c.wav'"
             in refused(run, bad, output)
         )
     assert {p.name: p.read_bytes() for p in tables.iterdir()} == before and [
@@ -549,8 +549,8 @@ def test_wrong_folders(run, tmp_path):
         run, tmp_path / "tables", out
     )
     (tmp_path / "tables" / "a.tsv").write_bytes(b"\x89HDF\r\n\x1a\n\xff\x00")
-    assert "a.tsv: not UTF-8 text" in refused(run, tmp_path / "tables", out)
-    assert "a.tsv: not an HDF5 file" in refused(run, tmp_path / "tables" / "a.tsv", out)
+    assert "a.tsv: is not UTF-8 text" in refused(run, tmp_path / "tables", out)
+    assert "a.tsv: is not an HDF5 file" in refused(run, tmp_path / "tables" / "a.tsv", out)
     for name in ("a", "a.wav"):
         (tmp_path / "tables" / f"{name}.tsv").write_text("onset\toffset\tCar\n" + ROW)
     assert "a.wav.tsv: is a second table of the clip 'a.wav'; the first is a.tsv" in refused(
@@ -726,7 +726,7 @@ def test_tables_whose_names_no_clip_can_have_are_left_out(run, tmp_path):
     assert store.ScoreFile(tmp_path / "out.h5").filenames.tolist() == ["a.wav"]
     (line,) = [line for line in result.stderr.splitlines() if "warning" in line]
     assert (
-        "4 tables are left out, because no clip can have their names" in line
+        "4 tables are left out, because no clip can have such a name" in line
         and "remove tabs, line ends and bytes that are not UTF-8" in line
     )
     assert "'b\\tc.wav', 'd\\re.flac', 'f\\ng.wav' and 1 more" in line

@@ -166,10 +166,10 @@ def test_missing_and_wrong_files(files, tmp_path):
     with pytest.raises(InputError, match="nothing.yaml: no such file"):
         decode.run(DecodeOptions(scores, tmp_path / "nothing.yaml", tmp_path / "out"))
     (tmp_path / "empty.h5").write_bytes(b"")
-    with pytest.raises(InputError, match="empty.h5: not an HDF5 file"):
+    with pytest.raises(InputError, match="empty.h5: is not an HDF5 file"):
         decode.run(DecodeOptions(tmp_path / "empty.h5", point(), tmp_path / "out"))
     (tmp_path / "empty.yaml").write_text("")
-    with pytest.raises(InputError, match="empty.yaml: not an operating point"):
+    with pytest.raises(InputError, match="empty.yaml: is not an operating point"):
         decode.run(DecodeOptions(scores, tmp_path / "empty.yaml", tmp_path / "out"))
 
 
@@ -177,7 +177,7 @@ def test_scores_that_are_not_finite(tmp_path):
     scores = write_score_file(tmp_path / "s.h5", ["a", "b"], LABELS, [[0.1, 0.9], [np.nan, 0.1]])
     operating_point.write(tmp_path / "p.yaml", make_point())
     with pytest.raises(
-        InputError, match="1 clips have clip scores that are not numbers from 0 to 1, the first 'b'"
+        InputError, match="1 clip has clip scores that are not numbers from 0 to 1, the first 'b'"
     ):
         decode.run(DecodeOptions(scores, tmp_path / "p.yaml", tmp_path / "out"))
 

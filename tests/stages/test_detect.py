@@ -400,7 +400,10 @@ def test_files_folders_and_patterns(model, run, sounds, monkeypatch):
         result = run("detect", model, argument)
         assert result.exit_code == 1 and message in result.stderr
     (sounds / "empty").mkdir()
-    assert "no sound files in this folder" in run("detect", model, "empty").stderr
+    assert (
+        "contains no files with the extension of a sound file"
+        in run("detect", model, "empty").stderr
+    )
 
 
 def test_formats(model, run, sounds, tmp_path):

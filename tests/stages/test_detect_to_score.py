@@ -83,7 +83,7 @@ def test_no_file_is_edited_by_hand(scored, run, tmp_path):
     out = tmp_path / "out"
     result = run("decode", scored / "scores.h5", scored / "model" / "operating_point.yaml", out)
     assert result.exit_code == 0 and result.stderr.count("\n") == 1
-    assert "scores.h5: does not name its model" in result.stderr
+    assert "scores.h5: the model of these scores is unknown" in result.stderr
     found = (scored / "events.tsv").read_text().splitlines()[1:]
     assert len(found) >= 3 and [row[0] for row in table(out)] == sorted(RECORDINGS)
     assert sorted(found) == sorted(

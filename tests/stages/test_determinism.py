@@ -404,7 +404,8 @@ def test_features_scores_and_decoded_folders_of_other_audio(exp, run, experiment
         exp / "data/fit",
         old["train"],
         new["train"],
-        "other audio",
+        "its audio",
+        "differs from that of",
     )
     refused(run, steps[5], exp / "feats/train.h5", exp / "data/valid", old["train"], new["train"])
     refused(

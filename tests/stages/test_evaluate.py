@@ -101,7 +101,7 @@ def test_warnings_are_logged(tmp_path, caplog, capfd):
         (("set", "out"), {"kind": "tags"}, "kind: .*set is not a list of tags or events"),
         (("a.tsv", "a.tsv"), {"kind": "folder"}, "kind: found 'folder'"),
         (("a.tsv", "a.tsv"), {"scores": "s.h5"}, "scores: .*a.tsv is not a data directory"),
-        (("a.tsv", "out"), {}, "out: a folder; name a list"),
+        (("a.tsv", "out"), {}, "out: is a folder; choose a list"),
         (("none.tsv", "a.tsv"), {}, "none.tsv: no such file"),
         (("set", "a.tsv"), {}, "a.tsv: no such folder"),
         (("none", "out"), {}, "none: no such folder"),

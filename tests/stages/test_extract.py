@@ -588,7 +588,7 @@ def test_less_than_a_frame_too_much_is_accepted(tmp_path, num_samples, good):
     [
         ("hopp: 3", "c.yaml: unknown key 'hopp'; did you mean 'hop'?"),
         ("hop: 0", "c.yaml: sample_rate, window, hop and num_mels must be"),
-        ("hop: 2.5", "c.yaml: hop: expected int, found 2.5"),
+        ("hop: 2.5", "c.yaml: hop: expected a whole number, found 2.5"),
         ("num_fft: 512", "c.yaml: num_fft 512 is shorter than the window of 1024"),
         ("pad_to_seconds: 10.5", "c.yaml: pad_to_seconds 10.5 is longer than max_seconds 10; "),
     ],

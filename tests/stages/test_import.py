@@ -646,7 +646,7 @@ def test_a_truncated_npz_normalizer_is_refused_and_closed(tmp_path):
         ("a, b\nc\na, b\n", "bad.txt:3: the class 'a, b' occurs twice"),
         ("a\n\tb\tc\n", "bad.txt:2: expected a class without tabs"),
         ("a\n\nb\n", "bad.txt: found 2 classes; expected 3, one for each output of .*n.pt"),
-        ("", "bad.txt: no classes: write one per line"),
+        ("", "bad.txt: contains no classes; write one class per line"),
         (None, "bad.txt: no such file"),
     ],
 )

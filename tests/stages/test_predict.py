@@ -214,8 +214,8 @@ def test_the_fingerprint_depends_on_the_inputs(corpus, trained, tmp_path, run):
 @pytest.mark.parametrize(
     "text, faults",
     [
-        ("", [": no classes: write one per line"]),
-        ("\n", [": no classes: write one per line"]),
+        ("", [": contains no classes; write one class per line"]),
+        ("\n", [": contains no classes; write one class per line"]),
         ("lwo\n", [":1: MODEL has no class 'lwo'; did you mean 'low'?"]),
         ("Music\tlow\n", [":1: MODEL has no class 'Music'; known: high, very, low"]),
         ("low\n\thigh, very\n", [":2: expected a class"]),
@@ -228,7 +228,7 @@ def test_the_fingerprint_depends_on_the_inputs(corpus, trained, tmp_path, run):
             "low\nx\nhigh, very\nlow",
             [":2: MODEL has no class 'x'", ":4: the class 'low' occurs twice"],
         ),
-        (b"\xff", [": not UTF-8 text"]),
+        (b"\xff", [": is not UTF-8 text"]),
         (None, [": no such file"]),
     ],
 )

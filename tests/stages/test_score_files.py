@@ -695,7 +695,7 @@ def test_real_tags_by_sets(run, tmp_path, real_data):
         (b"a.wav\t0\t1\n", "found 3 tab-separated fields: 'a.wav\\t0\\t1'"),
         (b"a.wav\t0\t1\t\n", "found 3 tab-separated fields"),
         (b"a.wav\t0\t1\tCar\t0.9\n", "found 5 tab-separated fields"),
-        (b"\t0\t1\tCar\n", ":1: no file name"),
+        (b"\t0\t1\tCar\n", ":1: the file name is missing"),
         (b"a.wav\t2\t1\tCar\n", ":1: the event ends (1 s) before it starts (2 s)"),
         (b"a.wav\tnan\t1\tCar\n", ":1: onset must be a number of seconds, found 'nan'"),
         (b"a.wav\t0\tinf\tCar\n", ":1: offset must be a number of seconds, found 'inf'"),
@@ -741,7 +741,7 @@ def test_wrong_paths(run, tmp_path):
     assert refused(run, tmp_path / "no such", right) == f"{tmp_path / 'no such'}: no such file"
     assert (
         refused(run, right, tmp_path)
-        == f"{tmp_path}: a folder; name a list, such as tags.tsv or events.tsv in this folder"
+        == f"{tmp_path}: is a folder; choose a list, such as tags.tsv or events.tsv in this folder"
     )
     assert run("score-files", right).exit_code == 2
     other = write_list(tmp_path / "other.csv", [("b.wav", 0, 1, "Car")])

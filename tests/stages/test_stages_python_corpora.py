@@ -78,7 +78,7 @@ def test_validate(small_set, tmp_path):
     assert tuple(seen) == result.sets and result.faulty == (bad,)
     good, wrong = result.sets
     assert (good.num_errors, len(good.dataset)) == (0, 12) and wrong.dataset is None
-    assert any("classes without clips: none" in fault.message for fault in good.faults)
+    assert any("1 class has no clips: none" in fault.message for fault in good.faults)
     assert wrong.num_errors == 1 and wrong.faults[0].path == bad / "clips.tsv"
     again = in_a_thread(validate.run, ValidateOptions(small_set))
     assert again.sets[0].num_warnings == good.num_warnings and not again.faulty

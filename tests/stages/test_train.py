@@ -718,12 +718,12 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
             ["--set", "hierarchy=published", "--set", "groups=[10]"],
             "linear pooling with hierarchy published have no gradient; choose groups whose first number is smaller than 10",
         ),
-        (["--set", "hierarchy=deep"], "hierarchy: 'deep' is not a choice"),
+        (["--set", "hierarchy=deep"], "hierarchy: 'deep' is not a valid value"),
         (
             ["--set", "groups=[5, 0]", "--set", "hierarchy=plain"],
             "groups: expected whole numbers >= 1, found [5, 0]",
         ),
-        (["--set", "balancer=all"], "balancer: 'all' is not a choice"),
+        (["--set", "balancer=all"], "balancer: 'all' is not a valid value"),
         (
             ["--set", "schedule_factor=50"],
             "schedule_factor must be above 0 and below 1, found 50; did you mean 0.5?",
@@ -771,7 +771,7 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
         ),
         (
             ["--set", "augmentations=[mixup]"],
-            "augmentations: expected dict, found 'mixup'",
+            "augmentations: expected `key: value` lines, found 'mixup'",
         ),
         (
             ["--set", "network_options={pooling: max}"],

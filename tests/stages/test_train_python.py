@@ -99,7 +99,7 @@ def test_settings_replace_those_of_a_file(corpus, trained, tmp_path):
             {"settings": {"poling": "max"}},
             "defaults with settings poling: unknown key 'poling'; did",
         ),
-        ({"settings": {"batch_size": "6"}}, "batch_size: expected int, found '6'"),
+        ({"settings": {"batch_size": "6"}}, "batch_size: expected a whole number, found '6'"),
         ({"settings": {"batch_size": np.int64(6)}}, "settings: found np.int64.6.; expected plain"),
         ({"settings": {6: 6}}, "settings: .* line 1: 6 can't be a key"),
         ({"settings": ["batch_size"]}, "batch_size: expected key=value"),

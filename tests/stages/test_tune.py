@@ -427,7 +427,7 @@ def test_scores_of_other_clips(tmp_path, capsys):
     )
     with pytest.raises(
         InputError,
-        match="set: 1 of 5 clips have no scores in .*some.h5, the first 'clip 3.wav'; predict them too",
+        match="set: 1 of 5 clips has no scores in .*some.h5, the first 'clip 3.wav'; predict the missing clips too",
     ):
         tune_to(folder, scores="some.h5")
     write_score_file(
@@ -459,7 +459,7 @@ def test_missing_and_wrong_files(tmp_path):
     with pytest.raises(InputError, match="nothing.h5: no such file"):
         tune_to(folder, scores="nothing.h5")
     (folder / "empty.h5").write_bytes(b"")
-    with pytest.raises(InputError, match="empty.h5: not an HDF5 file"):
+    with pytest.raises(InputError, match="empty.h5: is not an HDF5 file"):
         tune_to(folder, scores="empty.h5")
     (folder / "set" / "tags.tsv").unlink()
     with pytest.raises(InputError, match="tags.tsv: no such file"):
@@ -483,7 +483,7 @@ def test_nothing_but_an_operating_point_is_overwritten(tmp_path):
     (tmp_path / "point.yaml").write_text("network: dcase-crnn\n")  # of a model
     with pytest.raises(
         InputError,
-        match="point.yaml: unknown key 'network'.*; the file is not overwritten; name another output, or remove the file",
+        match="point.yaml: unknown key 'network'.*; the file is not overwritten; choose another path for the output, or remove the file",
     ):
         tune_to(tmp_path)
     (tmp_path / "point.yaml").unlink()

@@ -22,7 +22,7 @@ def test_warnings_are_no_errors(run, small_set):
     result = run("validate", small_set)
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        f"warning: {small_set}/labels.txt: 1 classes without clips: never",
+        f"warning: {small_set}/labels.txt: 1 class has no clips: never",
         f"{small_set}: 12 clips, 3 classes, 13 tags, no events.tsv: 0 errors, 1 warning",
     ]
 
@@ -83,13 +83,13 @@ def tone(seconds=1.0, peak=0.5, rate=16000):
     "make, message",
     [
         (lambda path: None, "no such file"),
-        (lambda path: path.write_text(""), "an empty file"),
+        (lambda path: path.write_text(""), "is an empty file"),
         (
             lambda path: path.write_text("text\n" * 999),
             "can't be read as sound (Format not recognised.)",
         ),
-        (lambda path: path.mkdir(), "a folder, not a sound file"),
-        (lambda path: os.mkfifo(path), "a pipe, socket or device, not a sound file"),
+        (lambda path: path.mkdir(), "is a folder, not a sound file"),
+        (lambda path: os.mkfifo(path), "is a pipe, socket or device, not a sound file"),
         (
             lambda path: path.symlink_to(path),
             "can't be read as sound (Too many levels of symbolic links)",
@@ -391,12 +391,12 @@ def test_the_official_sets_of_dcase_have_warnings_only(run, real_data, tmp_path)
     odd = [
         line
         for line in faults
-        if "an event of length zero" not in line and not line.startswith(f"{tmp_path}")
+        if "has length zero" not in line and not line.startswith(f"{tmp_path}")
     ]
     assert len(faults) - len(odd) == 36 + 150 + 2
     assert [line.split(": ")[2] for line in odd] == [
-        "1 events overlap an earlier event of their class",
-        "5 events overlap an earlier event of their class",
+        "1 event overlaps an earlier event of the same class",
+        "5 events overlap an earlier event of the same class",
     ]
 
 

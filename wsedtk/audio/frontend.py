@@ -68,7 +68,10 @@ class FrontendConfig:
 
     def __post_init__(self) -> None:
         if min(self.sample_rate, self.window, self.hop, self.num_mels) < 1:
-            raise ValueError("sample_rate, window, hop and num_mels must be at least 1")
+            raise ValueError(
+                "sample_rate, window, hop and num_mels must be at least 1, found "
+                f"{self.sample_rate}, {self.window}, {self.hop} and {self.num_mels}"
+            )
         longest = max(self.sample_rate, self.window, self.hop, self.num_fft)
         num_weights = self.num_mels * self.num_fft
         if longest > _MOST_SAMPLES or self.num_mels > _MOST_MELS or num_weights > _MOST_WEIGHTS:
@@ -82,8 +85,8 @@ class FrontendConfig:
             )
         if not 0 <= self.min_hz < self.max_hz <= self.sample_rate / 2:
             raise ValueError(
-                f"need 0 <= min_hz < max_hz <= {self.sample_rate / 2}, "
-                f"found {self.min_hz} and {self.max_hz}"
+                f"expected 0 <= min_hz < max_hz <= {self.sample_rate / 2} (half of sample_rate), "
+                f"found min_hz {self.min_hz} and max_hz {self.max_hz}"
             )
         if self.power not in (1, 2):
             raise ValueError(f"power must be 1 or 2, found {self.power}")
@@ -93,7 +96,7 @@ class FrontendConfig:
             raise ValueError(f"top_db must be at least 0, or null, found {self.top_db}")
         if self.pad_to_seconds is not None and not 0 < self.pad_to_seconds <= 86400:
             raise ValueError(
-                "pad_to_seconds must be a number above 0 and at most a day, or null, "
+                "pad_to_seconds must be above 0 and at most 86400 (one day), or null, "
                 f"found {self.pad_to_seconds}"
             )
 
@@ -166,7 +169,7 @@ def mel_filters(config: FrontendConfig) -> Floats:
     num_empty = int((filters.max(axis=1) == 0).sum())
     if num_empty:
         warnings.warn(
-            f"{num_empty} of {config.num_mels} mel filters contain no FFT bin and are 0; "
+            f"some mel filters contain no FFT bin and are 0 ({num_empty} of {config.num_mels}); "
             "use a smaller num_mels or a larger num_fft",
             stacklevel=2,
         )

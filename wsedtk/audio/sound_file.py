@@ -51,11 +51,11 @@ def _open(path: PathLike) -> BinaryIO:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise InputError(f"{path}: a folder, not a sound file")
+            raise InputError(f"{path}: is a folder, not a sound file")
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its writer
-            raise InputError(f"{path}: a pipe, socket or device, not a sound file")
+            raise InputError(f"{path}: is a pipe, socket or device, not a sound file")
         if status.st_size == 0:
-            raise InputError(f"{path}: an empty file")
+            raise InputError(f"{path}: is an empty file")
         return open(path, "rb", buffering=0)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
@@ -314,7 +314,7 @@ class Sound:
             found = samples.shape[1]
             self._remark_change(
                 f"changes from {self.channels} to {found} channels after {before} s; "
-                "later sound is the mean of its channels"
+                "after this time, the mean of the channels is used"
             )
             samples = np.repeat(mean_of_channels(samples)[:, None], self.channels, axis=1)
         if rate != self.samplerate:
@@ -374,7 +374,7 @@ class Sound:
         if left == num_frames:
             reason = "contains no samples"
             if self._reader.fault:
-                reason = f"broken sound file ({self._reader.fault})"
+                reason = f"no samples can be decoded ({self._reader.fault})"
             raise InputError(f"{self._path}: {reason}")
 
     def remark_on_mean(self) -> str:

@@ -124,7 +124,8 @@ def check_overwrite(path: "PathLike", read: Callable[["PathLike"], object]) -> N
             read(path)
         except InputError as error:
             raise InputError(
-                f"{error}; the file is not overwritten; name another output, or remove the file"
+                f"{error}; the file is not overwritten; choose another path for the output, or "
+                "remove the file"
             ) from None
 
 
@@ -259,7 +260,7 @@ def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
         except OSError as error:
             _LOG.warning(
                 f"{path}: can't be locked ({error.strerror}); "
-                f"make sure that no other process writes {what}"
+                f"make sure that no other process writes to {what}"
             )
             is_held = False
         try:
@@ -268,9 +269,10 @@ def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
             is_held = True
         if is_held:
             file.seek(0)
+            holder = file.read().decode()
+            process = f"process {holder}" if holder else "another process"
             raise InputError(
-                f"{what}: is in use by process {file.read().decode() or 'unknown'}; "
-                "wait until that process ends, or stop it"
+                f"{what}: is in use by {process}; wait until that process ends, or stop it"
             )
         try:
             with _explained(what):

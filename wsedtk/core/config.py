@@ -34,6 +34,14 @@ if typing.TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
+# The words for the types of values in messages
+_WORDS: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    dict: "`key: value` lines",
+}
 _MOST_BYTES = 8 << 20  # maximum number of characters of YAML; parsing this many takes about 20 s
 _DEEPEST = 20
 _LONGEST_NUMBER = 100  # maximum number of characters of a number; longer values are read as text
@@ -157,7 +165,7 @@ def parse_yaml(text: str, where: object) -> Any:
     """
     if len(text) > _MOST_BYTES:
         raise InputError(
-            f"{where}: expected at most {_MOST_BYTES:,} characters of YAML, found {len(text):,}"
+            f"{where}: expected at most {_MOST_BYTES:,} characters of YAML, found more"
         )
     loader = None
     try:
@@ -195,7 +203,8 @@ def read_yaml(path: "PathLike") -> Any:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: can't be read: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: can't be read: {reason}") from None
     return parse_yaml(text, path)
 
 
@@ -265,7 +274,9 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
         return _convert(value, next(a for a in args if a is not type(None)), where)
     if origin is typing.Literal:
         if not any(type(value) is type(a) and value == a for a in args):
-            raise InputError(f"{where}: {shown(value)} is not a choice; {suggest(value, args)}")
+            raise InputError(
+                f"{where}: {shown(value)} is not a valid value; {suggest(value, args)}"
+            )
         return value
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
@@ -277,7 +288,8 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
     if kind is float and value != value:
         raise InputError(f"{where}: expected a number, found NaN")
     if type(value) is not kind:
-        raise InputError(f"{where}: expected {kind.__name__}, found {shown(value)}")
+        expected = _WORDS.get(kind, kind.__name__)
+        raise InputError(f"{where}: expected {expected}, found {shown(value)}")
     return value
 
 

@@ -79,7 +79,7 @@ def _can_start_helpers(jobs: int) -> bool:
         _start_helpers()
     except OSError as error:
         _LOG.warning(
-            f"--jobs {jobs}: using one process, because no other processes can be started "
+            f"--jobs {jobs}: only one process is used, because other processes can't be started "
             f"({error.strerror or error}); set TMPDIR to a writable folder with a short path"
         )
         return False

@@ -188,8 +188,8 @@ def check_audio(
         return
     if str(audio).split("-")[0] == str(other_audio).split("-")[0]:
         raise InputError(
-            f"{path}: was made from other audio ({audio}) than {other} ({other_audio}), although "
-            "the clips have the same names; run extract and all later stages again"
+            f"{path}: its audio ({audio}) differs from that of {other} ({other_audio}), although "
+            "the clips have the same names; run wsedtk extract and all later stages again"
         )
     warn(
         f"{path} ({audio}) and {other} ({other_audio}) come from different versions of a set, "

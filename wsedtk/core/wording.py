@@ -1,15 +1,19 @@
 """Write numbers with their nouns in messages."""
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number and a noun in the singular or plural, such as "1 clip" or "3 classes".
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return a number and its words, such as "1 clip", "3 classes" or "3 clips have".
 
     Parameters
     ----------
     number : int
-    noun : str
-        The noun in the singular. Nouns that end in "s" get the plural "es", all others "s".
+        The number.
+    one : str
+        The words for the number 1, such as a noun in the singular, or "clip has".
+    several : str, optional
+        The words for other numbers. By default, they are `one` with "s" at its end, or with "es" if
+        `one` ends in "s".
     """
     if number == 1:
-        return f"1 {noun}"
-    return f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
+        return f"1 {one}"
+    return f"{number} {several or one + ('es' if one.endswith('s') else 's')}"

@@ -41,7 +41,7 @@ def read(path: PathLike, labels: Sequence[str], model_dir: PathLike) -> dict[str
     lines: dict[tuple[str, str], int] = {}  # keys: ("class", name) and ("name", new name)
     numbered = table.numbered_lines()
     if not numbered and not table.faults:
-        table.error(None, "no classes: write one per line")
+        table.error(None, "contains no classes; write one class per line")
     for number, line in numbered:
         name, tab, new = line.rstrip("\t").partition("\t")
         new = new if tab else name
@@ -58,7 +58,7 @@ def read(path: PathLike, labels: Sequence[str], model_dir: PathLike) -> dict[str
             lines.update(dict.fromkeys(keys, number))
             continue
         table.error(number, message)
-    table.raise_errors("correct these first")
+    table.raise_errors("correct the errors above first")
     return names
 
 
@@ -95,7 +95,7 @@ def choose(values: Iterable[str], labels: Sequence[str], model_dir: PathLike) ->
             names = read(value, labels, model_dir)
         else:
             raise InputError(
-                f"--classes {value!r}: neither a class of {model_dir} nor a file; "
+                f"--classes {value!r}: is neither a class of {model_dir} nor a file; "
                 f"{config.suggest(value, labels)}"
             )
         for label, name in names.items():

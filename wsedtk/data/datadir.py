@@ -31,10 +31,11 @@ import numpy.typing as npt
 
 from wsedtk.core import provenance
 from wsedtk.core.atomic import remove, write_text
-from wsedtk.core.config import read_yaml, to_yaml
+from wsedtk.core.config import read_yaml, shown, to_yaml
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.types import Booleans
+from wsedtk.core.wording import counted
 from wsedtk.data import set_tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
@@ -150,7 +151,7 @@ def _fault_of_folder(folder: Path) -> Fault | None:
     below = sorted(path.parent.name for path in folder.glob("*/clips.tsv"))
     if not below:
         return None
-    message = "expected a data directory, found a folder of data directories; name one of them"
+    message = "expected a data directory, found a folder of data directories; choose one of them"
     return Fault(True, folder, None, f"{message}: {first(below)}")
 
 
@@ -159,7 +160,7 @@ def _check_info(path: Path) -> tuple[dict[str, Any], list[Fault]]:
     try:
         info = (read_yaml(path) if path.exists() else None) or {}
         if not isinstance(info, dict):
-            raise InputError(f"expected `key: value` lines, found {info!r}")
+            raise InputError(f"expected `key: value` lines, found {shown(info)}")
     except InputError as error:
         return {}, [Fault(True, path, None, str(error).removeprefix(f"{path}: "))]
     return info, []
@@ -172,19 +173,20 @@ def _warnings(folder: Path, dataset: DataSet) -> Iterator[Fault]:
     if is_grouped.any() and not is_grouped.all():
         without = filenames[~is_grouped]
         message = (
-            f"{len(without)} clips have no group and are grouped by the recordings in their names: "
-            f"{first(without)}"
+            f"{counted(len(without), 'clip has', 'clips have')} no group: {first(without)}; a clip "
+            "without a group is grouped by the recording in its name"
         )
         yield Fault(False, folder / "clips.tsv", None, message)
     if not len(filenames) or not labels:
         return
     *clips, untagged = dataset.clips_of_classes()
     if len(untagged):
-        message = f"{len(untagged)} clips without tags: {first(filenames[untagged])}"
+        have = counted(len(untagged), "clip has", "clips have")
+        message = f"{have} no tags: {first(filenames[untagged])}"
         yield Fault(False, folder / "tags.tsv", None, message)
     unused = [label for label, members in zip(labels, clips) if not len(members)]
     if unused:
-        message = f"{len(unused)} classes without clips: {first(unused)}"
+        message = f"{counted(len(unused), 'class has', 'classes have')} no clips: {first(unused)}"
         yield Fault(False, folder / "labels.txt", None, message)
 
 
@@ -224,7 +226,7 @@ def read_labels(path: PathLike) -> list[str]:
     """
     table = TableFile(path)
     labels = set_tables.read_labels(table)
-    table.raise_errors("correct these first")
+    table.raise_errors("correct the errors above first")
     return labels
 
 
@@ -258,7 +260,7 @@ def check_overwrite(folder: PathLike, made_by: str) -> None:
     if not isinstance(info, dict) or info.get("made_by") != made_by:
         raise InputError(
             f"{folder}: contains a data set that `wsedtk {made_by}` did not make; "
-            "name another folder, or remove this folder"
+            "choose another folder, or remove this folder"
         )
 
 
@@ -361,7 +363,7 @@ def write_decoded(
     if (folder / "labels.txt").exists():
         raise InputError(
             f"{folder}: is a data directory, which decoded events would overwrite; "
-            "name another folder"
+            "choose another folder"
         )
     # Without clips.tsv, which is written last, an unfinished folder is not valid (as in `write`).
     remove(folder / "clips.tsv")

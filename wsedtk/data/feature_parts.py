@@ -25,6 +25,7 @@ from wsedtk.core.atomic import hidden, locking
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.paths import PathLike
 from wsedtk.core.types import Floats
+from wsedtk.core.wording import counted
 from wsedtk.data import store
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import FeatureLayout
@@ -168,10 +169,14 @@ class Parts:
                 self._parts[first] = part
                 end = first + part.num_clips
         if num_removed:
+            parts = counted(
+                num_removed,
+                "part of an interrupted extraction is",
+                "parts of an interrupted extraction are",
+            )
             _LOG.info(
-                f"{self.output}: {num_removed} parts of an interrupted extraction are extracted "
-                "again, because their settings, clips or sound files have changed, or because "
-                "they are damaged"
+                f"{self.output}: {parts} extracted again, because settings, clips or sound files "
+                "have changed, or because the file of a part is damaged"
             )
 
     def missing(self) -> npt.NDArray[np.int64]:
@@ -273,7 +278,7 @@ class Parts:
                 except InputError as error:
                     self._path(first).unlink()
                     raise NotFinished(
-                        f"{error}. This part of {self.output} was removed; give the same "
+                        f"{error}; this part of {self.output} was removed; give the same "
                         "command again to extract it again"
                     ) from None
             failed.update(self.failed())

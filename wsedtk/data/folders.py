@@ -167,7 +167,7 @@ def _warn(folder: PathLike, closed: Sequence[str], loops: Sequence[str]) -> None
     if loops:
         _LOG.warning(
             f"{as_text(folder)}: links to a folder that contains them are not followed: "
-            f"{first(list(map(as_text, loops)))}; remove them"
+            f"{first(list(map(as_text, loops)))}; remove these links"
         )
 
 

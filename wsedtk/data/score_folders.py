@@ -24,6 +24,7 @@ from wsedtk.core.paths import PathLike
 from wsedtk.core.progress import progress
 from wsedtk.core.provenance import UNKNOWN_MODEL
 from wsedtk.core.types import Floats, Integers
+from wsedtk.core.wording import counted
 from wsedtk.data import folders
 from wsedtk.data.clip_names import without_extension, without_y
 from wsedtk.data.events import num_segments
@@ -152,9 +153,9 @@ class ScoreFolder:
             paths[name] = table
         if odd:
             _LOG.warning(
-                f"{self.path}: {len(odd)} tables are left out, because no clip can have their "
-                f"names: {first(odd)}; remove tabs, line ends and bytes that are not UTF-8 from "
-                "these names"
+                f"{self.path}: {counted(len(odd), 'table is', 'tables are')} left out, because no "
+                f"clip can have such a name: {first(odd)}; remove tabs, line ends and bytes that "
+                "are not UTF-8 from the names of tables"
             )
         if not paths:
             raise InputError(
@@ -292,7 +293,7 @@ def check_overwrite(folder: PathLike) -> None:
         elif not is_table(path):
             raise InputError(
                 f"{folder}: is not overwritten, because it contains {path.name!r}, which is not a "
-                "table of scores; name another folder"
+                "table of scores; choose another folder"
             )
 
 
@@ -342,7 +343,8 @@ def _places(folder: PathLike, filenames: Sequence[str]) -> list[str | None]:
     if odd and len(odd) == len(places):
         raise InputError(f"{folder}: no clip can have a table: {first(odd)}; rename the clips")
     if odd:
-        _LOG.warning(f"{folder}: {len(odd)} clips are left out: {first(odd)}; rename these clips")
+        left_out = counted(len(odd), "clip is left out", "clips are left out")
+        _LOG.warning(f"{folder}: {left_out}: {first(odd)}; rename such clips")
     return [None if fault else place for place, fault in zip(places, faults)]
 
 
@@ -387,9 +389,10 @@ def write(
     old_places = {normal(path.relative_to(folder).as_posix()) for path in there}
     others = sorted(old_places.difference(place for place in places if place is not None))
     if others:
+        tables = counted(len(others), "table of another clip", "tables of other clips")
         raise InputError(
-            f"{folder}: contains {len(others)} tables of other clips, the first {others[0]!r}; "
-            "they would be lost; name another folder, or remove this folder"
+            f"{folder}: contains {tables} that would be lost, the first {others[0]!r}; choose "
+            "another folder, or remove this folder"
         )
     check_labels(folder, labels)
     with writing_folder(folder) as temporary:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsedtk.core.types import Booleans, Integers
+from wsedtk.core.wording import counted
 from wsedtk.data.events import Events
 from wsedtk.data.set_tables import COLUMNS, Clips, RowNames, Tags, rows_without_any
 from wsedtk.data.table_files import TableFile, ends_before_start
@@ -110,14 +111,14 @@ def _check_rows(
         if end == start:
             table.warn(
                 line,
-                f"an event of length zero at {start:g} s; event and segment metrics ignore it",
+                f"the event at {start:g} s has length zero; event and segment metrics ignore it",
             )
         if is_late[i]:
             duration = clips.durations[block.clip[i]]
             table.warn(line, f"the event ends at {end:g} s, but the clip ends at {duration:g} s")
         if not is_tagged[i]:
             name, label = str(clips.filenames[block.clip[i]]), labels[block.label[i]]
-            table.warn(line, f"an event of {label!r}, but {name!r} does not have this tag")
+            table.warn(line, f"the class of the event, {label!r}, is not a tag of {name!r}")
 
 
 def _warn_of_overlaps(table: TableFile, rows: _Block, clips: Clips, labels: Sequence[str]) -> None:
@@ -127,8 +128,8 @@ def _warn_of_overlaps(table: TableFile, rows: _Block, clips: Clips, labels: Sequ
         for clip, onset, label, line in _overlapping(rows)
     ]
     if found:
-        message = f"{len(found)} events overlap an earlier event of their class: {first(found)}"
-        table.warn(None, message)
+        overlap = counted(len(found), "event overlaps", "events overlap")
+        table.warn(None, f"{overlap} an earlier event of the same class: {first(found)}")
 
 
 def _overlapping(rows: _Block) -> Iterator[tuple[int, float, int, int]]:
@@ -152,7 +153,8 @@ def _warn_of_tags_without_events(
         for clip, label in tags_without_events(tags.clip, tags.label, events)
     ]
     if found:
-        table.warn(None, f"{len(found)} tags without an event of their class: {first(found)}")
+        have = counted(len(found), "tag has", "tags have")
+        table.warn(None, f"{have} no event of the same class: {first(found)}")
 
 
 def tags_without_events(

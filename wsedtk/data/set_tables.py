@@ -95,7 +95,7 @@ def read_labels(table: TableFile) -> list[str]:
             if label != label.strip():
                 table.warn(number, f"the class {label!r} begins or ends with a space")
     if not labels and not table.faults:
-        table.error(None, "no classes: write one per line")
+        table.error(None, "contains no classes; write one class per line")
     return labels
 
 
@@ -125,7 +125,7 @@ def read_clips(
         blocks.append((names, paths, durations, np.array(groups, TEXT), lines))
     if not blocks:
         if not table.faults:
-            table.error(None, "no clips: the set is empty")
+            table.error(None, "contains no clips; write one clip per line")
         return Clips(np.array([], str), np.array([], TEXT), np.array([]), np.array([], TEXT))
     columns_found = [np.concatenate(column) for column in zip(*blocks)]
     del blocks  # free the memory before the columns are sorted
@@ -157,11 +157,15 @@ def _check_clips(
         if np.isnan(durations[i]):
             table.error(line, no_seconds("duration", texts[i]))
         if name == "":
-            table.error(line, "empty filename")
+            table.error(line, "the filename is empty")
         elif durations[i] == 0:
             table.error(line, f"duration of {name!r} is 0; expected more than 0 s")
         elif durations[i] > LONGEST_SECONDS:
-            table.error(line, f"duration of {name!r} is {durations[i]:g} s; expected at most a day")
+            table.error(
+                line,
+                f"duration of {name!r} is {durations[i]:g} s; expected at most "
+                f"{LONGEST_SECONDS:g} s",
+            )
 
 
 def rows_without_any(

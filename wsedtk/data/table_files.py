@@ -172,7 +172,7 @@ class TableFile:
     def _add_nul(self, block: bytes, number: int, lines: list[str]) -> None:
         """Add the error of a block that contains a NUL. The block begins at line `number`."""
         if 3 * block.count(b"\0") >= len(block):
-            self.error(None, "not UTF-8 text but probably UTF-16; save it as UTF-8")
+            self.error(None, "is not UTF-8 text but probably UTF-16; save it as UTF-8")
             return
         line = next(i for i, line in enumerate(lines, number) if "\0" in line)
         self.error(line, f"contains the control character {chr(0)!r}; expected text")
@@ -185,7 +185,7 @@ class TableFile:
             remedy = "unpack it with gunzip"
         elif start == 0 and error.object.startswith(_UTF16):
             found, remedy = " but UTF-16", "save it as UTF-8"
-        self.error(None, f"not UTF-8 text{found}; {remedy}")
+        self.error(None, f"is not UTF-8 text{found}; {remedy}")
 
     def lines(self) -> list[str]:
         """Return the lines without line ends.

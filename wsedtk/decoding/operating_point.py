@@ -97,13 +97,13 @@ def _per_class(
     mapping: object, labels: Sequence[str], where: str, is_seconds: bool
 ) -> npt.NDArray[np.float64]:
     """Return the values of a mapping from label to number, in the order of `labels`."""
-    if not isinstance(mapping, dict) or sorted(map(normal, mapping)) != sorted(labels):
-        odd = mapping
-        if isinstance(mapping, dict):
-            odd = sorted(set(map(str, mapping)) ^ set(labels))
+    if not isinstance(mapping, dict):
+        raise InputError(f"{where}: expected `class: number` lines, found {config.shown(mapping)}")
+    if sorted(map(normal, mapping)) != sorted(labels):
+        odd = sorted(set(map(str, mapping)) ^ set(labels))
         raise InputError(
-            f"{where}: expected one number for each of the {len(labels)} labels; check "
-            f"{config.shown(odd)}"
+            f"{where}: expected one number for each class in `labels`; missing, unknown or "
+            f"repeated: {config.shown(odd)}"
         )
     values = {normal(label): value for label, value in mapping.items()}
     for label in labels:
@@ -152,7 +152,7 @@ def read(path: PathLike) -> OperatingPoint:
     mapping = config.read_yaml(path)
     names = [f.name for f in dataclasses.fields(OperatingPoint)]
     if not isinstance(mapping, dict):
-        raise InputError(f"{path}: not an operating point; wsedtk tune writes one")
+        raise InputError(f"{path}: is not an operating point; create one with wsedtk tune")
     for name in mapping:
         if name not in names:
             raise InputError(
@@ -269,14 +269,14 @@ def check(
         return
     if model is None:
         _LOG.warning(
-            f"{other}: does not name its model, because it comes from tables; make sure "
-            f"that {path} was tuned on the same model"
+            f"{other}: the model of these scores is unknown, because they come from tables; make "
+            f"sure that {path} was tuned on scores of the same model"
         )
     elif point.model != model:
         raise InputError(
-            f"{path}: was tuned on the scores of another model ({point.model}) than {other} "
-            f"({model}); tune on the scores of this model, or remove `model:` from the file to use "
-            "it anyway"
+            f"{path}: was tuned on the scores of another model ({point.model}); the model of "
+            f"{other} is {model}; tune on the scores of this model, or remove `model:` from {path} "
+            "to use the file anyway"
         )
 
 

@@ -120,7 +120,7 @@ def _mono(samples: npt.ArrayLike, channel: int | None) -> Floats:
 def _check_channel(channel: int, num_channels: int, where: str) -> None:
     if not 0 <= channel < num_channels:
         raise InputError(
-            f"{where}: no channel {channel}; expected a number from 0 to {num_channels - 1}"
+            f"{where}: found channel {channel}; expected 0 <= channel < {num_channels}"
         )
 
 
@@ -325,7 +325,8 @@ class Model:
         if isinstance(sound, (str, os.PathLike)):
             if sample_rate is not None:
                 raise InputError(
-                    f"sample_rate: {sound} is a file, which gives its sample rate; omit sample_rate"
+                    f"sample_rate: the sample rate of {sound} is read from the file; omit "
+                    "sample_rate"
                 )
             about = audio_files.info(sound, count=False)
             if channel is not None:

@@ -91,7 +91,9 @@ def _find_one(argument: str) -> list[Recording]:
             if has_audio_extension(name) and not name.startswith(".")
         )
         if not files:
-            raise InputError(f"{argument}: no sound files in this folder")
+            raise InputError(
+                f"{argument}: contains no files with the extension of a sound file, such as .wav"
+            )
         return [Recording(file, as_text(file.relative_to(path))) for file in files]
     if os.path.lexists(path) or not glob.has_magic(argument):
         return [Recording(path, as_text(path.name))]

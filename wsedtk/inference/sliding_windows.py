@@ -351,7 +351,7 @@ def _clip_seconds(spec: ModelSpec) -> float:
     is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
     if not is_number or not 0 < seconds <= 3600:
         raise InputError(
-            "model.yaml: trained: clip_seconds: expected a number of seconds above 0, at most "
+            "model.yaml: trained: clip_seconds: expected a number of seconds above 0 and at most "
             f"3600, found {shown(seconds)}"
         )
     return float(seconds)

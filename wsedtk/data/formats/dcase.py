@@ -158,7 +158,7 @@ class _Reader:
         The header, blank lines and faulty lines are not yielded.
         """
         if self.table.path.is_dir():
-            message = "a folder; name a list, such as tags.tsv or events.tsv in this folder"
+            message = "is a folder; choose a list, such as tags.tsv or events.tsv in this folder"
             self.table.error(None, message)
             return
         lines = self.table.numbered_lines()
@@ -219,7 +219,7 @@ class _Reader:
         if len(fields) != len(columns):
             message = f"{_EXPECTED}, found {len(fields)} tab-separated fields: {line!r}"
         elif not fields[columns.index("filename")]:
-            message = f"no file name: {line!r}"
+            message = f"the file name is missing: {line!r}"
         elif len(fields) == 1 and _NO_TABS.search(fields[0]):
             message = f"{_EXPECTED}, found no tab: {line!r}"
         else:

@@ -209,8 +209,8 @@ class FeatureStore:
             if audio != shards[0]:
                 raise InputError(
                     f"{shard}: was extracted from another version of the set "
-                    f"({audio or 'unknown'}) than the preceding shards ({shards[0] or 'unknown'}); "
-                    "extract it again"
+                    f"({audio or 'unknown'}); expected the version of the preceding shards "
+                    f"({shards[0] or 'unknown'}); extract this shard again"
                 )
         self.audio.append(shards[0])
 

@@ -131,7 +131,7 @@ def _open(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r", rdcc_nbytes=0)  # no cache: chunks are read once
     except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"{path}: not an HDF5 file, or a damaged one ({error})") from None
+        raise InputError(f"{path}: is not an HDF5 file, or is damaged ({error})") from None
 
 
 def open_file(path: PathLike, kind: str) -> h5py.File:
@@ -157,7 +157,7 @@ def open_file(path: PathLike, kind: str) -> h5py.File:
     file = _open(path)
     try:
         with layouts.reading(path):
-            found = layouts.attributes(file).get("kind", "an unknown kind")
+            found = layouts.attributes(file).get("kind", "another HDF5 file")
             if found != kind:
                 raise InputError(f"{path}: expected a file of wsedtk {kind}, found {found}")
             layouts.check(file, kind, path)
@@ -247,8 +247,9 @@ def rows_of_set_in(
     missing = filenames[rows < 0]
     missing = missing[~np.isin(missing, list(source.failed))]
     if len(missing):
+        have = "has" if len(missing) == 1 else "have"
         raise InputError(
-            f"{folder}: {len(missing)} of {len(filenames)} clips have no {what}, "
+            f"{folder}: {len(missing)} of {len(filenames)} clips {have} no {what}, "
             f"the first {str(missing[0])!r}; {remedy}"
         )
     return rows

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.types import Booleans, Floats, Integers
+from wsedtk.core.wording import counted
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.tables import Names, slices, unfit
 
@@ -150,16 +151,16 @@ class _Checker:
     def _check_shape(self, shape: tuple[int, ...], where: str, axes: str) -> None:
         names = f"({', '.join(axes)})"
         if len(shape) != len(axes):
-            raise InputError(f"{where}: expected {len(axes)} axes {names}, found the shape {shape}")
+            raise InputError(f"{where}: expected the axes {names}, found the shape {shape}")
         for axis, length in zip(axes, shape):
             if axis.isalpha():
                 expected, other = self._lengths.setdefault(axis, (length, where))
             else:
-                expected, other = int(axis), "a pair of texts"
+                expected, other = int(axis), "each pair of texts"
             if length != expected:
                 raise InputError(
-                    f"{where}: the shape {shape} does not fit {other}: expected the length "
-                    f"{expected} for axis {axis} of {names}"
+                    f"{where}: found the shape {shape} for the axes {names}; expected the length "
+                    f"{expected} for axis {axis}, as in {other}"
                 )
 
     def _check_size(self, dataset: h5py.Dataset, where: str) -> None:
@@ -173,7 +174,7 @@ class _Checker:
         if claimed > self._size and 0 not in dataset.shape:
             raise InputError(
                 f"{where}: needs {claimed:,} bytes, but the file has only {self._size:,} bytes; "
-                "it is damaged or malicious"
+                "the file is damaged or malicious"
             )
 
     def _check_texts(self, dataset: h5py.Dataset, where: str) -> None:
@@ -198,7 +199,7 @@ class _Checker:
         if num_records < dataset.size:
             raise InputError(
                 f"{where}: expected {dataset.size:,} texts, but the file contains only "
-                f"{num_records:,}; it is damaged or malicious"
+                f"{num_records:,}; the file is damaged or malicious"
             )
 
 
@@ -316,8 +317,9 @@ def _check_each(
     """
     if is_wrong.any():
         first = int(is_wrong.argmax())
+        have = counted(int(is_wrong.sum()), "clip has", "clips have")
         raise InputError(
-            f"{path}: {int(is_wrong.sum())} clips have an impossible number of {what}, "
+            f"{path}: {have} an impossible number of {what}, "
             f"the first {str(filenames[first])!r}: {values[first]}"
         )
 

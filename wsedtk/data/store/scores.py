@@ -15,6 +15,7 @@ import numpy.typing as npt
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.types import Floats, Integers
+from wsedtk.core.wording import counted
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.clip_sets import fingerprint_clips
 from wsedtk.data.store import files, layouts
@@ -205,7 +206,7 @@ class ScoreFile:
         InputError
             If a clip that did not fail is missing.
         """
-        remedy = "predict them too, or remove them from the set"
+        remedy = "predict the missing clips too, or remove them from the set"
         return rows_of_set_in(self, filenames, folder, f"scores in {self.path}", remedy)
 
     def _dataset(self, name: str) -> h5py.Dataset:
@@ -225,8 +226,9 @@ class ScoreFile:
         if name != "clip":
             parts = self._read(np.arange(len(self)), name)
             wrong = np.concatenate([layouts.wrong_rows(name, part) for _, part in parts])
+        have = counted(int(wrong.sum()), "clip has", "clips have")
         raise InputError(
-            f"{self.path}: {int(wrong.sum())} clips have {name} scores that are not numbers from 0 "
+            f"{self.path}: {have} {name} scores that are not numbers from 0 "
             f"{'upwards' if name == 'weight' else 'to 1'}, the first "
             f"{str(self.filenames[wrong.argmax()])!r}"
         )

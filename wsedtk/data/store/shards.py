@@ -37,14 +37,15 @@ def find_shards(path: PathLike) -> list[Path]:
         raise InputError(f"{path}: no such file or shards; create it with wsedtk extract")
     if len(counts) > 1:
         raise InputError(
-            f"{path}: found shards K-of-{' and K-of-'.join(map(str, counts))}; "
+            f"{path}: found shards of extractions with {' and '.join(map(str, counts))} shards; "
             "remove the old shards"
         )
     shards = [shard_path(path, k, counts[0]) for k in range(1, counts[0] + 1)]
     missing = [shard.name for shard in shards if not shard.exists()]
     if missing:
+        are = "is" if len(missing) == 1 else "are"
         raise InputError(
-            f"{path}: {len(missing)} of {counts[0]} shards are missing, the first {missing[0]}; "
-            "extract them"
+            f"{path}: {len(missing)} of {counts[0]} shards {are} missing, the first {missing[0]}; "
+            "extract the missing shards"
         )
     return shards
