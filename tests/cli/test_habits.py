@@ -246,8 +246,8 @@ def test_classes(run, tmp_path):
     )
     assert (
         result.exit_code == 1
-        and "lacks 1 classes of" in result.stderr
-        and "lwo; did you mean 'low'?" in result.stderr
+        and "lacks these classes of" in result.stderr
+        and "'lwo'; did you mean 'low'?" in result.stderr
     )
     write_sound(tmp_path / "bank" / "Sea waves" / "1-a-A.wav")
     result = run(

@@ -549,7 +549,7 @@ BOMBS = {
         (
             "FLAC of zeros",
             ["validate", "set", "--audio"],
-            "1 clips are longer than in clips.tsv: 'a' (line 2, 36699.600 s, expected 0.5 s)",
+            "1 clip is longer than in clips.tsv: 'a' (line 2, 36699.600 s, expected 0.5 s)",
         ),
         *(
             (kind, ["validate", "set", "--audio"], "a.wav: breaks off after 0.5 of ")

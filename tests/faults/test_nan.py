@@ -156,7 +156,7 @@ def test_in_a_checkpoint(site, tmp_path, where):
     assert (
         found[-1].name in job.stderr
         and "not finite" in job.stderr
-        and "trying the previous checkpoint" in job.stderr
+        and "this checkpoint is skipped" in job.stderr
     )
 
 

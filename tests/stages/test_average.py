@@ -317,10 +317,10 @@ def test_labels_choose_and_order_the_classes(run, tmp_path):
         0
     ] == f"onset\toffset\t{LABELS[2]}\t{LABELS[0]}"
     (tmp_path / "labels.txt").write_text("Cat\nCar #1\nCow\n")
-    assert "a.h5: lacks 2 classes of" in (
+    assert "a.h5: lacks these classes of" in (
         message := refused(run, path, tmp_path / "o.h5", "--labels", tmp_path / "labels.txt")
     )
-    assert ": Cat, Cow; known: Air horn" in message
+    assert ": 'Cat', 'Cow'; known: Air horn" in message
 
 
 def test_written_whole_or_not_at_all(run, tmp_path):
@@ -390,7 +390,7 @@ def test_impossible_outputs(run, tmp_path):
     made(run, path, other, tmp_path / "c.h5")
     for name in "xy":
         assert run("average", path, tmp_path / name).exit_code == 0
-    assert "y: exists already, and" in refused(run, tmp_path / "x", tmp_path / "y")
+    assert "y: is the output and exists already" in refused(run, tmp_path / "x", tmp_path / "y")
     (tmp_path / "d.h5").mkdir()
     assert "d.h5: is a folder; choose another path for the output file" in refused(
         run, path, tmp_path / "d.h5"
@@ -426,15 +426,15 @@ def test_scores_that_differ(run, tmp_path):
         and "only in their order); choose the classes and their order with labels" in message
     )
     b = write_system(tmp_path / "b.h5", labels=[*LABELS[:2], "Cat"])[0]
-    assert "not in both: Car #1, Cat" in refused(run, a, b, out)
+    assert "not in both: 'Car #1', 'Cat')" in refused(run, a, b, out)
     b = write_system(tmp_path / "b.h5", step=0.08)[0]
     assert "b.h5: its frames last 0.08 s, but those of" in refused(run, a, b, out)
     b = write_system(tmp_path / "b.h5", durations=[10.0, 8.0, 3.0, 0.04])[0]
-    assert "b.h5: 'Yabcdefghij_0.000_10.000.wav' lasts 8 s, which differs from" in refused(
+    assert "b.h5: 'Yabcdefghij_0.000_10.000.wav' lasts 8 s, but 9.43 s in" in refused(
         run, a, b, out
     )
     b = write_system(tmp_path / "b.h5", num_frames=[99, 94, 100, 1])[0]
-    assert "a.h5: '-abcdefghij_30.000_40.000.wav' has 100 frames, which differs" in refused(
+    assert "a.h5: '-abcdefghij_30.000_40.000.wav' has 100 frames, but 99 in another" in refused(
         run, a, b, out
     )
     names = ["Yabcdefghijk_0_10.wav", "abcdefghijk_0.000_10.000.flac"]
@@ -472,7 +472,7 @@ def test_wrong_weights(run, tmp_path, weights, status):
     result = run("average", a, b, tmp_path / "out.h5", "--weights", weights)
     assert result.exit_code == status
     assert (
-        "expected 2 numbers, one for each input"
+        "expected one number for each input (2 in total)"
         if status == 1
         else "expected weights: numbers of at least 0"
     ) in result.stderr

@@ -275,7 +275,7 @@ def test_clips_in_neither_are_reported(run, folder, tmp_path):
 @pytest.mark.parametrize(
     "num_valid, code, message",
     [
-        (20, 1, "num_valid: found 20; expected 1 to 19, because "),
+        (20, 1, "num_valid: found 20; expected a number of at least 1 and below 20, "),
         (0, 2, ""),
         (-3, 2, ""),
         ("x", 2, ""),

@@ -176,7 +176,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(corpus, tmp_path, run, sev
     one = run(*train_arguments(corpus, tmp_path / "m", *more))
     assert (
         one.exit_code == 1
-        and f"the training began with {NUMBER} processes, found 1; start {NUMBER} processes (--nproc"
+        and f"the number of processes was {NUMBER} when the training began, but is 1 now; use the earlier"
         in one.stderr
     )
     assert several(NUMBER, tmp_path / "m", *more).returncode == 0
@@ -294,7 +294,7 @@ def test_a_checkpoint_of_other_processes_is_not_restored(corpus, trained, tmp_pa
         device=torch.device("cpu"),
         group=Pair(0),
     )
-    with pytest.raises(ValueError, match="it was saved by a training run in 1 processes"):
+    with pytest.raises(ValueError, match="processes was 1 when the checkpoint was saved, but is 2"):
         trainer.restore(state)
 
 
@@ -319,7 +319,7 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch):
         group.device("cuda:1")
     with pytest.raises(
         InputError,
-        match="found 2 GPUs for 3 processes; use torchrun --nproc-per-node 2, or device cpu",
+        match="3 processes need 3 GPUs, but the number of GPUs is 2; use torchrun --nproc-per-node 2, or device cpu",
     ):
         group.device("auto")
 

@@ -498,7 +498,7 @@ FAULTS = pytest.mark.parametrize(
     [
         ("missing", "x.wav: no such file"),
         ("corrupt", "x.wav: can't be read as sound"),
-        ("no audio", "no audio: its path in clips.tsv is empty"),
+        ("no audio", "no audio: the path of the clip in clips.tsv is empty"),
         (
             "long",
             "x.wav: lasts 2.000 s, longer than 1 s; cut it with crop (--crop), or increase max_seconds (--max-seconds)",

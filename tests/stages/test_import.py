@@ -536,7 +536,7 @@ def test_a_pickled_normalizer_is_refused_with_a_command_that_converts_it(
     with open(tmp_path / "normalizer.pkl", "wb") as file:
         Python2Pickler(file).dump(pair) if python == 2 else pickle.dump(pair, file)
     told = refused(
-        "normalizer.pkl: expected two rows .* A pickle can run any code, so wsedtk does not read it; if you trust the file, convert it",
+        "normalizer.pkl: expected two rows .*; a pickle can run any code, so wsedtk does not read it; if you trust the file, convert it",
         normalizer="normalizer.pkl",
     )
     (line,) = [line.strip() for line in told.splitlines() if "python3" in line]
@@ -641,11 +641,11 @@ def test_a_truncated_npz_normalizer_is_refused_and_closed(tmp_path):
 @pytest.mark.parametrize(
     "text, match",
     [
-        ("a\nb\n", "bad.txt: found 2 classes; expected 3, one for each output of .*n.pt"),
-        ("a\nb\nc\nd", "bad.txt: found 4 classes; expected 3, "),
+        ("a\nb\n", "bad.txt: the number of classes is 2; expected 3, one class for .*n.pt"),
+        ("a\nb\nc\nd", "bad.txt: the number of classes is 4; expected 3, "),
         ("a, b\nc\na, b\n", "bad.txt:3: the class 'a, b' occurs twice"),
         ("a\n\tb\tc\n", "bad.txt:2: expected a class without tabs"),
-        ("a\n\nb\n", "bad.txt: found 2 classes; expected 3, one for each output of .*n.pt"),
+        ("a\n\nb\n", "bad.txt: the number of classes is 2; expected 3, one class for .*n.pt"),
         ("", "bad.txt: contains no classes; write one class per line"),
         (None, "bad.txt: no such file"),
     ],
@@ -787,7 +787,7 @@ def test_code_in_a_file_does_not_run(refused, tmp_path, monkeypatch):
     refused("n.pt: not a checkpoint, or a damaged one")
     (tmp_path / "n.pkl").write_bytes(pickle.dumps(Evil(), 2))
     torch.save(dcase_tensors(), "n.pt")
-    refused("n.pkl: expected two rows .*A pickle can run any code", normalizer="n.pkl")
+    refused("n.pkl: expected two rows .*a pickle can run any code", normalizer="n.pkl")
     assert not (tmp_path / "evil").exists()
 
 

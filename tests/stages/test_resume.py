@@ -71,7 +71,7 @@ def test_a_signal_saves_and_training_resumes_at_the_next_batch(
     )
     assert result.exit_code == 75
     assert (
-        f"m: stopped by {name} at batch {step + 1}; give the same command again to resume"
+        f"m: stopped by {name} at batch {step + 1}; to resume, give the same command again"
         in result.stderr
     )
     result = run(*arguments(corpus, tmp_path / "m"))
@@ -145,10 +145,10 @@ def test_it_fails_if_all_checkpoints_are_damaged(corpus, trained, tmp_path, run,
     result = run(*arguments(corpus, tmp_path / "m"))
     assert (
         result.exit_code == 1
-        and result.stderr.count("is not a checkpoint of this training run ('best')") == 2
+        and result.stderr.count("or is not a checkpoint of this training run ('best')") == 2
     )
     assert (
-        "m: training can't be resumed from any of the 2 checkpoints; choose another directory"
+        "m: training can't be resumed from any checkpoint (number of checkpoints: 2); choose another directory"
         in result.stderr
     )
     assert run(
@@ -211,7 +211,7 @@ def test_it_resumes_with_as_many_threads(corpus, trained, tmp_path, run, interru
         )
         assert (
             seen == [threads]
-            and f"using {threads} threads, as before (default {threads + 1}; set OMP_NUM_THREADS"
+            and f"the number of threads is {threads}, as before (default {threads + 1}; set OMP_NUM_THREADS"
             in result.stderr
         )
         assert equal_but_for_time(tmp_path / "m", trained)

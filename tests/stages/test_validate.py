@@ -62,7 +62,7 @@ def heard(run, tmp_path):
         result = run("validate", data, "--audio")
         lines = (
             result.stdout.replace(f"{data}/clips.tsv:2: ", "")
-            .replace("1 clips ", "")
+            .replace("1 clip ", "")
             .splitlines()[:-1]
         )
         return result.exit_code, lines
@@ -122,34 +122,34 @@ def test_an_error_of_audio(heard, tmp_path, make, message):
 @pytest.mark.parametrize(
     "samples, rate, message",
     [
-        (np.zeros(16000), 16000, "are silent: all samples are equal: 'a b' (line 2)"),
+        (np.zeros(16000), 16000, "is silent (all samples are equal): 'a b' (line 2)"),
         (
             np.full((16000, 2), -0.25),
             16000,
-            "are silent: all samples are equal: 'a b' (line 2)",
+            "is silent (all samples are equal): 'a b' (line 2)",
         ),
-        (tone(1.2), 16000, "are longer than in clips.tsv: 'a b' (line 2, 1.200 s, expected 1 s)"),
-        (tone(0.8), 16000, "are shorter than in clips.tsv: 'a b' (line 2, 0.800 s, expected 1 s)"),
-        (tone(0.05), 16000, "last less than 0.1 s: 'a b' (line 2, 0.050 s)"),
+        (tone(1.2), 16000, "is longer than in clips.tsv: 'a b' (line 2, 1.200 s, expected 1 s)"),
+        (tone(0.8), 16000, "is shorter than in clips.tsv: 'a b' (line 2, 0.800 s, expected 1 s)"),
+        (tone(0.05), 16000, "lasts less than 0.1 s: 'a b' (line 2, 0.050 s)"),
         (
             np.tile([0.5, -1], 8000),
             16000,
-            "are clipped: 0.1% or more of their samples are at full scale: 'a b' (line 2, 50.0%)",
+            "is clipped (0.1% or more of the samples are at full scale): 'a b' (line 2, 50.0%)",
         ),
         (
             np.stack([tone(), np.tile([0.5, 1], 8000)], 1),
             16000,
-            "are clipped: 0.1% or more of their samples are at full scale: 'a b' (line 2, 25.0%)",
+            "is clipped (0.1% or more of the samples are at full scale): 'a b' (line 2, 25.0%)",
         ),
         (
             np.tile([0.5, -32768], 8000),
             16000,
-            "have a wrong level, with peaks far above full scale: 'a b' (line 2, peak 32768)",
+            "has a wrong level, with peaks far above full scale: 'a b' (line 2, peak 32768)",
         ),
         (
             tone(rate=8000),
             8000,
-            "have a sample rate below 16000 Hz, so their upper mel bands are empty: 'a b' (line 2, 8000 Hz)",
+            "has a sample rate below 16000 Hz, so the upper mel bands are empty: 'a b' (line 2, 8000 Hz)",
         ),
     ],
 )
@@ -171,7 +171,7 @@ def test_good_audio(heard, tmp_path, seconds, rate, peak):
 
 
 def test_no_audio_is_a_warning(heard):
-    assert heard("") == (0, ["warning: have no audio: 'a b' (line 2)"])
+    assert heard("") == (0, ["warning: has no audio: 'a b' (line 2)"])
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def test_every_error_has_a_line_and_every_kind_of_warning_one(run, many, jobs):
     for i, line in zip(range(40, 60), errors):
         assert line.startswith(f"error: {many}/clips.tsv:{61 - i}: '{i}.wav': ")
     assert [line.removeprefix(f"warning: {many}/clips.tsv:") for line in warnings] == [
-        "51: 10 clips are silent: all samples are equal: '10.wav' (line 51), '11.wav' (line 50), '12.wav' (line 49) and 7 more",
+        "51: 10 clips are silent (all samples are equal): '10.wav' (line 51), '11.wav' (line 50), '12.wav' (line 49) and 7 more",
         "41: 20 clips are longer than in clips.tsv: '20.wav' (line 41, 2.000 s, expected 1 s), '21.wav' (line 40, 2.000 s, expected 1 s), "
         "'22.wav' (line 39, 2.000 s, expected 1 s) and 17 more",
         "31: 10 clips do not have the most common sample rate, 16000 Hz: '30.wav' (line 31, 48000 Hz), '31.wav' (line 30, 48000 Hz), "
@@ -247,9 +247,9 @@ def test_duplicate_clips_of_a_set(run, tmp_path):
         [(n, "x") for n, _ in clips],
     )
     named = [
-        "4: 1 clips have the same name as another clip, except for a leading Y, the extension or the number of decimals: 'abcdefghijk_0.000_1.000.wav' (line 4, "
+        "4: 1 clip has the same name as another clip, except for a leading Y, the extension or the number of decimals: 'abcdefghijk_0.000_1.000.wav' (line 4, "
         "'Yabcdefghijk_0_1.flac')",
-        "3: 1 clips have the same sound file as another clip: 'a.wav' (line 3, 'Yabcdefghijk_0_1.flac')",
+        "3: 1 clip has the same sound file as another clip: 'a.wav' (line 3, 'Yabcdefghijk_0_1.flac')",
     ]
     assert warnings_of(run("validate", data), data) == named
     assert [
@@ -258,7 +258,7 @@ def test_duplicate_clips_of_a_set(run, tmp_path):
         if "no audio" not in line and "silent" not in line
     ] == [
         *named,
-        "5: 1 clips have the same audio as another clip: 'b.wav' (line 5, 'Yabcdefghijk_0_1.flac')",
+        "5: 1 clip has the same audio as another clip: 'b.wav' (line 5, 'Yabcdefghijk_0_1.flac')",
     ]
 
 
@@ -297,11 +297,11 @@ def test_what_sets_share(run, tmp_path):
     ]
     result = run("validate", train, test)
     assert warnings_of(result, test) == by_name and warnings_of(result, train) == []
-    silent = "8: 1 clips are silent: all samples are equal: '~test.wav' (line 8)"
+    silent = "8: 1 clip is silent (all samples are equal): '~test.wav' (line 8)"
     assert warnings_of(run("validate", "--audio", train, test), test) == [
         silent,
         *by_name,
-        f"4: 1 clips have the same audio as a clip of {train}: 'new.wav' (line 4, 'z.wav')",
+        f"4: 1 clip has the same audio as a clip of {train}: 'new.wav' (line 4, 'z.wav')",
     ]
     assert warnings_of(run("validate", "--audio", test, test), test) == [silent] * 2
 
@@ -319,7 +319,7 @@ def test_the_names_of_field_recorders_share_no_recording(run, tmp_path):
         )
     result = run("validate", tmp_path / "a", tmp_path / "b")
     assert warnings_of(result, tmp_path / "b") == [
-        f"5: 1 clips are cut from a recording that also occurs in {tmp_path / 'a'}: "
+        f"5: 1 clip is cut from a recording that also occurs in {tmp_path / 'a'}: "
         "'5C3A1B2F_2_9.wav' (line 5)"
     ]
 
@@ -366,10 +366,11 @@ def test_what_grouped_sets_share(run, tmp_path, train, test, shared, groups):
             (folder / "clips.tsv").write_text(text.replace("duration", "duration\tgroup"))
     printed = run("validate", tmp_path / "train", tmp_path / "test").stdout.splitlines()
     for what, clips in (("cut from a recording", shared), ("in a group", groups)):
+        verb = "are" if len(clips) > 1 else "is"
         told = [
             line
             for line in printed
-            if f"are {what} that also occurs in {tmp_path / 'train'}" in line
+            if f" {verb} {what} that also occurs in {tmp_path / 'train'}: " in line
         ]
         assert [clip for clip in test if told and repr(clip) in told[0]] == clips
         assert len(told) == bool(clips)

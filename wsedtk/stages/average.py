@@ -146,8 +146,9 @@ def _check_output(score_paths: Sequence[Path], output: Path) -> None:
         score_folders.check_overwrite(output)
         if output.is_dir() and len(score_paths) == 1 and score_paths[0].is_dir():
             raise InputError(
-                f"{output}: exists already, and the only input is {score_paths[0]}; if both are "
-                "inputs, also give an output; otherwise give an output that does not exist"
+                f"{output}: is the output and exists already, and {score_paths[0]} is the only "
+                "input; to average these two folders, also give the path of an output; otherwise "
+                "choose an output that does not exist"
             )
     elif output.is_file() and "average_of" not in _open(output).attributes:
         raise InputError(
@@ -169,8 +170,9 @@ def _labels(sources: Sequence[Scores], labels_path: PathLike | None) -> list[str
         missing = [label for label in labels if label not in source.labels]
         if missing:
             raise InputError(
-                f"{source.path}: lacks {len(missing)} classes of {labels_path}: "
-                f"{tables.first(missing)}; {config.suggest(missing[0], source.labels)}"
+                f"{source.path}: lacks these classes of {labels_path}: "
+                f"{tables.first(list(map(repr, missing)))}; "
+                f"{config.suggest(missing[0], source.labels)}"
             )
     return labels
 
@@ -179,7 +181,7 @@ def _common_labels(sources: Sequence[Scores]) -> list[str]:
     labels: list[str] = sources[0].labels
     for source in sources[1:]:
         if source.labels != labels:
-            odd = sorted(set(source.labels) ^ set(labels))
+            odd = [repr(label) for label in sorted(set(source.labels) ^ set(labels))]
             detail = f"not in both: {tables.first(odd)}" if odd else "only in their order"
             raise InputError(
                 f"{source.path}: its classes differ from those of {sources[0].path} ({detail}); "
@@ -260,12 +262,16 @@ def _common_frames(sources: Sequence[Scores], rows: Sequence[Rows]) -> Rows:
         _check_resolution(source, one, int(num_frames.max()))
         differs = np.abs(source.durations[r] - durations) > one.seconds_per_frame
         if differs.any():
-            row = r[differs.argmax()]
-            raise _unlike(source, row, f"lasts {source.durations[row]:g} s")
+            clip = differs.argmax()
+            found, expected = source.durations[r[clip]], durations[clip]
+            difference = f"lasts {found:g} s, but {expected:g} s in {one.path}"
+            raise _unlike(source, r[clip], difference)
         differs = (source.num_frames[r] > num_frames) & ends_before
         if differs.any():
-            row = r[differs.argmax()]
-            raise _unlike(source, row, f"has {source.num_frames[row]} frames")
+            clip = differs.argmax()
+            found, expected = source.num_frames[r[clip]], num_frames[clip]
+            difference = f"has {found} frames, but {expected} in another input"
+            raise _unlike(source, r[clip], difference)
     return num_frames
 
 
@@ -284,11 +290,10 @@ def _check_resolution(source: Scores, other: Scores, most_frames: int) -> None:
         )
 
 
-def _unlike(source: Scores, row: int, found: str) -> InputError:
+def _unlike(source: Scores, row: int, difference: str) -> InputError:
     name = str(source.filenames[row])
     return InputError(
-        f"{source.path}: {name!r} {found}, which differs from the other inputs; average only "
-        "scores of the same audio"
+        f"{source.path}: {name!r} {difference}; average only scores of the same audio"
     )
 
 
@@ -380,8 +385,8 @@ def _shares(weights: Sequence[float] | None, num_systems: int) -> list[float]:
     if len(weights) != num_systems or not total:
         found = ",".join(f"{weight:g}" for weight in weights)
         raise InputError(
-            f"weights: found {found}; expected {num_systems} numbers, one for each input, with at "
-            "least one above 0"
+            f"weights: found {found}; expected one number for each input ({num_systems} in total), "
+            "and at least one number above 0"
         )
     return [weight / total for weight in weights]
 

@@ -251,8 +251,8 @@ def run(options: BalanceOptions) -> BalanceResult:
     dataset = datadir.read(data_set)
     if not 1 <= num_valid < len(dataset):
         raise InputError(
-            f"num_valid: found {num_valid}; expected 1 to {len(dataset) - 1}, because {data_set} "
-            f"has {len(dataset)} clips"
+            f"num_valid: found {num_valid}; expected a number of at least 1 and below "
+            f"{len(dataset)}, the number of clips in {data_set}"
         )
     if len({os.path.realpath(folder) for folder in (data_set, fit_set, valid_set)}) < 3:
         raise InputError(

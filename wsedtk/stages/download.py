@@ -141,7 +141,8 @@ def read_clips(data_sets: Collection[PathLike]) -> list[str]:
             if clip is None or youtube.seconds_of(clip) <= 0:
                 raise InputError(
                     f"{data_set}: {name!r} is not an excerpt of a YouTube video; expected a name "
-                    "<11-character ID>_<start>_<end>.wav, whose end is after the start"
+                    "of the form <11-character ID>_<start>_<end>.wav with times in seconds, and "
+                    "<start> before <end>"
                 )
             clips.add(clip)
     return sorted(clips)

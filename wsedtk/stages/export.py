@@ -89,8 +89,8 @@ def _read_point(model_dir: PathLike, spec: ModelSpec, fingerprint: str) -> Opera
     path = Path(model_dir) / "operating_point.yaml"
     if not path.exists():
         _LOG.info(
-            f"{path}: no such file, so the ONNX file has no thresholds; to include thresholds, run "
-            "wsedtk tune before export"
+            f"{path}: no such file, so the ONNX file has no thresholds; to include thresholds, "
+            "write this file with wsedtk tune, then export the model again"
         )
         return None
     point = operating_point.read(path)
@@ -184,9 +184,10 @@ def run(options: ExportOptions) -> ExportResult:
     except InputError as error:
         raise InputError(f"{options.model_dir}: {error}") from None
     description = (
-        f"wsedtk {metadata['wsedtk']}: sound event detection. samples (batch, samples): mono "
-        f"float32 in [-1, 1] at {frontend.sample_rate} Hz. clip (batch, classes), frame (batch, "
-        f"frames, classes): probabilities. One frame is {metadata['seconds_per_frame']} s."
+        f"wsedtk {metadata['wsedtk']}: sound event detection. The input `samples` (batch, samples) "
+        f"is mono audio, float32 in [-1, 1], at {frontend.sample_rate} Hz. The outputs `clip` "
+        "(batch, classes) and `frame` (batch, frames, classes) are probabilities. One frame lasts "
+        f"{metadata['seconds_per_frame']} s."
     )
     content = _trace(graph, spec.network, description, metadata)
     difference = None

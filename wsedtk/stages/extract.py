@@ -120,7 +120,7 @@ def clip_samples(
     remarks: list[str] = []
     try:
         if not path:
-            raise InputError("no audio: its path in clips.tsv is empty")
+            raise InputError("no audio: the path of the clip in clips.tsv is empty")
         # Resampling computes the last samples before `max_seconds` also from samples after
         # `max_seconds`. Therefore long files are read until more than one second after this time.
         longest = max_seconds + 2 * frontend_config.seconds_per_frame + 1
@@ -224,7 +224,8 @@ def _extract(parts: Parts, work: _Work, options: ExtractOptions) -> dict[str, st
     num_there = len(dataset) - len(parts.missing())
     if num_there:
         _LOG.info(
-            f"extract: {num_there} of {len(dataset)} clips of {feats} are kept from an earlier run"
+            f"extract: {feats}: the features of {num_there} of {len(dataset)} clips are kept from "
+            "an earlier run"
         )
     for name, reason in parts.failed().items():
         _warn_of_failure(name, reason)
@@ -232,11 +233,12 @@ def _extract(parts: Parts, work: _Work, options: ExtractOptions) -> dict[str, st
         parts.write(results)
     failed: dict[str, str] = parts.failed()
     if len(failed) > options.max_failures * len(dataset):
+        name, reason = next(iter(failed.items()))
         raise InputError(
             f"{options.data_set}: {len(failed)} of {len(dataset)} clips failed, more than the "
             f"fraction {options.max_failures:g} that max_failures (--max-failures) allows; the "
-            f"first failure: {next(iter(failed.values()))}\ncorrect the files, or remove the clips "
-            "from the set; the features of the other clips are kept for the next run"
+            f"first failure: {name!r}: {reason}\ncorrect the files, or remove the clips from the "
+            "set; the features of the other clips are kept for the next run"
         )
     return failed
 

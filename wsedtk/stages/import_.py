@@ -119,12 +119,12 @@ def read_normalizer(path: PathLike, num_mels: int) -> Normalizer:
         advice = ""
         if path.suffix == ".pkl" or content[:1] in (b"\x80", b"(", b"c"):
             advice = (
-                " A pickle can run any code, so wsedtk does not read it; if you trust the file, "
+                "; a pickle can run any code, so wsedtk does not read it; if you trust the file, "
                 f"convert it with:\n    {_CONVERT}"
             )
         raise InputError(
             f"{path}: expected two rows of numbers, the mean and the standard deviation of each "
-            f"mel bin.{advice}"
+            f"mel bin{advice}"
         ) from None
     for name, values in (("mean", mean), ("standard deviation", std)):
         if values.shape != (num_mels,):
@@ -314,8 +314,8 @@ def run(options: ImportOptions) -> ImportResult:
     num_outputs = _size(tensors, "fc_prob.weight", 0, len(labels))
     if num_outputs != len(labels):
         raise InputError(
-            f"{options.labels}: found {len(labels)} classes; expected {num_outputs}, one for each "
-            f"output of the network in {source}"
+            f"{options.labels}: the number of classes is {len(labels)}; expected {num_outputs}, "
+            f"one class for each output of the network in {source}"
         )
     _load_weights(
         network, tensors, f"{source}: is not a published {network_name} with {pooling} pooling"

@@ -127,9 +127,9 @@ def _check_frontend(features: FeatureStore, spec: ModelSpec, options: PredictOpt
         if spec.frontend.get(key) != features.frontend.get(key)
     ]
     raise InputError(
-        f"{options.feats}: made with another front end ({features.fingerprint}) than that of "
-        f"{options.model_dir} ({config.fingerprint(spec.frontend)}): {'; '.join(differences)}; run "
-        "extract with the front end of the model"
+        f"{options.feats}: the front end of the features ({features.fingerprint}) differs from the "
+        f"front end of {options.model_dir} ({config.fingerprint(spec.frontend)}): "
+        f"{'; '.join(differences)}; run extract with the front end of the model"
     )
 
 

@@ -93,7 +93,7 @@ def align(
         scores, or if all clips failed.
     """
     if scores.labels != dataset.labels:
-        odd = sorted(set(scores.labels) ^ set(dataset.labels))
+        odd = [repr(label) for label in sorted(set(scores.labels) ^ set(dataset.labels))]
         detail = f"not in both: {tables.first(odd)}" if odd else "only in their order"
         raise InputError(
             f"{scores.path}: its classes differ from those of {data_set} ({detail}); give a score "
@@ -112,8 +112,7 @@ def align(
     if not scored.all():
         names = dataset.filenames[~scored].tolist()
         _LOG.warning(
-            f"{len(names)} clips of {data_set} are left out, because extract failed for them: "
-            f"{tables.first(names)}"
+            f"{data_set}: the clips for which extract failed are left out: {tables.first(names)}"
         )
     return rows[scored], dataset.select(scored)
 
@@ -313,8 +312,9 @@ def _warn_of_few(dataset: DataSet, target: Target) -> None:
     quantity, value, hours = target
     if quantity == "false-alarms-per-hour" and 0 < value < 1 / hours:
         _LOG.warning(
-            f"the set has {hours:.2f} hours of audio, so a single false alarm is {1 / hours:.3g} "
-            f"per hour; the target {value:g} per hour allows no false alarm in this set"
+            f"the set has {hours:.3g} hours of audio, so a single false alarm corresponds to a "
+            f"rate of {1 / hours:.3g} per hour; the target {value:g} per hour allows no false "
+            "alarm in this set"
         )
     counts = dataset.tag_matrix().sum(axis=0).tolist()
     few = [
@@ -324,8 +324,8 @@ def _warn_of_few(dataset: DataSet, target: Target) -> None:
     ]
     if few:
         _LOG.warning(
-            f"{len(few)} classes have fewer than {FEW_CLIPS} positive clips, so their results on "
-            f"other audio may be higher or lower: {tables.first(few, 5)}"
+            f"the results of classes with fewer than {FEW_CLIPS} positive clips can be very "
+            f"different on other audio: {tables.first(few, 5)}"
         )
 
 
@@ -369,8 +369,8 @@ def run(options: TuneOptions) -> TuneResult:
     rows, dataset = align(scores, dataset, options.data_set)
     if not len(dataset.tag_clip):
         raise InputError(
-            f"{options.data_set}: none of its {len(dataset)} scored clips has a tag; to choose "
-            "thresholds, add tags to tags.tsv"
+            f"{options.data_set}: no clip with scores has a tag; to choose thresholds, add tags to "
+            "tags.tsv"
         )
     tuning = _Tuning(options, scores, rows, dataset)
     clips, frames = tuning.clip_decisions(), None

@@ -36,6 +36,8 @@ LOWEST_RATE = 16000  # in Hz; the front ends of all recipes use frequencies up t
 CLIPPED = 0.001  # the smallest fraction of samples at full scale that is reported as clipping
 FAR_OUTSIDE = 2.0  # lossy codecs can cause peaks above 1, but below this value
 
+_SINGULAR = {"are": "is", "do": "does", "have": "has", "last": "lasts"}
+
 Keys = npt.NDArray[np.int64]
 _Detail = tuple[int, str]  # the index of a clip, and a message or a detail
 
@@ -115,6 +117,17 @@ def _find_copies(keys: Keys) -> _Copies:
     return _Copies(copies, earliest[inverse[copies]])
 
 
+def _clips_that(what: str, number: int) -> str:
+    """Return a text such as "2 clips are silent" or "1 clip is silent".
+
+    `what` begins with a plural verb of `_SINGULAR`.
+    """
+    if number != 1:
+        return f"{number} clips {what}"
+    verb, rest = what.split(maxsplit=1)
+    return f"1 clip {_SINGULAR[verb]} {rest}"
+
+
 def _quoted(names: npt.NDArray[np.str_]) -> list[str]:
     return [repr(name) for name in names.tolist()]
 
@@ -156,7 +169,7 @@ class _Inspection:
                 f"{str(names[clip])!r} (line {lines[clip]}{detail and f', {detail}'})"
                 for clip, detail in clips
             ]
-            message = f"{len(clips)} clips {what}: {first(shown)}"
+            message = f"{_clips_that(what, len(clips))}: {first(shown)}"
             faults.append(Fault(False, table, int(lines[clips[0][0]]), message))
         return faults
 
@@ -261,19 +274,19 @@ def _oddities(found: audio_files.Examination, duration: float) -> Iterator[tuple
     elif found.duration > duration + SLACK:
         yield "are longer than in clips.tsv", f"{found.duration:.3f} s, expected {duration:g} s"
     if found.remark_on_mean:
-        yield "are silent or very weak in the mean of their channels", found.remark_on_mean
+        yield "are silent or very weak in the mean of all channels", found.remark_on_mean
     elif found.is_silent:
-        yield "are silent: all samples are equal", ""
+        yield "are silent (all samples are equal)", ""
     elif found.peak > FAR_OUTSIDE:
         yield "have a wrong level, with peaks far above full scale", f"peak {found.peak:g}"
     elif found.full_scale >= CLIPPED:
         yield (
-            f"are clipped: {CLIPPED:.1%} or more of their samples are at full scale",
+            f"are clipped ({CLIPPED:.1%} or more of the samples are at full scale)",
             f"{found.full_scale:.1%}",
         )
     if found.sample_rate < LOWEST_RATE:
         yield (
-            f"have a sample rate below {LOWEST_RATE} Hz, so their upper mel bands are empty",
+            f"have a sample rate below {LOWEST_RATE} Hz, so the upper mel bands are empty",
             f"{found.sample_rate} Hz",
         )
 

@@ -231,8 +231,8 @@ class MelMasks(Augmentation):
         super().__init__(layout)
         if not 0 <= bins <= layout.num_mels:
             raise ValueError(
-                f"expected 0 to {layout.num_mels}, the number of mel bins of the features, "
-                f"found {bins}"
+                f"found {bins}; expected a number from 0 to {layout.num_mels}, because the "
+                f"features have {layout.num_mels} mel bins"
             )
         self.num_bins = bins
 
@@ -246,7 +246,7 @@ def _frames(seconds: float, seconds_per_frame: float) -> int:
     frames = round(seconds / seconds_per_frame)
     if frames < 1:
         raise ValueError(
-            f"{seconds:g} s is at most half of a frame of {seconds_per_frame:g} s, and has no "
+            f"{seconds:g} s is at most half of a frame of {seconds_per_frame:g} s, so it has no "
             "effect"
         )
     return frames

@@ -198,8 +198,8 @@ class Several(Group):
         processes, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
         if processes > gpus > 0:
             raise InputError(
-                f"{platform.node()}: found {gpus} GPUs for {processes} processes; "
-                f"use torchrun --nproc-per-node {gpus}, or device cpu"
+                f"{platform.node()}: {processes} processes need {processes} GPUs, but the number "
+                f"of GPUs is {gpus}; use torchrun --nproc-per-node {gpus}, or device cpu"
             )
         device = pick_device(f"cuda:{int(os.environ['LOCAL_RANK'])}", "device")
         torch.cuda.set_device(device)
@@ -253,8 +253,8 @@ def _why_lost(error: BaseException, size: int, is_joined: bool) -> str:
             "set NCCL_DEBUG=INFO for details"
         )
     return (
-        f"another of the {size} processes of this training run has ended ({reason}); "
-        "give the same command again to resume from the last checkpoint"
+        f"another of the {size} processes of this training run has ended ({reason}); to resume "
+        "from the last checkpoint, give the same command again without overwrite (--overwrite)"
     )
 
 

@@ -14,7 +14,7 @@ from wsedtk.inference.network_runner import load_features
 
 
 class FeatureBatches:
-    """The features of the clips of a data set. Clips without readable audio are left out.
+    """The features of the clips of a data set. Clips for which `extract` failed are left out.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ class FeatureBatches:
     Raises
     ------
     InputError
-        If no clip has features, if a clip with readable audio is not in the store, or if the
-        features come from other audio than the data set.
+        If no clip has features, if a clip is missing in the store although `extract` did not fail
+        for it, or if the features come from other audio than the data set.
     """
 
     def __init__(self, store: FeatureStore, dataset: DataSet, folder: PathLike) -> None:
@@ -48,7 +48,10 @@ class FeatureBatches:
         self.dataset = dataset.select(rows >= 0)
         self.rows: Integers = rows[rows >= 0]
         if not len(self.rows):
-            raise InputError(f"{folder}: no clip has features in {', '.join(store.paths)}")
+            raise InputError(
+                f"{folder}: no clip has features in {', '.join(store.paths)}, because extract "
+                "failed for all clips; correct their sound files, then run extract again"
+            )
 
     def load(
         self, clips: Integers, of: Integers | None = None

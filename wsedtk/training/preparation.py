@@ -203,26 +203,24 @@ def read_sets(
     shared = np.intersect1d(fit_data.filenames, valid_data.filenames)
     if len(shared):
         raise InputError(
-            f"{valid_set}: {len(shared)} clips are also in {fit_set}: "
-            f"{tables.first(shared.tolist())}; remove them from one of the sets"
+            f"{valid_set}: contains clips that are also in {fit_set}: "
+            f"{tables.first(shared.tolist())}; remove these clips from one of the two sets"
         )
     fit = FeatureBatches(store, fit_data, fit_set)
     valid = FeatureBatches(store, valid_data, valid_set)
     for batches, folder in ((fit, fit_set), (valid, valid_set)):
         if not len(batches.dataset.tag_clip):
-            raise InputError(
-                f"{folder}: none of its {len(batches.dataset)} clips has a tag; "
-                "add tags to tags.tsv"
-            )
+            raise InputError(f"{folder}: no clip with features has a tag; add tags to tags.tsv")
         untagged = len(batches.dataset.clips_of_classes()[-1])
         if batches.num_left_out:
             _LOG.warning(
-                f"{folder}: {batches.num_left_out} clips are left out, because their audio could "
-                "not be read"
+                f"{folder}: the clips for which extract failed are left out "
+                f"({batches.num_left_out} of {batches.num_left_out + len(batches.dataset)} clips)"
             )
         if untagged:
             _LOG.warning(
-                f"{folder}: {untagged} clips have no tags; all classes count as absent in them"
+                f"{folder}: all classes count as absent in the clips without tags "
+                f"({untagged} of {len(batches.dataset)} clips)"
             )
     return fit, valid
 
@@ -287,8 +285,8 @@ def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSp
     if new:
         why = ""
         if found.labels != spec.labels:
-            why = "its classes or their order are different: "
-        _LOG.info(f"{init_dir}: {why}{', '.join(new)} start from new weights")
+            why = ", because the classes or their order are different"
+        _LOG.info(f"{init_dir}: {', '.join(new)} start from random weights{why}")
     checkpoint.check_tensors({**tensors, **new}, mine, what)
     network.load_state_dict({**tensors, **new})
     return dataclasses.replace(

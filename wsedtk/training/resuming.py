@@ -164,10 +164,9 @@ def _check_same_training(folder: Path, resolved: dict[str, Any]) -> None:
     before, here = (settings.get("processes", 1) for settings in (previous, resolved))
     if before != here:
         raise InputError(
-            f"{folder}: the training began with {before} processes, found {here}; start {before} "
-            "processes (--nproc-per-node times --nnodes of torchrun; without torchrun, there is "
-            "one process), "
-            f"{_OVERWRITE}"
+            f"{folder}: the number of processes was {before} when the training began, but is "
+            f"{here} now; use the earlier number (--nproc-per-node times --nnodes of torchrun, or "
+            f"1 without torchrun), {_OVERWRITE}"
         )
     odd = [
         f"{k}: {previous.get(k)!r} before, {resolved.get(k)!r} now{_MEANING.get(k, '')}"
@@ -227,12 +226,12 @@ def set_threads(trainer: Trainer) -> None:
         return
     if "OMP_NUM_THREADS" in os.environ:
         trainer.tell(
-            f"train: using {here} threads (OMP_NUM_THREADS), but the run used {threads} before; "
+            f"train: the number of threads is {here} (OMP_NUM_THREADS), but was {threads} before; "
             "the last digits of the result may differ"
         )
     else:
         trainer.tell(
-            f"train: using {threads} threads, as before (default {here}; "
+            f"train: the number of threads is {threads}, as before (default {here}; "
             "set OMP_NUM_THREADS to use another number)"
         )
         torch.set_num_threads(threads)
@@ -264,8 +263,9 @@ def resume(trainer: Trainer, folder: Path, resolved: dict[str, Any]) -> dict[str
     if not (folder / "config.yaml").exists():
         if (folder / "model.yaml").exists():
             raise InputError(
-                f"{folder}: contains a model, but no training run; {_OVERWRITE}; to start from "
-                "this model, give it as the initial model (--init) of another directory"
+                f"{folder}: contains a model, but no training run; {_OVERWRITE}; to start from the "
+                "weights of this model, choose another directory, and give this one as init_dir "
+                "(--init)"
             )
         return None
     _check_same_training(folder, resolved)
@@ -282,8 +282,8 @@ def resume(trainer: Trainer, folder: Path, resolved: dict[str, Any]) -> dict[str
         return state
     if found:
         raise InputError(
-            f"{folder}: training can't be resumed from any of the {len(found)} checkpoints; "
-            f"{_OVERWRITE}"
+            f"{folder}: training can't be resumed from any checkpoint (number of checkpoints: "
+            f"{len(found)}); {_OVERWRITE}"
         )
     return None
 
@@ -302,8 +302,8 @@ def _restore(trainer: Trainer, path: Path) -> dict[str, Any] | None:
     except InputError as error:
         reason = str(error)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = f"{path}: is not a checkpoint of this training run ({error})"
-    trainer.tell(f"train: {reason}; trying the previous checkpoint")
+        reason = f"{path}: is damaged, or is not a checkpoint of this training run ({error})"
+    trainer.tell(f"train: {reason}; this checkpoint is skipped")
     return None
 
 
@@ -380,8 +380,8 @@ def train_to_the_end(trainer: Trainer, model_dir: Path, stop_signals: StopSignal
             if number:
                 name = signal.Signals(int(number)).name
                 raise NotFinished(
-                    f"{model_dir}: stopped by {name} at batch {trainer.step}; "
-                    "give the same command again to resume"
+                    f"{model_dir}: stopped by {name} at batch {trainer.step}; to resume, give the "
+                    "same command again without overwrite (--overwrite)"
                 )
 
         while not trainer.finished:

@@ -129,7 +129,7 @@ def validate(
 def _figures(scores: Floats, truth: Booleans) -> dict[str, float]:
     if not np.isfinite(scores).all():
         raise InputError(
-            "the network's scores on the validation set are not finite; the previous checkpoint is "
+            "the network's scores on the validation set are not finite; earlier checkpoints are "
             "kept; check the features, or train again with a lower learning_rate"
         )
     loss = binary_cross_entropy(
@@ -285,7 +285,10 @@ class Trainer:
         self.schedule.load_state_dict(state["schedule"])
         randoms = [[state["random"], state["random_cuda"]], *state.get("random_of_others", [])]
         if len(randoms) != self.group.size:
-            raise ValueError(f"it was saved by a training run in {len(randoms)} processes")
+            raise ValueError(
+                f"the number of processes was {len(randoms)} when the checkpoint was saved, but is "
+                f"{self.group.size} now"
+            )
         random, random_cuda = randoms[self.group.rank]
         torch.set_rng_state(random)
         if random_cuda is not None and self.runner.device.type == "cuda":
@@ -385,8 +388,8 @@ class Trainer:
         if not np.isfinite(value):
             names = tables.first(self.fit.dataset.filenames[clips].tolist())
             raise InputError(
-                f"the loss is {value} at batch {self.step + 1} (clips {names}); the last "
-                "checkpoint is kept; check the features of these clips, or train again with a "
+                f"the loss is {value} at batch {self.step + 1} (clips {names}); earlier "
+                "checkpoints are kept; check the features of these clips, or train again with a "
                 "lower learning_rate"
             )
         self.optimizer.zero_grad(set_to_none=True)

@@ -55,7 +55,8 @@ class DownloadOptions:
         yt-dlp. It has no effect if yt-dlp downloads with ffmpeg, as current versions do for
         excerpts of videos.
     sleep_seconds : float
-        After each download, the pause in seconds before the next download starts in its place.
+        Pause in seconds after each download. Other downloads that are running continue during the
+        pause.
     retry_dead : bool
         Also try to download clips of videos that failures.tsv lists as dead.
     program : str

@@ -272,8 +272,8 @@ class DetectOptions:
         Minimum duration of an event in seconds. It replaces the minimum durations in the operating
         point.
     operating_point : path-like, optional
-        The operating point: a YAML file with thresholds and filters. By default, that of the model
-        directory is used.
+        The operating point: a YAML file with thresholds and filters. By default, the operating
+        point in the model directory is used.
     scores : path-like, optional
         A folder for the score curves, with one table for each recording, in the format of
         sed_scores_eval.

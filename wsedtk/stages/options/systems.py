@@ -26,12 +26,12 @@ class ExtractOptions:
     jobs : int
         Number of processes that read audio. On a CPU, they also compute the features.
     shard : tuple of int, optional
-        (K, N) for the K-th of N parts of the set, counted from 1. The features of this part are
-        written to FEATS.K-of-N.h5.
+        Extract only the K-th of N parts of the set, counted from 1: K/N on the command line, (K, N)
+        in Python. The features of this part are written to FEATS.K-of-N.h5.
     max_seconds : float
         The longest duration in seconds that a clip may have.
     crop : bool
-        Cut clips that are longer than `max_seconds`. By default, these clips fail.
+        Cut clips that are longer than max_seconds (--max-seconds). By default, these clips fail.
     dtype : {"float32", "float16"}
         The precision of the features in the file.
     max_failures : float
