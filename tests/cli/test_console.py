@@ -49,7 +49,7 @@ def lists(tmp_path):
 )
 def test_a_table_has_escapes_for_what_the_encoding_lacks(lists, tmp_path, encoding, label, file):
     status, text, told = wsedtk(*lists, encoding=encoding, cwd=tmp_path)
-    assert (status, told) == (0, "") and text.startswith(f"{file} against reference.tsv: 1 clips")
+    assert (status, told) == (0, "") and text.startswith(f"{file} against reference.tsv: 1 clip, ")
     assert f"\n{label}  0.000" in text
 
 

@@ -219,7 +219,7 @@ def test_a_list_that_was_cut_off_at_a_line_end_is_reported(tmp_path):
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     result = prepare("--metadata-only", tmp_path, tmp_path / "data")
     assert (
-        f"warning: {path}: a comment line announces 6 segments, found 5; is the list truncated?"
+        f"warning: {path}: contains 5 segments, but a comment line gives the number 6; is the list truncated?"
         in result.stderr
     )
 
@@ -336,7 +336,10 @@ ROWS = [
     ),
     ('abcdefghijk, 30.000, 40.000, ""', "expected class IDs, found none"),
     ("abcdefghijk, 30.000, 40.000,,,", "expected class IDs, found none"),
-    ('abcdefghijk, 30.000, 40.000, "/m/09x0r', r"a quote is not closed; is the list truncated\?"),
+    (
+        'abcdefghijk, 30.000, 40.000, "/m/09x0r',
+        "a quote is not closed, so the list is probably truncated",
+    ),
     ("abcdefghijk, 30.000, 40.000", "expected ID, start, end and class IDs"),
     ("abcdefghijk", "expected ID, start, end and class IDs"),
 ]
@@ -349,7 +352,8 @@ ROWS = [
 def test_a_faulty_row_is_named_by_file_and_line(refused, row, message, place, header):
     text, line = with_row(row, place, header)
     refused(
-        f"balanced_train_segments.csv:{line}: {message}.*: {re.escape(repr(row))}", balanced=text
+        f"balanced_train_segments.csv:{line}: {message}.*; the line is {re.escape(repr(row))}",
+        balanced=text,
     )
 
 
@@ -365,7 +369,7 @@ def test_a_header_without_a_column_is_named_by_its_line(refused, header):
 
 def test_labels_that_are_split_before_another_column_are_refused(refused):
     refused(
-        "balanced_train_segments.csv:2: expected ID, start, end and class IDs: '--PJHxphWEs,30,40,/m/09x0r,/t/dd00088,train'",
+        "balanced_train_segments.csv:2: expected ID, start, end and class IDs; the line is '--PJHxphWEs,30,40,/m/09x0r,/t/dd00088,train'",
         balanced="".join(
             ",".join(map(str, row)) + "\n"
             for row in [(*HEADER, "split"), *((*r, "train") for r in LISTS["balanced"])]
@@ -393,7 +397,7 @@ def test_lines_are_counted_through_blocks(refused, monkeypatch, block_bytes):
 @pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n", ",".join(HEADER) + "\n"])
 def test_an_empty_list_is_refused(refused, name, text):
     refused(
-        f"{NAMES[name]}: found no segments; expected rows of ID, start, end",
+        f"{NAMES[name]}: found no segments; expected rows with ID, start, end",
         "--subset",
         "all",
         **{name: text},
@@ -404,7 +408,7 @@ def test_an_empty_list_is_refused(refused, name, text):
 def test_missing_metadata_are_named(refused, name):
     file = NAMES.get(name, "class_labels_indices.csv")
     refused(
-        f"meta: {file} is missing; download it, or name the folder that contains it",
+        f"meta: {file} is missing; download it, or give the folder that contains it",
         "--subset",
         "all",
         **{name: None},
@@ -430,7 +434,7 @@ INDEX = ['0,/m/09x0r,"Speech"', '1,/m/012xff,"Male speech, man speaking"', '2,/t
         ([INDEX[0], "1,/m/012xff"], ":3: expected the index 1, "),
         ([INDEX[0], '1,/m/012xff,""'], ":3: expected the index 1, "),
         ([INDEX[0], '1,m012xff,"Male"'], ":3: expected the index 1, "),
-        ([], ": found no classes; expected rows of index, class ID, name"),
+        ([], ": found no classes; expected rows with index, class ID and name"),
         (
             [INDEX[0], '1,/m/012xff,"Male speech', *INDEX[2:]],
             ":3: expected the index 1, .*'1,/m/012xff,\"Male speech'",
@@ -554,7 +558,7 @@ def test_a_broken_ontology(refused, text, options):
 
 def test_ancestors_need_an_ontology_with_the_classes(refused):
     refused(
-        "ontology.json: 6 classes of .*class_labels_indices.csv are missing: /m/012xff, /t/dd00088, /m/0_a and 3 more; --anc",
+        "ontology.json: lacks 6 classes of .*class_labels_indices.csv: /m/012xff, /t/dd00088, /m/0_a and 3 more; --anc",
         "--ancestors",
         ontology='[{"id": "/m/09x0r", "name": "Speech", "child_ids": []}]',
     )
@@ -569,6 +573,8 @@ def test_names_that_differ_in_the_ontology_are_reported(tmp_path):
         tmp_path / "data",
     )
     assert re.search(
-        "warning: .*name 1 classes differently: /m/09x0r: 'Speech', 'Talk'", result.stderr
+        r"warning: .*have different names for 1 class: /m/09x0r \('Speech' and 'Talk'\); the names "
+        "in class_labels_indices.csv are used",
+        result.stderr,
     )
     assert datadir.read(tmp_path / "data" / "train").labels == list(CLASSES.values())

@@ -182,7 +182,7 @@ def test_lists_that_share_segments_are_not_joined(refused, meta, tmp_path):
     shared = [("abcdefghijk", 5, 15, "/m/09x0r"), ("-0DLPzsiXXE", 0, 9.5, "/m/012xff")]
     write_lists(meta, unbalanced=published([*LISTS["unbalanced"], *shared]))
     refused(
-        "the lists share 2 segments: -0DLPzsiXXE_0.000_9.500.wav, abcdefghijk_5.000_15.000.wav; remove these rows from one of the lists",
+        "2 segments are in both training lists: -0DLPzsiXXE_0.000_9.500.wav, abcdefghijk_5.000_15.000.wav; keep each segment in only one list",
         "--metadata-only",
         "--subset",
         "all",
@@ -193,7 +193,7 @@ def test_lists_that_share_segments_are_not_joined(refused, meta, tmp_path):
 def test_videos_in_training_and_evaluation_are_reported(meta, tmp_path):
     write_lists(meta, eval=published([*LISTS["eval"], ("abcdefghijk", 200, 210, "/m/09x0r")]))
     assert (
-        "evaluation list share 1 videos: abcdefghijk"
+        "warning: 1 source video is in both the training and the evaluation set: abcdefghijk"
         in prepare("--metadata-only", meta, tmp_path / "data").stderr
     )
 
@@ -366,10 +366,10 @@ def test_coverage(audio, meta, tmp_path):
     }
     assert table(test, "coverage.tsv") == [["-fbcdefghij_0.000_10.000.wav", "missing"]]
     assert (
-        "train: 5 of 6 official clips are used; remarks on clips: " in result.stdout
+        "train: 5 of 6 official clips are used; remarks on clips are in " in result.stdout
         and "eval: 1 of 2 official clips" in result.stdout
     )
-    assert "1 files that belong to no clip of these sets" in result.stdout
+    assert "1 file belongs to no clip of these sets" in result.stdout
 
 
 def test_the_official_lists_with_little_audio(real_data, tmp_path, run):
@@ -387,7 +387,8 @@ def test_the_official_lists_with_little_audio(real_data, tmp_path, run):
     )
     assert (
         "train: 5 of 22,160 official clips" in result.stdout
-        and "(the 10 of 527 classes with the smallest share of used clips;" in result.stdout
+        and "(the table shows the 10 of 527 classes with the lowest fraction of used clips; info.yaml lists"
+        in result.stdout
     )
     info = info_of(tmp_path / "data" / "train")
     assert (
@@ -432,7 +433,7 @@ def test_two_processes_and_a_second_run_write_the_same(audio, meta, tmp_path):
 
 def test_strict(audio, refused, meta, tmp_path):
     refused(
-        "--strict: 2 official clips can't be used, the first '0123456789__3.000_13.000.wav': unreadable: ",
+        r"--strict: 2 official clips can't be used, for example '0123456789__3.000_13.000.wav' \(unreadable: ",
         "--strict",
         audio,
     )
@@ -445,7 +446,7 @@ def test_strict(audio, refused, meta, tmp_path):
     write_sound(audio / "more" / "Y-fbcdefghij_0_10.wav", seed=8)
     (audio / "0123456789__3_13.mp3").unlink()
     refused(
-        "--strict: 1 official clips can't be used, the first '0123456789__3.000_13.000.wav': missing",
+        r"--strict: 1 official clip can't be used, for example '0123456789__3.000_13.000.wav' \(missing\)",
         "--strict",
         audio,
     )
@@ -460,18 +461,18 @@ def test_arguments_at_the_wrong_place(audio, meta, refused, run, tmp_path):
     result = run("prepare", "audioset", audio, meta, tmp_path / "data")
     assert (
         result.exit_code == 1
-        and f"{audio}: class_labels_indices.csv is missing; download it, or name the folder"
+        and f"{audio}: class_labels_indices.csv is missing; download it, or give the folder"
         in result.stderr
     )
     refused(
-        "no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR; to write sets without audio, give --metadata-only"
+        "no AUDIO_DIR is given; expected METADATA_DIR AUDIO_DIR... DATA_DIR; to write sets without audio, give --metadata-only"
     )
     refused(
         "nowhere: no such folder; expected the folder with the audio", audio, tmp_path / "nowhere"
     )
     (tmp_path / "empty").mkdir()
     refused(
-        r"empty: found no audio of official clips \(0 other files\); expected files named Y<ID>_<start>_<end>.wav",
+        r"empty: found no audio of official clips \(found 0 other files\); expected files named Y<ID>_<start>_<end>.wav",
         tmp_path / "empty",
     )
     result = run("prepare", "audioset", tmp_path / "nowhere", audio, tmp_path / "data")

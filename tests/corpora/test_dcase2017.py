@@ -354,14 +354,16 @@ def edit(path, change):
 def test_weak_truth_and_list_must_agree(meta, refused):
     edit(meta / LIST, lambda lines: [line.replace(FIRE, HORN) for line in lines])
     refused(
-        f"{WEAK} and .*{LIST} disagree on 1 clips, the first 'vbcdefghijk_1.000_11.000.wav': "
-        r"\['Fire engine, fire truck \(siren\)'\] and \['Train horn'\]",
+        f"{WEAK} and .*{LIST} contradict each other about 1 clip: for example, "
+        r"'vbcdefghijk_1.000_11.000.wav' has the tags \['Fire engine, fire truck \(siren\)'\] in the "
+        r"first file and the tags \['Train horn'\] in the second file; download both files again",
         "--metadata-only",
         meta,
     )
     edit(meta / LIST, lambda lines: lines[:1])
     refused(
-        r"disagree on 2 clips, the first '-ucdefghijk_0.000_9.000.wav': \['Car passing by'\] and \[\]",
+        r"about 2 clips: for example, '-ucdefghijk_0.000_9.000.wav' has the tags \['Car passing by'\] "
+        "in the first file and no row in the second file",
         "--metadata-only",
         meta,
     )
@@ -594,12 +596,12 @@ def test_names_that_stand_for_no_clip_are_counted(meta, place, refused, file):
     (place / "audio").mkdir()
     (place / "audio" / file).write_bytes(b"whatever")
     refused(
-        r"audio: found no audio of official clips \(1 other files\); expected files named Y<ID>",
+        r"audio: found no audio of official clips \(found 1 other file\); expected files named Y<ID>",
         meta,
         place / "audio",
     )
     result = prepare(meta, add(place / "audio", "-ucdefghijk_0.000_9.000.wav"), place / "data")
-    assert "audio: 1 files that belong to no clip of these sets" in result.stdout
+    assert "audio: 1 file belongs to no clip of these sets" in result.stdout
     assert (
         table(place / "data/test")[0][0] == "-ucdefghijk_0.000_9.000.wav"
         and not (place / "data/train/clips.tsv").exists()
@@ -788,7 +790,7 @@ def test_coverage_is_counted_class_by_class(mixture, meta, place):
         for label in CLASSES
     }
     lines = result.stdout[
-        : result.stdout.index("5 of 9 official clips are used; remarks on clips: ")
+        : result.stdout.index("5 of 9 official clips are used; remarks on clips are in ")
     ].splitlines()
     rows = {row[0]: row[1:] for row in (re.split("  +", line) for line in lines)}
     header = rows[str(place / "data/train")]
@@ -917,11 +919,11 @@ def test_a_set_whose_audio_is_all_broken_is_not_written(meta, place):
 def test_no_audio_at_all_is_refused(meta, place, refused):
     (place / "audio").mkdir()
     refused(
-        r"audio: found no audio of official clips \(0 other files\); .*give --metadata-only",
+        r"audio: found no audio of official clips \(found 0 other files\); .*give --metadata-only",
         meta,
         place / "audio",
     )
-    refused("no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR", meta)
+    refused("no AUDIO_DIR is given; expected METADATA_DIR AUDIO_DIR... DATA_DIR", meta)
     refused(
         "nowhere: no such folder; expected the folder with the audio",
         meta,
@@ -942,7 +944,7 @@ def test_a_path_that_no_table_can_hold_is_named_and_the_rest_is_used(meta, place
     audio.mkdir()
     odd = repr(f"{add(place / 'new', CLIP).rename(audio / name)}/{CLIP}")
     refused(
-        f"can be used, for example '{CLIP}': unreadable: {re.escape(odd)}: a data directory can't hold a path",
+        f"none of the official clips that were found can be used; for example, '{CLIP}' is unreadable: {re.escape(odd)}: a data directory can't hold a path",
         meta,
         audio,
     )
@@ -964,7 +966,7 @@ def test_only_unreadable_audio_is_refused(meta, place, run):
 
 def test_strict_names_the_first(mixture, meta, place, refused):
     refused(
-        "--strict: 6 official clips can't be used, the first '--cdefghijk_0.000_10.000.wav': unreadable: .*: is an empty file",
+        r"--strict: 6 official clips can't be used, for example '--cdefghijk_0.000_10.000.wav' \(unreadable: .*: is an empty file",
         "--strict",
         meta,
         mixture,
@@ -973,7 +975,7 @@ def test_strict_names_the_first(mixture, meta, place, refused):
     for path in [*mixture.glob("*.*")]:
         path.unlink()
     refused(
-        "--strict: 1 official clips can't be used, the first 'ebcdefghijk_30.000_40.000.wav': missing",
+        r"--strict: 1 official clip can't be used, for example 'ebcdefghijk_30.000_40.000.wav' \(missing\)",
         "--strict",
         meta,
         mixture,

@@ -392,15 +392,15 @@ def test_faults_of_recordings(tmp_path):
     refuses(
         bank,
         tmp_path,
-        "the id '01' is in fold 2, but .*1-01-A.wav has the same id and is in fold 1, .*put all takes",
+        "the id '01' is in fold 2, but .*1-01-A.wav has the same id and is in fold 1, .*rename the files so that all takes",
     )
     path = bank / "Dog" / "2-01-B.wav"
     path.unlink()
     path = bank / "Dog" / "2-77-A.wav"
     tone(path, level=1e-4)
-    refuses(bank, tmp_path, "2-77-A.wav: silent")
+    refuses(bank, tmp_path, "2-77-A.wav: is silent: no frame of")
     audio_files.write(path, np.full(RATE, 0.5), RATE)  # a constant is silent too
-    refuses(bank, tmp_path, "2-77-A.wav: silent")
+    refuses(bank, tmp_path, "2-77-A.wav: is silent: no frame of")
     path.write_bytes(b"RIFF, or so")
     refuses(bank, tmp_path, "2-77-A.wav: can't be read as sound")
 

@@ -217,7 +217,7 @@ def test_classes_of_a_bank_in_two_forms(tmp_path):
     make(tmp_path, "Möwe/1-2-A.wav")
     with pytest.raises(
         InputError,
-        match="has the name of .* in another Unicode form; put the files of both folders into one folder",
+        match="the names of this folder and of .* differ only in their Unicode form; put the files of both folders into one folder",
     ):
         sound_bank.scan(tmp_path)
 

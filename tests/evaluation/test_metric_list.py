@@ -166,7 +166,7 @@ def test_evaluate_takes_metrics_of_ones_own(tmp_path, own):
         ("WORD", "its function returned 'much'; expected a finite number or None"),
         ("HUGE", "; expected a finite number or None"),
         ("LIST", "its function returned list; expected a mapping of keys to values"),
-        ("OTHER", "its function did not return the key 'a' (the value may be None); found the"),
+        ("OTHER", "returned the keys ['b']; expected the key 'a' (with the value None if the"),
     ],
 )
 def test_what_is_no_metric_is_refused(run, tmp_path, own, name, message):
@@ -179,7 +179,9 @@ def test_what_is_no_metric_is_refused(run, tmp_path, own, name, message):
 def test_two_metrics_of_one_key_are_refused(own):
     metrics = [Metric(section="mine", key="a", heading=heading, function=dict) for heading in "xy"]
     assert load_metrics([metrics[0]] * 2) == metrics[:1]
-    with pytest.raises(InputError, match="another metric has the section and key 'mine.a' too"):
+    with pytest.raises(
+        InputError, match="another metric also has the section 'mine' and the key 'a'"
+    ):
         load_metrics(metrics)
 
 

@@ -66,7 +66,8 @@ def test_a_model_imports_nothing_from_outside(model, tmp_path, monkeypatch):
     edit(model, network="subprocess:Popen")
     monkeypatch.setenv("WSEDTK_NETWORKS", "subprocess")
     with pytest.raises(
-        InputError, match="model.yaml: network 'subprocess:Popen': is not a torch.nn.Module"
+        InputError,
+        match="model.yaml: network 'subprocess:Popen': is not a subclass of torch.nn.Module",
     ):
         checkpoint.load_model(model)
 
@@ -155,7 +156,7 @@ def test_training_does_not_run_what_a_checkpoint_holds(corpus, trained, tmp_path
     result = run(*train_arguments(corpus, model))
     assert (
         not (tmp_path / "ran").exists()
-        and "it contains other objects than tensors and plain values" in result.stderr
+        and "it contains an object that is neither a tensor nor a plain value" in result.stderr
     )
     torch.load(tmp_path / "evil.pt", weights_only=False)["step"].close()
     assert (tmp_path / "ran").exists()  # it would otherwise have run

@@ -95,7 +95,7 @@ def test_damaged_or_foreign_tensors_are_an_error(model):
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(
-        InputError, match="model.safetensors: not a safetensors file, or a damaged one"
+        InputError, match="model.safetensors: is not a safetensors file, or is damaged"
     ):
         checkpoint.load_model(folder)
     tensors = dict(network.state_dict())
@@ -110,7 +110,7 @@ def test_damaged_or_foreign_tensors_are_an_error(model):
     checkpoint.save_tensors(folder / "model.safetensors", tensors)
     with pytest.raises(
         InputError,
-        match=r"the network that model.yaml describes: the tensor 'conv1.weight' \(2, 1, 5, 5\) is missing",
+        match=r"the network that model.yaml describes: the tensor 'conv1.weight' of the shape \(2, 1, 5, 5\) is missing",
     ):
         checkpoint.load_model(folder)
     (folder / "model.safetensors").unlink()
@@ -178,7 +178,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path, monkeypatch):
     torch.save({"network": Evil()}, "c.pt")
     (tmp_path / "p.pt").write_bytes(pickle.dumps(Evil()))
     for name in ("c.pt", "p.pt"):
-        with pytest.raises(InputError, match="not a checkpoint, or a damaged one"):
+        with pytest.raises(InputError, match="is not a checkpoint, or is damaged"):
             checkpoint.load_checkpoint(name)
     assert not (tmp_path / "evil").exists()
 
@@ -188,5 +188,5 @@ def test_a_truncated_checkpoint_is_an_error(tmp_path):
     whole = (tmp_path / "c.pt").read_bytes()
     for size in (0, 10, len(whole) // 2, len(whole) - 100):
         (tmp_path / "c.pt").write_bytes(whole[:size])
-        with pytest.raises(InputError, match="c.pt: not a checkpoint, or a damaged one"):
+        with pytest.raises(InputError, match="c.pt: is not a checkpoint, or is damaged"):
             checkpoint.load_checkpoint(tmp_path / "c.pt")

@@ -351,8 +351,12 @@ def test_a_network_without_its_pooling_function_is_refused():
         ("crnn", {}, "unknown network 'crnn'; known: dcase-crnn, gated-crnn, talnet"),
         ("no.such:Thing", {}, "network 'no.such:Thing': No module named 'no'"),
         ("wsedtk.models:Thing", {}, "has no attribute 'Thing'"),
-        ("os:system", {}, "network 'os:system': is not a torch.nn.Module"),
-        ("subprocess:Popen", {}, "network 'subprocess:Popen': is not a torch.nn.Module"),
+        ("os:system", {}, "network 'os:system': is not a subclass of torch.nn.Module"),
+        (
+            "subprocess:Popen",
+            {},
+            "network 'subprocess:Popen': is not a subclass of torch.nn.Module",
+        ),
         ("dcase-crnn", {"depth": 3}, "unexpected keyword argument 'depth'"),
         ("dcase-crnn", {"pooling": "mean"}, "unknown pooling 'mean'"),
         (
@@ -360,7 +364,7 @@ def test_a_network_without_its_pooling_function_is_refused():
             {"hierarchy": "deep", "groups": [5]},
             "unknown hierarchy 'deep'; known: published, published-all, plain, nested",
         ),
-        ("dcase-crnn", {"hierarchy": "plain"}, "expected a hierarchy with groups, or neither"),
+        ("dcase-crnn", {"hierarchy": "plain"}, "expected both a hierarchy and groups, or neither"),
         ("dcase-crnn", {"num_mels": 50}, "num_mels must be a multiple of 8, found 50"),
         ("dcase-crnn", {"channels": [1, 2]}, "channels: expected three numbers"),
         (

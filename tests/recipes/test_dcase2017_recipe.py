@@ -248,7 +248,7 @@ def test_a_report_states_its_clips_and_where_it_was_tuned(experiment, part, mode
     )
     line = f"{part}/{mode}: {COUNTS[part] - 3} of {OFFICIAL[part]:,} official clips"
     assert line in text and line in process.stdout
-    assert ("the clips that its thresholds were tuned on" in text) == tuned_on_these
+    assert ("the thresholds were tuned on these clips" in text) == tuned_on_these
 
 
 def fingerprint(clips_tsv):

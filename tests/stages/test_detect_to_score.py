@@ -138,7 +138,7 @@ def test_tags_and_events_stay_with_their_clips(run, tmp_path):
     )
     result = run("score", tmp_path / "set", tmp_path / "out", "--scores", scores, "--json")
     assert result.exit_code == 0, result.stderr
-    assert "warning: 1 decoded clips are not in" in result.stderr and "x.wav" in result.stderr
+    assert "warning: 1 decoded clip is not evaluated" in result.stderr and "x.wav" in result.stderr
     report = json.loads(result.stdout)
     assert report["tagging"]["f1"] == report["event"]["f1"] == report["audioset"]["map"] == 1
     rows = store.ScoreFile(scores).rows(np.array(["b.wav", "b.mp3", "c.wav", truth[0]]))

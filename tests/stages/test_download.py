@@ -526,7 +526,7 @@ def test_a_download_that_hangs_is_ended(fetch, stand_in, tmp_path, monkeypatch):
     stand_in.behave({IDS[0]: ("hang", "")})
     result = fetch(make_set(tmp_path / "set", [IDS[0], IDS[3]]), tmp_path / "audio")
     assert result.exit_code == 75 and failures(tmp_path / "audio") == {
-        IDS[0]: ("retry", "took longer than 0.5 s")
+        IDS[0]: ("retry", "the download took longer than 0.5 s")
     }
     assert len(sounds(tmp_path / "audio")) == 1
     assert all(gone(pid) for pid in stand_in.log("pid") + stand_in.log("child")) and stand_in.log(
@@ -647,6 +647,7 @@ def test_a_missing_program(fetch, stand_in, tmp_path, monkeypatch):
     assert (
         result.exit_code == 1
         and "yt-dlp refuses the options" in result.stderr
+        and "check --limit-rate, or install a newer version" in result.stderr
         and "no such option" in result.stderr
     )
     (stand_in.folder / "ffmpeg").unlink()
@@ -747,7 +748,11 @@ def test_the_list_of_failures_is_read_with_care(fetch, stand_in, tmp_path):
     for text, line in ((good + "x\tdead\n\n", 3), (good + "x\tgone\ty\n\n", 3), ("name\n", 1)):
         (audio / "failures.tsv").write_text(text)
         result = fetch(data, audio)
-        assert result.exit_code == 1 and f"failures.tsv:{line}: expected filename" in result.stderr
+        assert (
+            result.exit_code == 1
+            and f"failures.tsv:{line}: expected the columns filename, status, reason"
+            in result.stderr
+        )
     (audio / "failures.tsv").write_bytes(good.encode() + b"-abcdefghij_30.000_31.0")  # half a line
     assert fetch(data, audio).exit_code == 0 and stand_in.asked() == sorted([IDS[0], IDS[2]])
     assert (audio / "failures.tsv").read_text() == good

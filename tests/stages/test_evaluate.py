@@ -88,8 +88,8 @@ def test_warnings_are_logged(tmp_path, caplog, capfd):
     evaluate(tmp_path / "a.tsv", tmp_path / "b.tsv")
     versions, failed, missing = [record.getMessage() for record in caplog.records]
     assert "come from different versions of a set" in versions
-    assert "1 clips of" in failed and "could not be read: clip 11.wav" in failed
-    assert "are evaluated as clips without predictions: b_0.000_10.000.wav" in missing
+    assert "1 clip of" in failed and "could not be read: clip 11.wav" in failed
+    assert "is evaluated as a clip without predictions: b_0.000_10.000.wav" in missing
     assert {record.name for record in caplog.records} == {"wsedtk.evaluation.evaluate"}
     assert capfd.readouterr() == ("", "")
 
@@ -98,9 +98,13 @@ def test_warnings_are_logged(tmp_path, caplog, capfd):
     "names, options, message",
     [
         (("set", "out"), {"num_resamples": -1}, "num_resamples: found -1"),
-        (("set", "out"), {"kind": "tags"}, "kind: .*set is not a list of tags or events"),
+        (
+            ("set", "out"),
+            {"kind": "tags"},
+            "kind: .* a list of tags or events, but .*set is not a list",
+        ),
         (("a.tsv", "a.tsv"), {"kind": "folder"}, "kind: found 'folder'"),
-        (("a.tsv", "a.tsv"), {"scores": "s.h5"}, "scores: .*a.tsv is not a data directory"),
+        (("a.tsv", "a.tsv"), {"scores": "s.h5"}, "scores: .*, but .*a.tsv is not a data directory"),
         (("a.tsv", "out"), {}, "out: is a folder; choose a list"),
         (("none.tsv", "a.tsv"), {}, "none.tsv: no such file"),
         (("set", "a.tsv"), {}, "a.tsv: no such folder"),

@@ -683,7 +683,7 @@ def test_a_missing_or_misshapen_tensor_of_talnet_is_named(refused, tmp_path, nam
     whole, kind = tensors.pop(name), "n.pt: is not a published talnet with linear pooling"
     shape = ", ".join(map(str, whole.shape))
     torch.save({"model": tensors}, tmp_path / "n.pt")
-    refused(f"{kind}: the tensor '{name}' \\({shape},?\\) is missing")
+    refused(f"{kind}: the tensor '{name}' of the shape \\({shape},?\\) is missing")
     torch.save({"model": {**tensors, name: whole[..., :-1]}}, tmp_path / "n.pt")
     refused(
         f"{kind}: the tensor '{name}' has the shape \\({', '.join(map(str, whole[..., :-1].shape))},?\\), expected \\({shape},?\\)"
@@ -701,7 +701,7 @@ def test_a_missing_tensor_that_shows_the_size_is_named(refused, tmp_path, name, 
     del tensors[name]
     torch.save({"model": tensors}, tmp_path / "n.pt")
     refused(
-        f"n.pt: is not a published talnet with linear pooling: the tensor '{name}' \\({shape}\\) is missing"
+        f"n.pt: is not a published talnet with linear pooling: the tensor '{name}' of the shape \\({shape}\\) is missing"
     )
 
 
@@ -730,7 +730,7 @@ def test_the_first_of_several_faults_is_named(refused, tmp_path):
 def test_unknown_tensors_are_named(refused, tmp_path, make):
     for name in ("fc_prob2.weight", "conv1.weight2", "gru.weight_ih_l1", "extra"):
         torch.save({**make(), name: torch.zeros(2, 3)}, tmp_path / "n.pt")
-        refused(f"the network does not have the tensor '{name}' \\(2, 3\\)")
+        refused(f"the network does not have the tensor '{name}' of the shape \\(2, 3\\)")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -771,7 +771,7 @@ def test_a_file_that_is_no_checkpoint_is_an_error(refused, tmp_path, data):
     if data is not None:
         (tmp_path / "n.pt").write_bytes(data)
     refused(
-        "n.pt: not a checkpoint, or a damaged one" if data is not None else "n.pt: no such file"
+        "n.pt: is not a checkpoint, or is damaged" if data is not None else "n.pt: no such file"
     )
 
 
@@ -782,9 +782,9 @@ def test_code_in_a_file_does_not_run(refused, tmp_path, monkeypatch):
         ({**dcase_tensors(), "x": Evil()}, {"_use_new_zipfile_serialization": False}),
     ):
         torch.save(content, "n.pt", **save)
-        refused("n.pt: not a checkpoint, or a damaged one")
+        refused("n.pt: is not a checkpoint, or is damaged")
     (tmp_path / "n.pt").write_bytes(pickle.dumps(Evil(), 2))
-    refused("n.pt: not a checkpoint, or a damaged one")
+    refused("n.pt: is not a checkpoint, or is damaged")
     (tmp_path / "n.pkl").write_bytes(pickle.dumps(Evil(), 2))
     torch.save(dcase_tensors(), "n.pt")
     refused("n.pkl: expected two rows .*a pickle can run any code", normalizer="n.pkl")
@@ -793,7 +793,7 @@ def test_code_in_a_file_does_not_run(refused, tmp_path, monkeypatch):
 
 def test_other_objects_in_a_checkpoint_are_reported(refused, tmp_path):
     torch.save({"model": Evil()}, tmp_path / "n.pt")
-    told = refused("n.pt: not a checkpoint, or a damaged one .*mkdir")
+    told = refused("n.pt: is not a checkpoint, or is damaged .*mkdir")
     assert "weights_only` set to `False`" not in told  # it does not advise to run the file
 
 

@@ -31,8 +31,8 @@ def test_events_after_the_end_are_reported(run, folder):
     result = run("score", folder / "set", folder / "out", "--json")
     path = folder / "set" / "events.tsv"
     assert result.stderr == (
-        f"warning: 1 events of {path} begin at or after the end of their clip and are "
-        "ignored (sed_eval counts them): a.wav at 4.01 s\n"
+        f"warning: 1 event of {path} begins at or after the end of its clip and is "
+        "ignored (sed_eval counts it): a.wav at 4.01 s\n"
     )
     said = [row for row in ROWS if row[1] < 4]
     f1 = [
@@ -47,9 +47,9 @@ def test_repeated_rows_are_reported(run, folder):
             file.write(rows)
     warnings = run("score", folder / "set", folder / "out", "--json").stderr.splitlines()
     assert warnings[:2] == [
-        f"warning: 1 rows of {folder}/set/tags.tsv repeat an earlier row and are ignored, lines: 5",
-        f"warning: 2 rows of {folder}/set/events.tsv repeat an earlier row and are ignored, "
-        "lines: 5, 6",
+        f"warning: 1 row of {folder}/set/tags.tsv repeats an earlier row and is ignored: line 5",
+        f"warning: 2 rows of {folder}/set/events.tsv repeat an earlier row and are ignored: "
+        "line 5, line 6",
     ]
 
 
@@ -88,7 +88,7 @@ def test_psds_says_over_which_classes_it_is(run, folder, trained):
             "1000 0011",
             "9111 1199",
             "MAP and MAUC",
-            "1 of 2 classes have fewer than 2 positive clips",
+            "1 of 2 classes has fewer than 2 positive clips",
         ),
         ("1100 0011", "9199 1919", None, None),
     ],

@@ -708,7 +708,7 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
         ),
         (
             ["--set", "hierarchy=published"],
-            "expected a hierarchy with groups, or neither of them; found hierarchy 'published' and groups []",
+            "expected both a hierarchy and groups, or neither of them; found hierarchy 'published' and groups []",
         ),
         (
             ["--set", "hierarchy=published-all", "--set", "groups=[2, 5]"],

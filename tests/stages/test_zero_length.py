@@ -25,7 +25,7 @@ def test_zero_length_true_events_are_tags_only(run, tmp_path):
     )
     assert (
         report["classes"]["Car"]["event"]["f1"] is None
-        and f"1 clips of {truth} are not in" in warnings
+        and f"1 clip of {truth} is not in" in warnings
     )
     assert report["zero_length_reference_events"] == 3
     assert scored(run, truth, said, "--kind", "tags")[0]["tagging"] == pytest.approx(
@@ -119,7 +119,7 @@ def test_times_are_rounded_to_the_microsecond(run, tmp_path):
         == 0.0
     )
     twice = write_list(tmp_path / "w", [("a", 0, 3, "Dog"), ("a", 0, "3.0000000000000004", "Dog")])
-    assert scored(run, twice, twice)[1].count("1 rows of") == 2
+    assert scored(run, twice, twice)[1].count("1 row of") == 2
     backwards = write_list(tmp_path / "b", [("a", "1.0000004", "1.0000003", "Dog")])
     assert (
         scored(run, twice, backwards)[0]["event"]["precision"] == 0.0

@@ -14,6 +14,7 @@ import numpy as np
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike, as_paths
 from wsedtk.core.types import Booleans
+from wsedtk.core.wording import counted
 from wsedtk.corpora import audioset_metadata, official_sets, youtube
 from wsedtk.corpora.audioset_metadata import CLASSES, LISTS, MADE_BY, ONTOLOGY, OntologyClass
 from wsedtk.corpora.official_sets import OfficialSetsOptions, OfficialSetsResult
@@ -109,9 +110,10 @@ def join(sets: Sequence[DataSet]) -> DataSet:
     order = np.argsort(filenames, kind="stable")
     repeated = np.flatnonzero(filenames[order][1:] == filenames[order][:-1])
     if len(repeated):
+        are = "is" if len(repeated) == 1 else "are"
         raise InputError(
-            f"the lists share {len(repeated)} segments: "
-            f"{first(filenames[order][repeated].tolist())}; remove these rows from one of the lists"
+            f"{counted(len(repeated), 'segment')} {are} in both training lists: "
+            f"{first(filenames[order][repeated].tolist())}; keep each segment in only one list"
         )
     position = np.empty(len(order), np.int64)
     position[order] = np.arange(len(order))
@@ -220,7 +222,7 @@ def read(
     for name in (CLASSES, *lists, LISTS["eval"], *([ONTOLOGY] if with_ancestors else [])):
         if name not in files:
             raise InputError(
-                f"{metadata_dir}: {name} is missing; download it, or name the folder "
+                f"{metadata_dir}: {name} is missing; download it, or give the folder "
                 "that contains it"
             )
     classes = audioset_metadata.read_classes(files[CLASSES])
@@ -228,14 +230,15 @@ def read(
     if ONTOLOGY in files:
         ontology = audioset_metadata.read_ontology(files[ONTOLOGY])
     differing = [
-        f"{mid}: {name!r}, {ontology[mid].name!r}"
+        f"{mid} ({name!r} and {ontology[mid].name!r})"
         for mid, name in zip(classes.mids, classes.names)
         if mid in ontology and ontology[mid].name != name
     ]
     if differing:
         _LOG.warning(
-            f"{files[CLASSES]} and {files[ONTOLOGY]} name {len(differing)} classes differently: "
-            f"{first(differing)}"
+            f"{files[CLASSES]} and {files[ONTOLOGY]} have different names for "
+            f"{counted(len(differing), 'class')}: {first(differing)}; the names in {CLASSES} are "
+            "used"
         )
     parts = [audioset_metadata.read_list(files[name], *classes) for name in lists]
     sets = {
@@ -249,7 +252,7 @@ def read(
         unknown = [mid for mid in classes.mids if mid not in ontology]
         if unknown:
             raise InputError(
-                f"{files[ONTOLOGY]}: {len(unknown)} classes of {files[CLASSES]} are missing: "
+                f"{files[ONTOLOGY]}: lacks {counted(len(unknown), 'class')} of {files[CLASSES]}: "
                 f"{first(unknown)}; --ancestors needs an ontology that contains all classes"
             )
         above = ancestors(ontology, classes.mids)
@@ -294,8 +297,9 @@ def prepare(options: AudioSetOptions) -> OfficialSetsResult:
     train, evaluation = (youtube.videos_of(dataset.filenames) for dataset in sets.values())
     shared = np.intersect1d(train, evaluation)
     if len(shared):
+        are = "is" if len(shared) == 1 else "are"
         _LOG.warning(
-            f"the training and the evaluation list share {len(shared)} videos: "
-            f"{first(shared.tolist())}"
+            f"{counted(len(shared), 'source video')} {are} in both the training and the evaluation "
+            f"set: {first(shared.tolist())}"
         )
     return dataclasses.replace(official_sets.write(sets, options), excluded=excluded)

@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
+from wsedtk.core.wording import counted
 from wsedtk.data import datadir
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.table_files import TableFile
@@ -146,7 +147,7 @@ def read_classes(path: PathLike) -> Classes:
             )
         rows.append(row)
     if not rows:
-        raise InputError(f"{path}: found no classes; expected rows of index, class ID, name")
+        raise InputError(f"{path}: found no classes; expected rows with index, class ID and name")
     classes = Classes([row[2] for row in rows], [row[1] for row in rows])
     for what, values in (("names", classes.names), ("IDs", classes.mids)):
         if len(set(values)) < len(values):
@@ -174,7 +175,7 @@ def read_ontology(path: PathLike) -> dict[str, OntologyClass]:
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path}: expected AudioSet's ontology, a list of classes with id, name and child_ids "
-            f"({repr(error)[-300:]})"
+            f"({repr(error)[-300:]}); download the file again"
         ) from None
 
 
@@ -227,7 +228,7 @@ def _read_row(form: _Form, line: str, index: Mapping[str, int]) -> _Segment:
     """
     published = None if form.is_header else _PUBLISHED.fullmatch(line)
     if not published and line.count('"') % 2:
-        raise ValueError("a quote is not closed; is the list truncated?")
+        raise ValueError("a quote is not closed, so the list is probably truncated")
     cells = _Cells(*published.groups()) if published else form.cells(form.fields(line))
     if cells is None:
         raise ValueError("expected ID, start, end and class IDs")
@@ -285,7 +286,7 @@ def _blocks(table: TableFile, mids: Sequence[str]) -> Iterator[_Block]:
                         continue
                 rows.append(_read_row(form, line, index))
             except (ValueError, csv.Error) as error:
-                table.error(number, f"{error}: {line[:200]!r}")
+                table.error(number, f"{error}; the line is {line[:200]!r}")
         if len(table.faults) > _MAX_FAULTS:
             return
         if rows:
@@ -293,8 +294,8 @@ def _blocks(table: TableFile, mids: Sequence[str]) -> Iterator[_Block]:
             yield _block(rows)
     if announced and int(announced.group(1)) != num_rows and not table.faults:
         _LOG.warning(
-            f"{table.path}: a comment line announces {int(announced.group(1)):,} segments, found "
-            f"{num_rows:,}; is the list truncated?"
+            f"{table.path}: contains {num_rows:,} segments, but a comment line gives the number "
+            f"{int(announced.group(1)):,}; is the list truncated?"
         )
 
 
@@ -322,16 +323,19 @@ def read_list(path: PathLike, names: list[str], mids: list[str]) -> DataSet:
         num_rows += len(block.names)
     table.raise_errors("correct the list, or download it again")
     if not blocks:
-        raise InputError(f'{path}: found no segments; expected rows of ID, start, end, "class IDs"')
+        raise InputError(
+            f'{path}: found no segments; expected rows with ID, start, end and "class IDs"'
+        )
     rows = _Block(*(np.concatenate(column) for column in zip(*blocks)))
     del blocks  # frees about 0.3 GB for the unbalanced list, because `rows` is a copy
     filenames, row_of_clip, clip_of_row = np.unique(
         rows.names, return_index=True, return_inverse=True
     )
     if len(filenames) < num_rows:
+        num_repeated = num_rows - len(filenames)
         _LOG.warning(
-            f"{path}: {num_rows - len(filenames)} rows repeat the segment of an earlier row; "
-            "their tags are merged"
+            f"{path}: {counted(num_repeated, 'row')} {'repeats' if num_repeated == 1 else 'repeat'}"
+            " the segment of an earlier row; the tags of rows with the same segment are merged"
         )
     keys = clip_of_row[rows.row_of_tag] * len(mids) + rows.class_of_tag
     tag_clip, tag_label = np.divmod(np.unique(keys), len(mids))

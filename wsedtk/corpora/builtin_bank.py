@@ -319,8 +319,8 @@ def synthesise(
     strangers = sorted(set(folders) - set(formulas))
     if strangers:
         raise InputError(
-            f"{folder}: contains {strangers[0]!r}, which is not a class of the built-in bank; "
-            f"name another DATA_DIR, or use {folder} instead of builtin"
+            f"{folder}: contains the folder {strangers[0]!r}, which is not a class of the built-in "
+            f"bank; choose another DATA_DIR, or give {folder} as BANK_DIR instead of builtin"
         )
     items = [
         (c, name, fold, k)

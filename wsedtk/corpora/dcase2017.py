@@ -31,6 +31,7 @@ import numpy as np
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
+from wsedtk.core.wording import counted
 from wsedtk.corpora import official_sets, youtube
 from wsedtk.corpora.official_sets import OfficialSetsOptions, OfficialSetsResult
 from wsedtk.corpora.registry import CORPORA
@@ -111,7 +112,10 @@ def read_classes(path: PathLike) -> Classes:
                 f"{path}:{number}: expected ID, confidence and name of a class, found {line!r}"
             )
     if not names or len(set(names)) < len(names):
-        raise InputError(f"{path}: expected each class of the challenge once, found {names}")
+        raise InputError(
+            f"{path}: expected each class of the challenge once, found {names}; download the file "
+            "again"
+        )
     return Classes(names, mids)
 
 
@@ -221,9 +225,14 @@ def _read_tags(files: Mapping[str, Path], part: str) -> _Tags | None:
     if len(found) == 2 and found[0].of_clips != found[1].of_clips:
         (a, path), (b, other) = found
         odd = sorted(name for name in {*a, *b} if a.get(name) != b.get(name))
+        in_first, in_second = (
+            f"the tags {sorted(tags_of[odd[0]])}" if odd[0] in tags_of else "no row"
+            for tags_of in (a, b)
+        )
         raise InputError(
-            f"{path} and {other} disagree on {len(odd)} clips, the first {odd[0]!r}: "
-            f"{sorted(a.get(odd[0], []))} and {sorted(b.get(odd[0], []))}; download both again"
+            f"{path} and {other} contradict each other about {counted(len(odd), 'clip')}: for "
+            f"example, {odd[0]!r} has {in_first} in the first file and {in_second} in the second "
+            "file; download both files again"
         )
     return found[0] if found else None
 
@@ -310,7 +319,7 @@ def read(metadata_dir: PathLike) -> dict[str, DataSet]:
     files = youtube.find_metadata(metadata_dir, f"the challenge's metadata, such as {CLASSES}")
     if CLASSES not in files:
         raise InputError(
-            f"{metadata_dir}: {CLASSES} is missing; download it, or name the folder "
+            f"{metadata_dir}: {CLASSES} is missing; download it, or give the folder "
             "that contains it"
         )
     classes = read_classes(files[CLASSES])
@@ -319,7 +328,8 @@ def read(metadata_dir: PathLike) -> dict[str, DataSet]:
         dataset = read_set(files, part, classes)
         if dataset is None:
             raise InputError(
-                f"{metadata_dir}: groundtruth_weak_label_{part}_set.csv is missing; download it"
+                f"{metadata_dir}: contains neither groundtruth_weak_label_{part}_set.csv nor "
+                f"{part}_set.csv; download one of these files"
             )
         if name != "train" and dataset.events is None:
             raise InputError(
@@ -332,12 +342,12 @@ def read(metadata_dir: PathLike) -> dict[str, DataSet]:
 def _warn_of_tags_without_events(name: str, dataset: DataSet) -> None:
     assert dataset.events is not None  # `read` checks that the set has events
     pairs = set_events.tags_without_events(dataset.tag_clip, dataset.tag_label, dataset.events)
-    without = [dataset.filenames[clip] for clip, _ in pairs]
+    without = list(dict.fromkeys(dataset.filenames[clip] for clip, _ in pairs))
     if without:
         _LOG.warning(
-            f"{name}: {len(without)} tags have no event in groundtruth_strong_label_{SETS[name]}"
-            f"_set.csv (clips: {tables.first(without)}); if the file is incomplete, download it "
-            "again"
+            f"{name}: {counted(len(pairs), 'tag')} {'has' if len(pairs) == 1 else 'have'} no event "
+            f"in groundtruth_strong_label_{SETS[name]}_set.csv (clips: {tables.first(without)}); "
+            "if the file is incomplete, download it again"
         )
 
 

@@ -130,7 +130,7 @@ def load(pools: Iterable[Pool], sample_rate: int) -> Sounds:
         stretches = audible(samples, sample_rate)
         if not stretches:
             raise InputError(
-                f"{path}: silent: found no frame of {FRAME_SECONDS:g} s with an RMS above "
+                f"{path}: is silent: no frame of {FRAME_SECONDS:g} s has an RMS above "
                 f"{FLOOR_DB:g} dB (full scale is 0 dB); replace the recording, or remove it from "
                 "the bank"
             )

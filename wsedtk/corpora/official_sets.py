@@ -11,6 +11,7 @@ import numpy as np
 from wsedtk.core import atomic
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike, as_paths
+from wsedtk.core.wording import counted
 from wsedtk.corpora.registry import PreparedSet, PrepareResult
 from wsedtk.corpora.youtube import Coverage, cover, find_audio
 from wsedtk.data import datadir
@@ -99,7 +100,8 @@ class OfficialSetsResult(PrepareResult):
         it contains the number of clips of each set instead.
         """
         lines = [
-            f"excluded: {count:,} clips whose source video also occurs in {folder}"
+            f"excluded: {count:,} clip{'' if count == 1 else 's'} whose source video also occurs "
+            f"in {folder}"
             for folder, count in self.excluded.items()
         ]
         if not self.coverage:
@@ -108,8 +110,10 @@ class OfficialSetsResult(PrepareResult):
             lines += _coverage_lines(folder, coverage)
         if self.num_other_files:
             folders = ", ".join(map(str, self.audio_dirs))
+            belong = "belongs" if self.num_other_files == 1 else "belong"
             lines.append(
-                f"{folders}: {self.num_other_files} files that belong to no clip of these sets"
+                f"{folders}: {counted(self.num_other_files, 'file')} {belong} to no clip of these "
+                "sets"
             )
         return "".join(f"{line}\n" for line in lines)
 
@@ -129,10 +133,10 @@ def _coverage_lines(folder: Path, coverage: Coverage) -> list[str]:
         return [table]
     num_official = coverage.dataset.info["official_clips"]
     num_excluded = num_official - len(coverage.dataset)
-    excluded = f" ({num_excluded:,} official clips were excluded)" if num_excluded else ""
+    excluded = f" (excluded official clips: {num_excluded:,})" if num_excluded else ""
     summary = (
         f"{folder}: {num_used:,} of {num_official:,} official clips are used{excluded}; "
-        f"remarks on clips: {folder / 'coverage.tsv'}"
+        f"remarks on clips are in {folder / 'coverage.tsv'}"
     )
     return [table, summary, ""]
 
@@ -162,7 +166,7 @@ def check_outputs(options: OfficialSetsOptions, names: Iterable[str], made_by: s
     if not (above.is_dir() and os.access(above, os.W_OK)):
         raise InputError(
             f"{data_dir}: can't be written: {above} is not a folder, or is not writable; "
-            "name another folder"
+            "choose another folder"
         )
 
 
@@ -217,7 +221,7 @@ def _write_with_audio(
     audio_dirs, data_dir = as_paths(options.audio_dirs), Path(options.data_dir)
     if not audio_dirs:
         raise InputError(
-            "no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR; to write sets "
+            "no AUDIO_DIR is given; expected METADATA_DIR AUDIO_DIR... DATA_DIR; to write sets "
             "without audio, give --metadata-only"
         )
     names, paths, num_others, unfit = find_audio(audio_dirs)
@@ -228,7 +232,8 @@ def _write_with_audio(
     folders = ", ".join(map(str, audio_dirs))
     if not is_official.any():
         raise InputError(
-            f"{folders}: found no audio of official clips ({num_others} other files); expected "
+            f"{folders}: found no audio of official clips "
+            f"(found {counted(num_others, 'other file')}); expected "
             "files named Y<ID>_<start>_<end>.wav (the Y may be missing, and the extension may be "
             ".flac, .ogg or .mp3); to write sets without audio, give --metadata-only"
         )
@@ -252,17 +257,18 @@ def _check_used(covered: Sequence[Coverage], folders: str, strict: bool) -> None
     unused = [(found, np.flatnonzero(~found.is_true["used"])) for found in covered]
     if strict and any(len(clips) for _, clips in unused):
         found, clips = next(pair for pair in unused if len(pair[1]))
+        num_unused = sum(len(clips_of_set) for _, clips_of_set in unused)
         raise InputError(
-            f"--strict: {sum(len(clips) for _, clips in unused)} official clips can't be used, "
-            f"the first {str(found.dataset.filenames[clips[0]])!r}: {found.remark(clips[0])}; "
-            "download or replace their audio, or omit --strict"
+            f"--strict: {counted(num_unused, 'official clip')} can't be used, for example "
+            f"{str(found.dataset.filenames[clips[0]])!r} ({found.remark(clips[0])}); "
+            "download or replace the audio, or omit --strict"
         )
     if not any(found.is_true["used"].any() for found in covered):
         found = next(found for found in covered if found.remarks)
         clip, reason = next(iter(found.remarks.items()))
         raise InputError(
-            f"{folders}: no official clip in these folders can be used, for example "
-            f"{str(found.dataset.filenames[clip])!r}: {reason}"
+            f"{folders}: none of the official clips that were found can be used; for example, "
+            f"{str(found.dataset.filenames[clip])!r} is {reason}"
         )
 
 

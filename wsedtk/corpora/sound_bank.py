@@ -102,8 +102,8 @@ def scan(bank_dir: PathLike) -> dict[str, list[Recording]]:
         label = normal(folder.name)
         if label in found:
             raise InputError(
-                f"{folder}: has the name of {folders[label]} in another Unicode form; "
-                "put the files of both folders into one folder"
+                f"{folder}: the names of this folder and of {folders[label]} differ only in their "
+                "Unicode form; put the files of both folders into one folder"
             )
         found[label], folders[label] = _recordings(folder, label), folder
     if not found:
@@ -156,7 +156,7 @@ def _check_backgrounds(
     if not set(found) - set(backgrounds):
         raise InputError(
             f"{bank_dir}: every class folder is a background, and no class folder remains for "
-            "events; name fewer backgrounds"
+            "events; give fewer class folders with --background"
         )
 
 
@@ -175,8 +175,8 @@ def _check_folds(
             if not any(r.fold in wanted for r in recordings):
                 raise InputError(
                     f"{bank_dir}: the class {label!r} has no recording in the {side} folds "
-                    f"{wanted}; the bank has the folds {folds}; choose other test folds, or remove "
-                    "the class from the bank"
+                    f"{wanted}; the bank has the folds {folds}; choose other test folds, or "
+                    "remove the class from the bank"
                 )
     first_of: dict[str, Recording] = {}
     for r in (r for recordings in found.values() for r in recordings):
@@ -184,8 +184,8 @@ def _check_folds(
         if (other.fold in test_folds) != (r.fold in test_folds):
             raise InputError(
                 f"{r.path}: the id {r.source!r} is in fold {r.fold}, but {other.path} has the same "
-                f"id and is in fold {other.fold}, and only one of these folds is a test fold; put "
-                "all takes of a source recording into one fold"
+                f"id and is in fold {other.fold}, and only one of these folds is a test fold; "
+                "rename the files so that all takes of a source recording are in one fold"
             )
 
 

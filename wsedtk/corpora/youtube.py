@@ -226,9 +226,11 @@ class Coverage:
         if len(labels) > MOST_LINES:
             share = counts["used"] / np.maximum(counts["official"], 1)
             shown = np.argsort(share, kind="stable")[: MOST_LINES // 4].tolist()
+            # If no clip is used, the set is not written.
+            where = "; info.yaml lists all classes" if self.is_true["used"].any() else ""
             rest = (
-                f"\n(the {len(shown)} of {len(labels)} classes with the smallest share of used "
-                "clips; info.yaml lists all classes)"
+                f"\n(the table shows the {len(shown)} of {len(labels)} classes with the lowest "
+                f"fraction of used clips{where})"
             )
         rows = [(labels[k], [int(column[k]) for column in counts.values()]) for k in shown]
         rows.append(("clips", [len(self.dataset), *self.totals().values()]))

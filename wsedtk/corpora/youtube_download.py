@@ -154,9 +154,10 @@ class Failures:
                 self._set(fields[0], Failure(fields[1], fields[2]))
             elif position == 0 or number < len(lines):  # a crash can truncate the last line
                 raise InputError(
-                    f"{path}:{number}: expected filename, dead or retry, and reason, separated by "
-                    f"tabs, below the header {columns}, found {lines[number - 1]!r}; "
-                    "correct the line, or remove the file"
+                    f"{path}:{number}: expected the columns {', '.join(columns)}, separated by "
+                    "tabs, with a header in the first line and the status dead or retry in all "
+                    f"other lines, found {lines[number - 1]!r}; correct the line, or remove the "
+                    "file"
                 )
 
     def _set(self, clip: str, failure: Failure) -> None:
@@ -206,7 +207,7 @@ class _Download:
             self.errors.close()
             raise InputError(
                 f"{settings.program}: can't be run: {error.strerror or error}; "
-                "name yt-dlp with --program"
+                "give the path of yt-dlp with --program"
             ) from None
 
     def has_ended(self) -> bool:
@@ -230,23 +231,24 @@ class _Download:
 
     def _status(self, audio_dir: Path) -> tuple[str, str]:
         clip, exit_status = self.clips[0], self.process.poll()
+        name = Path(self.program).name
         self.errors.seek(0)
         reason = _last_error(self.errors.read().decode("utf-8", "replace"))
         if exit_status is None:
-            return "retry", f"took longer than {CLIP_SECONDS} s"
+            return "retry", f"the download took longer than {CLIP_SECONDS} s"
         if exit_status == 2:
             raise InputError(
-                f"{self.program} refuses the options ({reason}); install a newer version of it"
+                f"{self.program} refuses the options ({reason}); check --limit-rate, or install a "
+                "newer version of yt-dlp"
             )
         if exit_status != 0:
             verdict = youtube_errors.verdict(clip[:11], reason)
-            return verdict, reason or f"exit status {exit_status}, without a message"
+            return verdict, reason or f"{name} ended with exit status {exit_status} and no message"
         try:
             if audio_files.info(self.part).duration == 0:
-                raise InputError("holds no samples")
+                raise InputError("the file contains no samples")
         except InputError as error:
-            name = Path(self.program).name
-            return "retry", f"{name} wrote no sound file: {_last_error(str(error))}"
+            return "retry", f"{name} wrote no valid sound file: {_last_error(str(error))}"
         with _using(audio_dir / f"Y{clip}"):
             with open(self.part, "rb+") as file:
                 os.fsync(file.fileno())

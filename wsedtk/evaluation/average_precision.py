@@ -12,6 +12,7 @@ import numpy as np
 import scipy.stats
 
 from wsedtk.core.types import Booleans, Floats, Integers
+from wsedtk.core.wording import counted
 from wsedtk.evaluation import intervals
 from wsedtk.evaluation.metrics import Figures
 
@@ -298,7 +299,11 @@ def why_no_interval(positives: Sequence[int] | Integers) -> str | None:
     num_rare = sum(count < FEW_POSITIVES for count in positives)
     if num_rare <= MOST_RARE * len(positives):
         return None
-    return f"{num_rare} of {len(positives)} classes have fewer than {FEW_POSITIVES} positive clips"
+    have = "has" if num_rare == 1 else "have"
+    return (
+        f"{num_rare} of {counted(len(positives), 'class')} {have} fewer than {FEW_POSITIVES} "
+        "positive clips"
+    )
 
 
 def ranking_estimates(scores: Floats, truth: Booleans) -> dict[str, intervals.Estimate | None]:

@@ -112,8 +112,8 @@ def load_metrics(wanted: Sequence[str | Metric]) -> list[Metric]:
         _check(metric, where, taken)
         if found.setdefault(metric.name, metric) != metric:
             raise InputError(
-                f"{where}: another metric has the section and key {metric.name!r} too; change the "
-                "key of one of the metrics"
+                f"{where}: another metric also has the section {metric.section!r} and the key "
+                f"{metric.key!r}; change the key of one of the metrics"
             )
     return list(found.values())
 

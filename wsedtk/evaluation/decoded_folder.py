@@ -12,6 +12,7 @@ import numpy.typing as npt
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
+from wsedtk.core.wording import counted
 from wsedtk.data import clip_sets, datadir, table_files, tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import ScoreFile
@@ -70,14 +71,15 @@ def _match(
     found, in_decoded = match_clips(decoded, truth.filenames)
     if not len(found):
         raise InputError(
-            f"{folder}: none of its {len(decoded)} clips is in {data_set}; give the data directory "
-            "of the decoded clips"
+            f"{folder}: {data_set} contains none of the decoded clips; give the data directory of "
+            "the decoded clips"
         )
     if len(found) < len(decoded):
         is_odd = tables.find_clips(truth.filenames, decoded.filenames) < 0
         odd = decoded.filenames[is_odd].tolist()
         warn(
-            f"{len(odd)} decoded clips are not in {data_set} and are not evaluated: "
+            f"{counted(len(odd), 'decoded clip')} {'is' if len(odd) == 1 else 'are'} not evaluated "
+            f"because {data_set} does not contain {'it' if len(odd) == 1 else 'them'}: "
             f"{tables.first(odd)}"
         )
     failed = _failed(Path(folder) / "failed.tsv")
@@ -86,14 +88,15 @@ def _match(
     left_out = truth.filenames[~in_decoded & is_failed].tolist()
     if missing:
         raise InputError(
-            f"{data_set}: {len(missing)} of {len(truth)} clips were not decoded into {folder}, "
-            f"the first {missing[0]!r}; predict and decode them too, or remove them from the set"
+            f"{folder}: lacks {len(missing)} of {counted(len(truth), 'clip')} of {data_set}, for "
+            f"example {missing[0]!r}; predict and decode the whole set, or remove the missing "
+            "clips from the set"
         )
     if left_out:
         warn(
-            f"{len(left_out)} clips of {data_set} are not evaluated "
-            "because their audio could not be read: "
-            f"{tables.first(left_out)}"
+            f"{counted(len(left_out), 'clip')} of {data_set} "
+            f"{'is' if len(left_out) == 1 else 'are'} not evaluated because the audio could not be "
+            f"read: {tables.first(left_out)}"
         )
     return truth.select(in_decoded), found
 
@@ -136,21 +139,21 @@ def _rows(
     """
     if decoded.info.get("scores") not in (None, scores.attributes["fingerprint"]):
         raise InputError(
-            f"{path}: its fingerprint is {scores.attributes['fingerprint']}, but the folder was "
-            f"decoded from scores with the fingerprint {decoded.info['scores']}; decode this file, "
-            "or give the file that was decoded"
+            f"{path}: the fingerprint of this file is {scores.attributes['fingerprint']}, but the "
+            "evaluated folder was decoded from scores with the fingerprint "
+            f"{decoded.info['scores']}; decode this file, or give the score file that was decoded"
         )
     if scores.labels != truth.labels:
         raise InputError(
-            f"{path}: its classes are not those of the reference; give the scores of a system with "
-            "the classes of the reference, in the same order"
+            f"{path}: the classes, or their order, differ from those of the reference; give the "
+            "scores of a system with the classes of the reference, in the same order"
         )
     rows: npt.NDArray[np.int64] = scores.rows(truth.filenames)
     missing = truth.filenames[rows < 0].tolist()
     if missing:
         raise InputError(
-            f"{path}: lacks the scores of {len(missing)} evaluated clips, "
-            f"the first {missing[0]!r}; predict these clips too"
+            f"{path}: lacks the scores of {counted(len(missing), 'evaluated clip')}, for example "
+            f"{missing[0]!r}; predict and decode the whole set"
         )
     return rows
 

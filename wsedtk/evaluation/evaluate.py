@@ -71,7 +71,10 @@ def evaluate(
     own = load_metrics(metrics)
     if reference.is_file() or (estimate.is_file() and not reference.is_dir()):
         if scores is not None:
-            raise InputError(f"scores: {reference} is not a data directory; omit scores")
+            raise InputError(
+                f"scores: can be given only if the reference is a data directory, but {reference} "
+                "is not a data directory; omit scores"
+            )
         if kind not in (None, "tags", "events"):
             raise InputError(f"kind: found {kind!r}; expected 'tags' or 'events'")
         from wsedtk.evaluation.lists import evaluate_lists
@@ -80,7 +83,10 @@ def evaluate(
             reference, estimate, kind, num_resamples, warn=_LOGGER.warning, own=own
         )
     if kind is not None:
-        raise InputError(f"kind: {reference} is not a list of tags or events; omit kind")
+        raise InputError(
+            "kind: can be given only if the reference is a list of tags or events, but "
+            f"{reference} is not a list; omit kind"
+        )
     from wsedtk.evaluation.decoded_folder import evaluate_folder
 
     report, _ = evaluate_folder(

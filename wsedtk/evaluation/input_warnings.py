@@ -14,15 +14,21 @@ Warn = Callable[[str], None]  # a function that is called with the text of each 
 Names = Sequence[str] | npt.NDArray[np.str_]
 
 
-def warn_of(warn: Warn, items: Sequence[object], what: str) -> None:
-    """Warn of the number of items, and list the first items. If there are no items, do nothing."""
+def warn_of(warn: Warn, items: Sequence[object], singular: str, plural: str) -> None:
+    """Warn of the number of items, and list the first items. If there are no items, do nothing.
+
+    The text after the number is `singular` for one item, and `plural` for several items.
+    """
     if items:
+        what = singular if len(items) == 1 else plural
         warn(f"{len(items)} {what}: {tables.first(items)}")
 
 
 def warn_of_repeats(warn: Warn, path: PathLike, lines: Sequence[int]) -> None:
     """Warn of rows of a table that repeat an earlier row."""
-    warn_of(warn, lines, f"rows of {path} repeat an earlier row and are ignored, lines")
+    singular = f"row of {path} repeats an earlier row and is ignored"
+    plural = f"rows of {path} repeat an earlier row and are ignored"
+    warn_of(warn, [f"line {line}" for line in lines], singular, plural)
 
 
 def warn_of_late(
@@ -49,5 +55,6 @@ def warn_of_late(
     ends = durations[events.clip]
     late = np.flatnonzero((events.onset >= ends) & (events.offset > ends))
     places = [f"{names[events.clip[i]]} at {events.onset[i]:g} s" for i in late]
-    what = f"events of {path} begin at or after the end of their clip and are ignored"
-    warn_of(warn, places, f"{what} (sed_eval counts them)")
+    singular = f"event of {path} begins at or after the end of its clip and is ignored"
+    plural = f"events of {path} begin at or after the end of their clip and are ignored"
+    warn_of(warn, places, f"{singular} (sed_eval counts it)", f"{plural} (sed_eval counts them)")

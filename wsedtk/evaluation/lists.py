@@ -11,6 +11,7 @@ import numpy.typing as npt
 from wsedtk.core import config
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
+from wsedtk.core.wording import counted
 from wsedtk.data import clip_sets, table_files, tables
 from wsedtk.data.clip_names import excerpt_times
 from wsedtk.data.clip_sets import DataSet
@@ -42,7 +43,9 @@ def _read(
     """
     reference = dcase.read(reference_path)
     estimate = dcase.read(estimate_path)
-    table_files.raise_on_errors([*reference.faults, *estimate.faults], "correct these first")
+    table_files.raise_on_errors(
+        [*reference.faults, *estimate.faults], "correct the listed errors first"
+    )
     if not reference.rows:
         raise InputError(
             f"{reference.path}: contains no tags or events, so there is nothing to evaluate; check "
@@ -58,7 +61,7 @@ def _read(
         kind = "tags" if reference.kind() == "tags" else "events"
     if kind == "events":
         faults = [*reference.faults_of_tags(), *estimate.faults_of_tags()]
-        table_files.raise_on_errors(faults, "correct these first")
+        table_files.raise_on_errors(faults, "correct the listed errors first")
     return reference, estimate, kind
 
 
@@ -79,27 +82,37 @@ def _check_match(reference: EventList, estimate: EventList, warn: Warn) -> None:
     unknown = [name for clip, name in estimate.names.items() if clip not in reference.names]
     if unknown and len(unknown) == len(estimate.names):
         raise InputError(
-            f"{estimate.path}: none of its {len(unknown)} clips is in {reference.path}; "
-            f"found {tables.first(unknown)}, expected clips such as "
+            f"{estimate.path}: contains no clip of {reference.path}; found "
+            f"{tables.first(unknown)}, expected clips such as "
             f"{tables.first(list(reference.names.values()))}; check the file names, and that the "
             "columns are separated by tabs"
         )
-    what = f"clips of {estimate.path} are not in {reference.path} and are not evaluated"
-    input_warnings.warn_of(warn, unknown, what)
-    missing = [name for clip, name in reference.names.items() if clip not in estimate.names]
-    what = (
-        f"clips of {reference.path} are not in {estimate.path} and are evaluated as clips without "
-        "predictions"
+    input_warnings.warn_of(
+        warn,
+        unknown,
+        f"clip of {estimate.path} is not in {reference.path} and is not evaluated",
+        f"clips of {estimate.path} are not in {reference.path} and are not evaluated",
     )
-    input_warnings.warn_of(warn, missing, what)
+    missing = [name for clip, name in reference.names.items() if clip not in estimate.names]
+    input_warnings.warn_of(
+        warn,
+        missing,
+        f"clip of {reference.path} is not in {estimate.path} and is evaluated as a clip without "
+        "predictions",
+        f"clips of {reference.path} are not in {estimate.path} and are evaluated as clips without "
+        "predictions",
+    )
     classes = {row.label for row in reference.rows}
     said = {row.label for row in estimate.rows if row.clip in reference.names}
     odd = sorted(said - classes)
-    what = (
+    input_warnings.warn_of(
+        warn,
+        [*(_shown(label, classes) for label in odd[:3]), *odd[3:]],
+        f"class of {estimate.path} is not in {reference.path}, so all predictions of this class "
+        "are false positives",
         f"classes of {estimate.path} are not in {reference.path}, so all predictions of these "
-        "classes are false positives"
+        "classes are false positives",
     )
-    input_warnings.warn_of(warn, [*(_shown(label, classes) for label in odd[:3]), *odd[3:]], what)
 
 
 def _last_offsets(event_list: EventList, clips: Sequence[str]) -> dict[str, float]:
@@ -133,8 +146,10 @@ def _durations(
         input_warnings.warn_of(
             warn,
             [f"{reference.names[clip]} up to {true_ends[clip]:g} s" for clip in doubted],
+            f"clip of {reference.path} has events that end after the end of the clip (computed "
+            "from the file name), so the times in this file name are ignored",
             f"clips of {reference.path} have events that end after the end of the clip (computed "
-            "from its file name), so the times in these file names are ignored",
+            "from the file name), so the times in these file names are ignored",
         )
         times.update(dict.fromkeys(doubted))
     seconds = []
@@ -191,11 +206,14 @@ def _warn_of_late_events(data_set: DataSet, path: PathLike, warn: Warn) -> None:
     ends = data_set.durations[events.clip]
     late = np.flatnonzero((events.offset > ends + SLACK_SECONDS) & (events.onset < ends))
     shown = [f"{data_set.filenames[events.clip[i]]} at {events.onset[i]:g} s" for i in late]
-    what = (
-        f"events of {path} end after the end of their clip (computed from its file name) and are "
-        "cut at this end"
+    input_warnings.warn_of(
+        warn,
+        shown,
+        f"event of {path} ends after the end of its clip (computed from the file name) and "
+        "is cut at this end",
+        f"events of {path} end after the end of their clip (computed from the file name) and "
+        "are cut at this end",
     )
-    input_warnings.warn_of(warn, shown, what)
     names = data_set.filenames.tolist()
     input_warnings.warn_of_late(warn, path, events, names, data_set.durations)
 
@@ -252,7 +270,7 @@ def evaluate_lists(
     report["clips"].update(scored=len(clips), official=len(clips), fingerprint=fingerprint)
     measure(report, Evidence(truth, said, has_tags=kind == "tags"), weights, own)
     title = (
-        f"{estimate.path} against {reference.path}: {len(clips)} clips, {len(labels)} classes, "
-        f"{kind}"
+        f"{estimate.path} against {reference.path}: {counted(len(clips), 'clip')}, "
+        f"{counted(len(labels), 'class')}, {kind}"
     )
     return Report.from_dict(report, title, kind)

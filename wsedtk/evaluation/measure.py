@@ -119,8 +119,8 @@ def _measure_own(report: dict[str, Any], evidence: Evidence, own: Sequence[Metri
             )
         if metric.key not in figures:
             raise InputError(
-                f"{where}: its function did not return the key {metric.key!r} (the value may be "
-                f"None); found the keys {list(figures)}"
+                f"{where}: its function returned the keys {list(figures)}; expected the key "
+                f"{metric.key!r} (with the value None if the metric is undefined)"
             )
         value = checked_figure(figures.get(metric.key), where)
         report.setdefault(metric.section, {})[metric.key] = value

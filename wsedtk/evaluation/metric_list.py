@@ -46,7 +46,7 @@ _TAG_PLACES = frozenset({Place.TAG_TEXT, Place.TAG_LIST, Place.SEED_MEANS})
 _tag_metric = functools.partial(
     Metric,
     section="tagging",
-    legend="tag: clips",
+    legend="tag: tags of clips",
     function=_tagging,
     counted=Counted(_tag_counts, metrics.f1_figures, metrics.f1_parts),
 )
@@ -303,14 +303,14 @@ _CONSISTENCY = (
     _consistency_metric(
         key="segments_without_tag",
         heading="seg w/o tag",
-        full_heading="its own segments in clips without its tag",
+        full_heading="fraction of segments whose clip lacks the tag",
         legend="seg w/o tag: the fraction of positive segments whose clip lacks the tag of the "
         "class",
     ),
     _consistency_metric(
         key="tags_without_segment",
         heading="tag w/o seg",
-        full_heading="its tags without a segment",
+        full_heading="fraction of tags without a segment",
         legend="tag w/o seg: the fraction of tags that have no positive segment of the class "
         "(third criterion of Wang, Li & Metze)",
     ),

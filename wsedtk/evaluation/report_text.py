@@ -115,7 +115,7 @@ def _folder_parts(report: Mapping[str, Any], title: str) -> Parts:
         f"(list {clips['fingerprint']})"
     )
     if clips["tuned_on_these"]:
-        first += ", the clips that its thresholds were tuned on"
+        first += "; the thresholds were tuned on these clips"
     systems: list[Row] = [("this system", report)]
     titles = _EVENT_BASELINES if with_events else _BASELINES
     systems += [(text, report["baselines"][name]) for name, text in titles.items()]

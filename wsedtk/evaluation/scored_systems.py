@@ -220,7 +220,7 @@ def _systems_in(folder: Path) -> list[Path]:
             f"{folder}: found no model and no SET/MODE/report.json; give a model directory or an "
             "experiment directory (wsedtk score writes report.json)"
         )
-    what = "not a folder" if folder.exists() else "no such folder"
+    what = "is not a folder" if folder.exists() else "no such folder"
     raise InputError(f"{folder}: {what}; give a model directory or an experiment directory")
 
 

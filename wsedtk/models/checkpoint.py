@@ -202,7 +202,7 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], bytes]:
         RuntimeError,
         MemoryError,
     ) as error:
-        raise InputError(f"{path}: not a safetensors file, or a damaged one ({error})") from None
+        raise InputError(f"{path}: is not a safetensors file, or is damaged ({error})") from None
 
 
 def check_tensors(
@@ -225,7 +225,9 @@ def check_tensors(
     """
     for name, tensor in expected.items():
         if name not in tensors:
-            raise InputError(f"{where}: the tensor {name!r} {tuple(tensor.shape)} is missing")
+            raise InputError(
+                f"{where}: the tensor {name!r} of the shape {tuple(tensor.shape)} is missing"
+            )
         if tensors[name].shape != tensor.shape:
             raise InputError(
                 f"{where}: the tensor {name!r} has the shape {tuple(tensors[name].shape)}, "
@@ -234,7 +236,8 @@ def check_tensors(
     for name, tensor in tensors.items():
         if name not in expected:
             raise InputError(
-                f"{where}: the network does not have the tensor {name!r} {tuple(tensor.shape)}"
+                f"{where}: the network does not have the tensor {name!r} of the shape "
+                f"{tuple(tensor.shape)}"
             )
 
 
@@ -368,7 +371,7 @@ def _check_types(tensors: Mapping[str, Tensor], folder: Path) -> None:
     for name, tensor in tensors.items():
         if tensor.dtype not in _DTYPES:
             raise InputError(
-                f"{folder}: the tensor {name!r} in model.safetensors contains {tensor.dtype}, "
+                f"{folder}: the tensor {name!r} in model.safetensors has the type {tensor.dtype}, "
                 "expected float32, float64, float16, bfloat16 or int64"
             )
 
@@ -419,7 +422,7 @@ def load_checkpoint(path: PathLike) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes make the unpickler raise various exceptions
         reason = _why_not_loaded(error)
-        raise InputError(f"{path}: not a checkpoint, or a damaged one ({reason})") from None
+        raise InputError(f"{path}: is not a checkpoint, or is damaged ({reason})") from None
 
 
 def _check_archive(path: Path) -> None:
@@ -447,7 +450,7 @@ def _why_not_loaded(error: Exception) -> str:
     """
     found = re.search(r"unsupported GLOBAL \S+|GLOBAL \S+", str(error), re.I)
     if found:
-        return f"it contains other objects than tensors and plain values: {found.group()}"
+        return f"it contains an object that is neither a tensor nor a plain value: {found.group()}"
     if not str(error) or "Weights only" in str(error):
         return type(error).__name__
     return str(error).splitlines()[0]

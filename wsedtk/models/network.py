@@ -61,7 +61,7 @@ def build_network(
     where = f"network {name!r}"
     found = NETWORKS.get(name)
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise InputError(f"{where}: is not a torch.nn.Module")
+        raise InputError(f"{where}: is not a subclass of torch.nn.Module")
     _check_sizes({**options, "num_classes": num_classes}, where)
     try:
         return found(Pooling(pooling, num_classes, hierarchy, groups), **options)

@@ -173,7 +173,7 @@ def _check_hierarchy(hierarchy: str | None, groups: Sequence[int]) -> None:
         raise ValueError(f"unknown hierarchy {hierarchy!r}; known: {', '.join(HIERARCHIES)}")
     if (hierarchy is None) != (len(groups) == 0):
         raise ValueError(
-            "expected a hierarchy with groups, or neither of them; found hierarchy "
+            "expected both a hierarchy and groups, or neither of them; found hierarchy "
             f"{hierarchy!r} and groups {list(groups)}"
         )
     if not all(type(g) is int and g >= 1 for g in groups):
