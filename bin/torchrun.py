@@ -21,6 +21,9 @@ from torch.distributed.elastic.multiprocessing import SignalException  # noqa: E
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError  # noqa: E402
 from torch.distributed.elastic.rendezvous import RendezvousError  # noqa: E402
 
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from wsedtk.core.cores import usable_cores  # noqa: E402
+
 
 def stop(number, frame):
     """Forward a signal to the processes, as torchrun does with other signals."""
@@ -31,7 +34,7 @@ def main():
     """Run torchrun, and return the exit status."""
     arguments = run.parse_args(None)
     processes = run.determine_local_world_size(arguments.nproc_per_node)
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     cores = min(cores, int(os.environ.get("SLURM_CPUS_PER_TASK", cores)))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
     # The seconds that a process has to save its work. A cluster gives the job one minute.

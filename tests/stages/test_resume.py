@@ -8,6 +8,7 @@ import pytest
 import torch
 from helpers import train_arguments as arguments
 
+from wsedtk.core import cores
 from wsedtk.models import checkpoint
 from wsedtk.training import preparation, resuming, training_loop
 
@@ -227,6 +228,19 @@ def test_it_resumes_with_as_many_threads(corpus, trained, tmp_path, run, interru
         assert (
             seen == [threads, threads + 1]
             and f"{threads} before; the last digits of the result may differ" in result.stderr
+        )
+        torch.set_num_threads(threads)
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        with pytest.raises(Stopped):
+            interrupted(tmp_path / "o", 7, stop)
+        torch.set_num_threads(1)
+        monkeypatch.setattr(cores, "usable_cores", lambda: 1)
+        result = interrupted(
+            tmp_path / "o", 7, lambda trainer: seen.append(torch.get_num_threads())
+        )
+        assert (
+            seen == [threads, threads + 1, 1]
+            and f"is 1, but was {threads} before, because 1 core can be used" in result.stderr
         )
     finally:
         torch.set_num_threads(threads)

@@ -9,7 +9,7 @@ from types import FrameType
 
 from wsedtk.cli import corpora, results, systems  # noqa: F401  # importing them adds their commands
 from wsedtk.cli.common import cli, print_stopped
-from wsedtk.core import console, signals
+from wsedtk.core import console, cores, signals
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.process_rank import rank_and_size
 
@@ -61,6 +61,7 @@ def _leave(status: int) -> None:
 
 def _run() -> None:
     console.prepare()
+    cores.limit_threads()
     try:
         with signals.handled(_stop):
             try:

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import logging
-import os
 import re
 import signal
 import time
@@ -13,11 +12,12 @@ from typing import Any, Literal
 
 import torch
 
-from wsedtk.core import config
+from wsedtk.core import config, cores
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.paths import PathLike
 from wsedtk.core.signals import StopSignals
+from wsedtk.core.wording import counted
 from wsedtk.models import checkpoint
 from wsedtk.training import tensorboard
 from wsedtk.training.distributed import Group
@@ -218,16 +218,22 @@ def check_same_inputs(group: Group, resolved: dict[str, Any]) -> None:
 def set_threads(trainer: Trainer) -> None:
     """Use the number of threads that the training run used before it was interrupted.
 
-    The last digits of the result depend on the number of threads. If the environment variable
-    OMP_NUM_THREADS is set, the number is not changed.
+    The last digits of the result depend on the number of threads. The number is not changed if the
+    user has set the environment variable OMP_NUM_THREADS, or if this process may use fewer cores.
     """
-    threads, here = trainer.threads, torch.get_num_threads()
+    threads, here, num_cores = trainer.threads, torch.get_num_threads(), cores.usable_cores()
     if threads == here:
         return
-    if "OMP_NUM_THREADS" in os.environ:
+    if cores.user_sets_threads():
         trainer.tell(
             f"train: the number of threads is {here} (OMP_NUM_THREADS), but was {threads} before; "
             "the last digits of the result may differ"
+        )
+    elif threads > num_cores:
+        trainer.tell(
+            f"train: the number of threads is {here}, but was {threads} before, because "
+            f"{counted(num_cores, 'core')} can be used; the last digits of the result may differ "
+            f"(set OMP_NUM_THREADS={threads} to use as many threads as before)"
         )
     else:
         trainer.tell(
