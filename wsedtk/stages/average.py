@@ -361,7 +361,7 @@ def _write_folder(output: Path, ensemble: _Ensemble) -> int:
     if not ensemble.first.has("frame"):
         raise InputError(
             f"{ensemble.first.path}: contains no frame scores, which a folder of tables needs; run "
-            "predict without no_frames (--no-frames), or name an output that ends in .h5"
+            "predict without no_frames (--no-frames), or choose an output that ends in .h5"
         )
     durations = ensemble.durations
     clips = (

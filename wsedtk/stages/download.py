@@ -116,7 +116,7 @@ def find_program(name: str) -> str:
     if found is None:
         raise InputError(
             f"{name}: no such program; install yt-dlp with `pip install 'yt-dlp[default,deno]'` or "
-            "with the extra [download] of wsedtk, or name another program (--program)"
+            "with the extra [download] of wsedtk, or choose another program (--program)"
         )
     if shutil.which("ffmpeg") is None:
         raise InputError(
