@@ -124,7 +124,7 @@ def test_a_signal_leaves_no_process_and_what_is_finished(tmp_path, run, number, 
     said = process.communicate(timeout=30)[1]
     left = int(
         re.search(
-            rf"a.h5: stopped by {number.name}; (\d+) of 20000 clips remain; give the same command again",
+            rf"a.h5: stopped by {number.name}; (\d+) of 20000 clips remain; run the same command again",
             said,
         ).group(1)
     )
@@ -289,7 +289,7 @@ def test_a_part_with_damaged_features_is_made_again(run, stopped, tmp_path):
     result = run(*command)
     assert result.exit_code == 75 and "'clip 03.wav' can't be read" in result.stderr
     assert (
-        f"part of {tmp_path}/a.h5 was removed; give the same command again to extract it again"
+        f"part of {tmp_path}/a.h5 was removed; run the same command again to extract it again"
         in result.stderr
     )
     computed.clear()

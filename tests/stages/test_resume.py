@@ -71,7 +71,7 @@ def test_a_signal_saves_and_training_resumes_at_the_next_batch(
     )
     assert result.exit_code == 75
     assert (
-        f"m: stopped by {name} at batch {step + 1}; to resume, give the same command again"
+        f"m: stopped by {name} at batch {step + 1}; to resume, run the same command again"
         in result.stderr
     )
     result = run(*arguments(corpus, tmp_path / "m"))

@@ -380,7 +380,7 @@ def train_to_the_end(trainer: Trainer, model_dir: Path, stop_signals: StopSignal
             if number:
                 name = signal.Signals(int(number)).name
                 raise NotFinished(
-                    f"{model_dir}: stopped by {name} at batch {trainer.step}; to resume, give the "
+                    f"{model_dir}: stopped by {name} at batch {trainer.step}; to resume, run the "
                     "same command again without overwrite (--overwrite)"
                 )
 
