@@ -432,7 +432,7 @@ def run(
     num_recordings = len(sources) - len(failures)
     _LOG.info(
         f"detect: recordings: {num_recordings}, audio: {clock(seconds)}, events: {num_events}; "
-        f"x {seconds / (time.monotonic() - started):.0f} real time"
+        f"{seconds / (time.monotonic() - started):.0f} x real time"
     )
     if len(failures) > options.max_failures * len(sources):
         raise InputError(
