@@ -44,7 +44,7 @@ def _read(
     reference = dcase.read(reference_path)
     estimate = dcase.read(estimate_path)
     table_files.raise_on_errors(
-        [*reference.faults, *estimate.faults], "correct the listed errors first"
+        [*reference.faults, *estimate.faults], "correct the errors above first"
     )
     if not reference.rows:
         raise InputError(
@@ -61,7 +61,7 @@ def _read(
         kind = "tags" if reference.kind() == "tags" else "events"
     if kind == "events":
         faults = [*reference.faults_of_tags(), *estimate.faults_of_tags()]
-        table_files.raise_on_errors(faults, "correct the listed errors first")
+        table_files.raise_on_errors(faults, "correct the errors above first")
     return reference, estimate, kind
 
 
