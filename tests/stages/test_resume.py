@@ -145,7 +145,8 @@ def test_it_fails_if_all_checkpoints_are_damaged(corpus, trained, tmp_path, run,
     result = run(*arguments(corpus, tmp_path / "m"))
     assert (
         result.exit_code == 1
-        and result.stderr.count("or is not a checkpoint of this training run ('best')") == 2
+        and result.stderr.count("is not a checkpoint of this training run, or is damaged ('best')")
+        == 2
     )
     assert (
         "m: training can't be resumed from any checkpoint (number of checkpoints: 2); choose another directory"

@@ -302,7 +302,7 @@ def _restore(trainer: Trainer, path: Path) -> dict[str, Any] | None:
     except InputError as error:
         reason = str(error)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = f"{path}: is damaged, or is not a checkpoint of this training run ({error})"
+        reason = f"{path}: is not a checkpoint of this training run, or is damaged ({error})"
     trainer.tell(f"train: {reason}; this checkpoint is skipped")
     return None
 
