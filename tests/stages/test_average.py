@@ -700,7 +700,7 @@ def test_clips_in_subfolders_and_names_that_are_too_long(run, tmp_path):
     write_score_file(tmp_path / "s.h5", names, LABELS[:2], clip, frame)
     for _ in range(2):  # the second run replaces the output of the first
         result = run("average", tmp_path / "s.h5", tmp_path / "out")
-        assert result.exit_code == 0 and "1 systems, 5 clips" in result.stdout, result.stderr
+        assert result.exit_code == 0 and "1 system, 5 clips" in result.stdout, result.stderr
         (line,) = [line for line in result.stderr.splitlines() if "warning" in line]
         assert repr("x" * 252) in line and "has 256 bytes; expected at most 255" in line
     out = tmp_path / "out"

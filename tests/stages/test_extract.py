@@ -419,8 +419,8 @@ def test_shards_of_separate_processes(run, tmp_path):
     output = [process.communicate()[0] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0]
     assert [text.split(": ")[1].split(",")[0] for text in output] == [
-        "1 clips",
-        "1 clips",
+        "1 clip",
+        "1 clip",
         "0 clips",
     ]
     assert run("extract", data, tmp_path / "whole.h5", "--dtype", "float16").exit_code == 0
