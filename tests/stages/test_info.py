@@ -422,7 +422,8 @@ def test_paths_that_are_nothing_or_mistyped(made, tmp_path, run):
         with (
             in_time(),
             pytest.raises(
-                InputError, match="is not a known kind of artefact; known kinds: data directory; "
+                InputError,
+                match="is not an artefact of a known kind; known kinds: data directory; ",
             ),
         ):
             artefacts.describe(tmp_path / name)
@@ -673,4 +674,4 @@ def test_a_report_page(run, tmp_path):
     result = run("info", path)
     assert result.exit_code == 1 and "the end of the page is missing" in result.stdout
     path.write_text("<html><title>another page</title></html>")
-    assert "is not a known kind of artefact" in run("info", path).stderr
+    assert "is not an artefact of a known kind" in run("info", path).stderr
