@@ -492,7 +492,8 @@ ROW = "0\t0.1\t0.5\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n"
         ("onset\toffset\tCar\n", "a.tsv: contains no frames; write one row per frame"),
         (
             "onset\toffset\tDog\n" + ROW,
-            "b.tsv: its classes are not those of a.tsv: found Car, expected Dog",
+            "b.tsv: its classes are not those of a.tsv: found Car, expected Dog; all tables need the "
+            "same columns in the same order",
         ),
         (
             "onset\toffset\tCar\n0\t0.1\t0.5\n0.1\t0.2\n",
