@@ -552,7 +552,7 @@ def test_a_target_is_met_by_what_is_decoded(run, tmp_path, criterion, target, ga
             and target in point.tuned_on
         )
         by_unit, hours = reached_when_decoded(run, folder, criterion)
-        tables = result.stdout.split(f"{target} in ")[1:]
+        tables = result.stdout.split(f"target {target}, counted in ")[1:]
         assert len(tables) == 2
         for (hits, predicted, positives), limits, printed in zip(
             by_unit, (point.clip_thresholds, point.frame_thresholds), tables
