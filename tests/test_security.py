@@ -262,7 +262,7 @@ def test_files_that_are_not_reports_are_refused(system, tmp_path, run, change, v
 def test_a_file_that_is_not_a_history(system, tmp_path, run, text):
     (system / "history.tsv").write_text(text, encoding="latin-1")
     result = run("report", system, tmp_path / "r.html")
-    assert result.exit_code == 1 and "history.tsv: not a training history" in result.stderr
+    assert result.exit_code == 1 and "history.tsv: is not a training history" in result.stderr
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")

@@ -268,7 +268,7 @@ def need_disk(folder, gigabytes):
     free = shutil.disk_usage(folder).free / 1e9
     if free < gigabytes:
         sys.exit(
-            f"needs {gigabytes:.1f} GB in {folder}, which has {free:.1f} free; name another "
+            f"needs {gigabytes:.1f} GB in {folder}, which has {free:.1f} free; choose another "
             "--folder"
         )
 

@@ -129,7 +129,7 @@ def main():
         flush=True,
     )
     if free < needed:
-        parser.error("not enough disk space; name another --folder, or fewer --clips")
+        parser.error("not enough disk space; choose another --folder, or fewer --clips")
     print(
         f"{'clips':>8} {'shards':>6} {'GB':>6} {'write/s':>8} {'open s':>7} {'cold ms':>8} "
         f"{'cached ms':>9} {'clips/s':>8} "

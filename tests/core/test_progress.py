@@ -128,7 +128,7 @@ def test_progress_of_a_library_function_is_logged(capsys, caplog, monkeypatch, c
         ("WARNING", "odd: 100 %s"),
         ("ERROR", "why it ends"),
         ("DEBUG", "more"),
-        ("INFO", "heard: 0:00:10 of 0:00:10, x 1 real time"),
+        ("INFO", "heard: 0:00:10 of 0:00:10, 1 x real time"),
     ]
     assert {r.name for r in caplog.records} == {LOG.name, "wsedtk.core.progress"}
 

@@ -460,29 +460,32 @@ def test_what_is_not_utf8_text_is_named(meta, refused, name):
 
 
 @pytest.mark.parametrize(
-    "names, missing",
+    "names, message",
     [
-        ([CLASS_LIST], CLASS_LIST),
+        ([CLASS_LIST], f"{CLASS_LIST} is missing"),
         (
             ["groundtruth_weak_label_training_set.csv", "training_set.csv"],
-            "groundtruth_weak_label_training_set.csv",
+            "contains neither groundtruth_weak_label_training_set.csv nor training_set.csv; download",
         ),
-        ([WEAK, LIST], WEAK),
+        (
+            [WEAK, LIST],
+            "contains neither groundtruth_weak_label_testing_set.csv nor testing_set.csv; download",
+        ),
         (
             ["groundtruth_weak_label_evaluation_set.csv"],
-            "groundtruth_weak_label_evaluation_set.csv",
+            "contains neither groundtruth_weak_label_evaluation_set.csv nor evaluation_set.csv; download",
         ),
-        ([STRONG], STRONG),
+        ([STRONG], f"{STRONG} is missing"),
         (
             ["groundtruth_strong_label_evaluation_set.csv"],
-            "groundtruth_strong_label_evaluation_set.csv",
+            "groundtruth_strong_label_evaluation_set.csv is missing",
         ),
     ],
 )
-def test_missing_metadata_are_named(meta, refused, names, missing):
+def test_missing_metadata_are_named(meta, refused, names, message):
     for name in names:
         (meta / name).unlink()
-    refused(f"the 'lists': {re.escape(missing)} is missing", "--metadata-only", meta)
+    refused(f"the 'lists': {re.escape(message)}", "--metadata-only", meta)
 
 
 @pytest.mark.parametrize(

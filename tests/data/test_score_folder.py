@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers import make_point, write_set
 
+from wsedtk.core.errors import InputError
 from wsedtk.data.datadir import write_decoded
 from wsedtk.data.events import Events
 from wsedtk.data.score_folders import ScoreFolder
@@ -95,4 +96,28 @@ def test_a_folder_of_tables_is_no_score_file(run, tmp_path, command):
     assert result.exit_code == 1 and result.stderr.endswith(
         f"{tmp_path}/tables: expected a file of wsedtk scores, found a folder; to convert "
         f"tables of scores, run wsedtk average {tmp_path}/tables scores.h5"
+    )
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        ("AXCDEF", "found A, X, C and 3 more, expected A, B, C and 3 more"),
+        ("AB", "found A, B, expected A, B, C and 3 more"),
+        ("ABCXEF", "found the class 'X' in column 6, expected the class 'D' in column 6"),
+        ("ABCDFE", "found the class 'F' in column 7, expected the class 'E' in column 7"),
+        ("ABC", "found only 3 classes, expected the class 'D' in column 6"),
+        ("ABCDEFG", "found the class 'G' in column 9, expected only 6 classes"),
+    ],
+)
+def test_the_first_class_that_differs_is_named(tmp_path, labels, message):
+    for name, classes in (("a", "ABCDEF"), ("b", labels)):
+        scores = "\t".join("0" for _ in classes)
+        header = "\t".join(["onset", "offset", *classes])
+        (tmp_path / f"{name}.tsv").write_text(f"{header}\n0\t0.1\t{scores}\n")
+    with pytest.raises(InputError) as error:
+        ScoreFolder(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}/b.tsv: its classes are not those of a.tsv: {message}; all tables need the "
+        "same columns in the same order"
     )

@@ -55,7 +55,7 @@ def begins_blank(form):
 
 def read_list(path):
     found = dcase.read(path)
-    raise_on_errors(found.faults, "")
+    raise_on_errors(found.faults)
     return found.names, found.rows, found.repeated, found.kind()
 
 

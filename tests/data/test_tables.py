@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from wsedtk.core.errors import InputError
 from wsedtk.data import table_files, tables
-from wsedtk.data.table_files import TableFile
+from wsedtk.data.table_files import Fault, TableFile
 
 COLUMNS = ("filename", "onset é", "label")
 BYTES = (1, 7, 64, 1 << 22)
@@ -204,6 +204,30 @@ def test_files_that_can_not_be_read(tmp_path):
         table = TableFile(path)
         assert list(table.line_blocks()) == []
         assert [fault.message for fault in table.faults] == [message]
+
+
+@pytest.mark.parametrize(
+    "num_errors, texts, end",
+    [
+        (1, {}, ""),
+        (5, {}, ""),
+        (6, {}, "\n... and 1 more: correct the errors above first"),
+        (5, {"if_many": "list them"}, ""),
+        (7, {"if_many": "list them"}, "\n... and 2 more: list them"),
+        (1, {"remedy": "download it again"}, "; download it again"),
+        (2, {"remedy": "download it again"}, "\ndownload it again"),
+        (5, {"remedy": "download it again"}, "\ndownload it again"),
+        (6, {"remedy": "download it again"}, "\n... and 1 more: download it again"),
+    ],
+)
+def test_the_message_of_errors_ends_with_the_remedy(num_errors, texts, end):
+    faults = [Fault(False, "a.tsv", 9, "is odd")]
+    faults += [Fault(True, "a.tsv", i, "is wrong") for i in range(1, num_errors + 1)]
+    with pytest.raises(InputError) as error:
+        table_files.raise_on_errors(faults, **texts)
+    shown = [f"a.tsv:{i}: is wrong" for i in range(1, min(num_errors, 5) + 1)]
+    assert str(error.value) == "\n".join(shown) + end
+    table_files.raise_on_errors(faults[:1], **texts)  # a warning is no error
 
 
 @given(

@@ -544,7 +544,7 @@ BOMBS = {
         (
             "FLAC of zeros",
             ["extract", "set", "a.h5", "--crop"],
-            "a.h5: 1 clips, at most 400 frames x 64 bins",
+            "a.h5: 1 clip, at most 400 frames x 64 bins",
         ),
         (
             "FLAC of zeros",

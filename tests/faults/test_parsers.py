@@ -65,7 +65,7 @@ LABELS = ["Car", "Air horn, truck horn"]
 
 def read_list(path):
     """Read an event list. Raise InputError naming its faults."""
-    table_files.raise_on_errors(dcase.read(path).faults, "correct these first")
+    table_files.raise_on_errors(dcase.read(path).faults)
 
 
 def make_set(folder):

@@ -109,7 +109,7 @@ def test_a_model_imports_nothing_from_outside(model, tmp_path, monkeypatch):
         ),
         (
             {"frontend": {"num_mels": 8, "pad_to_seconds": 1e9}},
-            r"pad_to_seconds must be above 0 and at most 86400 \(one day\), or null, found 1000000000.0",
+            r"m/model.yaml: frontend: pad_to_seconds must be above 0 and at most 86400 \(one day\), or null, found 1000000000.0",
         ),
     ],
 )
@@ -117,7 +117,7 @@ def test_false_sizes(model, changes, message):
     edit(model, **changes)
     with pytest.raises(InputError, match=message) as error:
         checkpoint.load_model(model)
-    assert str(model) in str(error.value)
+    assert str(error.value).startswith(f"{model}") and str(error.value).count("model.yaml") == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.bool, torch.uint8, torch.float8_e4m3fn])
@@ -128,7 +128,7 @@ def test_tensors_of_other_kinds(model, dtype):
     )
     with pytest.raises(
         InputError,
-        match=f"the tensor 'conv1.bias' in model.safetensors contains {dtype}, "
+        match=f"the tensor 'conv1.bias' in model.safetensors has the type {dtype}, "
         "expected float32, float64, float16, bfloat16 or int64",
     ):
         checkpoint.load_model(model)
@@ -143,7 +143,7 @@ def test_a_compressed_checkpoint_is_not_unpacked(tmp_path):
         for part in whole.infolist():
             bomb.writestr(part.filename, whole.read(part))
     assert os.path.getsize(tmp_path / "b.pt") < 20000
-    with pytest.raises(InputError, match="b.pt: not a checkpoint, .*compressed"):
+    with pytest.raises(InputError, match="b.pt: is not a checkpoint, or is damaged .*compressed"):
         checkpoint.load_checkpoint(tmp_path / "b.pt")
 
 

@@ -492,7 +492,8 @@ ROW = "0\t0.1\t0.5\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n"
         ("onset\toffset\tCar\n", "a.tsv: contains no frames; write one row per frame"),
         (
             "onset\toffset\tDog\n" + ROW,
-            "b.tsv: its classes are not those of a.tsv: found Car, expected Dog",
+            "b.tsv: its classes are not those of a.tsv: found Car, expected Dog; all tables need the "
+            "same columns in the same order",
         ),
         (
             "onset\toffset\tCar\n0\t0.1\t0.5\n0.1\t0.2\n",
@@ -700,7 +701,7 @@ def test_clips_in_subfolders_and_names_that_are_too_long(run, tmp_path):
     write_score_file(tmp_path / "s.h5", names, LABELS[:2], clip, frame)
     for _ in range(2):  # the second run replaces the output of the first
         result = run("average", tmp_path / "s.h5", tmp_path / "out")
-        assert result.exit_code == 0 and "1 systems, 5 clips" in result.stdout, result.stderr
+        assert result.exit_code == 0 and "1 system, 5 clips" in result.stdout, result.stderr
         (line,) = [line for line in result.stderr.splitlines() if "warning" in line]
         assert repr("x" * 252) in line and "has 256 bytes; expected at most 255" in line
     out = tmp_path / "out"

@@ -604,7 +604,7 @@ def test_the_gate_by_tags(model, run, sounds, tmp_path):
         (["--threshold", "101"], "or inf to never detect the class, found 101"),
         (["--classes", "lwo"], "neither a class of"),
         (["--classes", "low", "--classes", "low"], "'low' is chosen twice"),
-        (["--format", "audacity"], "name a folder with output_dir (--output-dir)"),
+        (["--format", "audacity"], "choose a folder with output_dir (--output-dir)"),
         (["--format", "raven", "--output", "a.selections.txt"], "--output-dir"),
         (["--output", "a.wav"], "expected a name that ends in .tsv"),
         (["--output", "a.tsv", "--output-dir", "b"], "give only one of these options"),

@@ -801,7 +801,8 @@ def test_stop_and_resume(fetch, stand_in, tmp_path, number):
     else:
         assert (
             process.returncode == 75
-            and "stopped by a signal; run the same command again" in stderr
+            and "must still be downloaded; the download was stopped by a signal; run the same command again"
+            in stderr
             and "Traceback" not in stderr
         )
         assert (

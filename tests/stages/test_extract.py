@@ -124,7 +124,7 @@ def test_a_signal_leaves_no_process_and_what_is_finished(tmp_path, run, number, 
     said = process.communicate(timeout=30)[1]
     left = int(
         re.search(
-            rf"a.h5: stopped by {number.name}; (\d+) of 20000 clips remain; give the same command again",
+            rf"a.h5: stopped by {number.name}; (\d+) of 20000 clips remain; run the same command again",
             said,
         ).group(1)
     )
@@ -207,9 +207,10 @@ def test_it_resumes_at_the_first_missing_clip(run, stopped, tmp_path):
     assert not (tmp_path / "a.h5").exists()
     command, computed = stopped(None)
     result = run(*command)
-    assert "7 of 12 clips of" in result.stderr and computed == [
-        f"clip {i:02d}.wav" for i in range(7, 12)
-    ]
+    assert (
+        "the features of 7 of 12 clips are kept from an earlier run" in result.stderr
+        and computed == [f"clip {i:02d}.wav" for i in range(7, 12)]
+    )
     assert everything(tmp_path / "a.h5") == whole and not list(tmp_path.glob(".a.h5*"))
 
 
@@ -289,7 +290,7 @@ def test_a_part_with_damaged_features_is_made_again(run, stopped, tmp_path):
     result = run(*command)
     assert result.exit_code == 75 and "'clip 03.wav' can't be read" in result.stderr
     assert (
-        f"part of {tmp_path}/a.h5 was removed; give the same command again to extract it again"
+        f"part of {tmp_path}/a.h5 was removed; run the same command again to extract it again"
         in result.stderr
     )
     computed.clear()
@@ -419,8 +420,8 @@ def test_shards_of_separate_processes(run, tmp_path):
     output = [process.communicate()[0] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0]
     assert [text.split(": ")[1].split(",")[0] for text in output] == [
-        "1 clips",
-        "1 clips",
+        "1 clip",
+        "1 clip",
         "0 clips",
     ]
     assert run("extract", data, tmp_path / "whole.h5", "--dtype", "float16").exit_code == 0

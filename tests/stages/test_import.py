@@ -850,7 +850,7 @@ def test_existing_models_and_trainings_are_kept(imported, command, tmp_path, nam
     result = command()
     assert (
         result.exit_code == 1
-        and "model: contains a model or a training run; name another directory" in result.stderr
+        and "model: contains a model or a training run; choose another directory" in result.stderr
     )
     assert before == {p: p.read_bytes() for p in (tmp_path / "model").iterdir()}
 

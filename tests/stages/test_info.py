@@ -344,7 +344,7 @@ def test_an_exported_model(made, tmp_path, run, monkeypatch):
         about = told(tmp_path / "cut.onnx")[0]
         assert (
             about.complete is False
-            and "cut.onnx: not an ONNX file, or a damaged one" in about.faults[0]
+            and "cut.onnx: is not an ONNX file, or is damaged" in about.faults[0]
         )
     model = onnx.load_model_from_string(whole)
     for value in ("{", "3", "[" * 100000):
@@ -422,7 +422,8 @@ def test_paths_that_are_nothing_or_mistyped(made, tmp_path, run):
         with (
             in_time(),
             pytest.raises(
-                InputError, match="not a known kind of artefact; known kinds: data directory; "
+                InputError,
+                match="is not an artefact of a known kind; known kinds: data directory; ",
             ),
         ):
             artefacts.describe(tmp_path / name)
@@ -673,4 +674,4 @@ def test_a_report_page(run, tmp_path):
     result = run("info", path)
     assert result.exit_code == 1 and "the end of the page is missing" in result.stdout
     path.write_text("<html><title>another page</title></html>")
-    assert "not a known kind of artefact" in run("info", path).stderr
+    assert "is not an artefact of a known kind" in run("info", path).stderr

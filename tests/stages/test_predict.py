@@ -111,7 +111,10 @@ def test_clips_whose_audio_failed_are_reported_and_left_out_to_the_end(
     ).failed == {"17.wav": "broken"}
     assert run("average", scores, scores, tmp_path / "mean.h5").exit_code == 0
     assert store.ScoreFile(tmp_path / "mean.h5").failed == {"17.wav": "broken"}
-    assert "1 clips of" in run("tune", scores, corpus / "valid", point).stderr
+    assert (
+        "extract failed are left out: 17.wav\n"
+        in run("tune", scores, corpus / "valid", point).stderr
+    )
     assert (
         run("decode", scores, point, out).exit_code == 0
         and (out / "failed.tsv").read_text() == "filename\n17.wav\n"

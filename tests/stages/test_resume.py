@@ -72,7 +72,7 @@ def test_a_signal_saves_and_training_resumes_at_the_next_batch(
     )
     assert result.exit_code == 75
     assert (
-        f"m: stopped by {name} at batch {step + 1}; to resume, give the same command again"
+        f"m: stopped by {name} at batch {step + 1}; to resume, run the same command again"
         in result.stderr
     )
     result = run(*arguments(corpus, tmp_path / "m"))
@@ -146,7 +146,8 @@ def test_it_fails_if_all_checkpoints_are_damaged(corpus, trained, tmp_path, run,
     result = run(*arguments(corpus, tmp_path / "m"))
     assert (
         result.exit_code == 1
-        and result.stderr.count("or is not a checkpoint of this training run ('best')") == 2
+        and result.stderr.count("is not a checkpoint of this training run, or is damaged ('best')")
+        == 2
     )
     assert (
         "m: training can't be resumed from any checkpoint (number of checkpoints: 2); choose another directory"

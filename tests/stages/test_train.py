@@ -842,7 +842,7 @@ def test_a_model_cannot_be_written_to_a_data_set(corpus, tmp_path, run):
     other = shutil.copytree(corpus / "valid", tmp_path / "other")
     before = sorted(p.name for p in other.iterdir())
     for folder, message in (
-        (other, "other: contains a data set; name another folder for the model"),
+        (other, "other: contains a data set; choose another folder for the model"),
         (corpus / "valid", "valid: is an input of this command and would be overwritten"),
     ):
         result = run(*arguments(corpus, folder))

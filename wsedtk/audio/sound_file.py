@@ -28,6 +28,7 @@ from wsedtk.audio.sndfile import ERRORS, SndFile
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.types import Floats
+from wsedtk.core.wording import counted
 
 if TYPE_CHECKING:
     from soxr import ResampleStream
@@ -313,7 +314,7 @@ class Sound:
         if samples.shape[1] != self.channels:
             found = samples.shape[1]
             self._remark_change(
-                f"changes from {self.channels} to {found} channels after {before} s; "
+                f"changes from {self.channels} to {counted(found, 'channel')} after {before} s; "
                 "after this time, the mean of the channels is used"
             )
             samples = np.repeat(mean_of_channels(samples)[:, None], self.channels, axis=1)

@@ -121,8 +121,9 @@ def print_tune(result: "TuneResult") -> None:
             if decisions is not None:
                 _print_target(point.labels, decisions, result.target)
     counts = result.clips.counts
+    these = "this clip" if result.num_clips == 1 else f"these {result.num_clips} clips"
     print(
-        f"tagging F1 on these {result.num_clips} clips: {counts.f1:.4f} "
+        f"tagging F1 on {these}: {counts.f1:.4f} "
         f"(precision {counts.precision:.4f}, recall {counts.recall:.4f})"
     )
     if result.frames is not None:

@@ -93,8 +93,8 @@ def extract(result: "ExtractResult") -> str:
     """Return a text with the path of a feature file, and its numbers of clips, frames and bins."""
     failed = f"; {counted(len(result.failed), 'clip')} failed" if result.failed else ""
     return (
-        f"{result.feats}: {counted(result.num_clips, 'clip')}, at most {result.max_frames} frames "
-        f"x {result.num_bins} bins{failed}"
+        f"{result.feats}: {counted(result.num_clips, 'clip')}, at most "
+        f"{counted(result.max_frames, 'frame')} x {result.num_bins} bins{failed}"
     )
 
 

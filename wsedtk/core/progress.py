@@ -111,7 +111,7 @@ def progress_in_time(
 
     def text(seconds: float) -> str:
         elapsed = max(time.monotonic() - started, 1e-3)
-        return f"{clock(seconds)}{end}, x {seconds / elapsed:.0f} real time"
+        return f"{clock(seconds)}{end}, {seconds / elapsed:.0f} x real time"
 
     if _shows_bars and sys.stderr.isatty():
         with _bar_in_time(description, total_seconds, text) as show:

@@ -58,7 +58,7 @@ def read(path: PathLike, labels: Sequence[str], model_dir: PathLike) -> dict[str
             lines.update(dict.fromkeys(keys, number))
             continue
         table.error(number, message)
-    table.raise_errors("correct the errors above first")
+    table.raise_errors()
     return names
 
 

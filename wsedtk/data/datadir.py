@@ -210,7 +210,7 @@ def read(folder: PathLike) -> DataSet:
         first faults with file and line.
     """
     dataset, faults = check(folder)
-    raise_on_errors(faults, f"wsedtk validate '{folder}' lists them all")
+    raise_on_errors(faults, if_many=f"wsedtk validate '{folder}' lists them all")
     assert dataset is not None  # it is None only if there are errors
     _LOG.debug(f"read {folder}: {len(dataset)} clips, {len(dataset.labels)} classes")
     return dataset
@@ -226,7 +226,7 @@ def read_labels(path: PathLike) -> list[str]:
     """
     table = TableFile(path)
     labels = set_tables.read_labels(table)
-    table.raise_errors("correct the errors above first")
+    table.raise_errors()
     return labels
 
 

@@ -197,7 +197,7 @@ class Parts:
         if self.signals:
             raise NotFinished(
                 f"{self.output}: stopped by {self.signals[0]}; {len(self.missing())} of "
-                f"{len(self.dataset)} clips remain; give the same command again to resume"
+                f"{len(self.dataset)} clips remain; run the same command again to resume"
             )
 
     def write(self, results: Iterator[Extracted | Failed]) -> None:
@@ -278,7 +278,7 @@ class Parts:
                 except InputError as error:
                     self._path(first).unlink()
                     raise NotFinished(
-                        f"{error}; this part of {self.output} was removed; give the same "
+                        f"{error}; this part of {self.output} was removed; run the same "
                         "command again to extract it again"
                     ) from None
             failed.update(self.failed())

@@ -72,6 +72,25 @@ def _clip_name(path: Path) -> str:
     return name if without_extension(name) != name else f"{name}.wav"
 
 
+def _difference(found: Sequence[str], expected: Sequence[str]) -> str:
+    """Return a text that says how the classes of a table differ from the expected classes.
+
+    If the first three classes are equal, the text names only the first class that differs.
+    """
+    pairs = enumerate(zip(found, expected))
+    place = next((i for i, (a, b) in pairs if a != b), min(len(found), len(expected)))
+    if place < 3:
+        return f"found {first(found)}, expected {first(expected)}"
+    return f"found {_class_at(found, place)}, expected {_class_at(expected, place)}"
+
+
+def _class_at(labels: Sequence[str], place: int) -> str:
+    """Return a text that names the class at a place, or that says that the classes end before."""
+    if place < len(labels):
+        return f"the class {labels[place]!r} in column {place + 3}"
+    return f"only {counted(len(labels), 'class')}"
+
+
 class ScoreFolder:
     """A folder of frame scores. It has the attributes of `store.ScoreFile` and some of its methods.
 
@@ -170,8 +189,8 @@ class ScoreFolder:
         if found.labels != self.labels:
             raise InputError(
                 f"{path}: its classes are not those of {self._paths[0].name}: "
-                f"found {first(found.labels)}, expected {first(self.labels)}; all tables need the "
-                "same columns in the same order"
+                f"{_difference(found.labels, self.labels)}; all tables need the same columns in "
+                "the same order"
             )
         return found
 

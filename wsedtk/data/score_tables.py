@@ -54,7 +54,7 @@ def read_table(path: Path) -> ScoreTable:
     """
     table = TableFile(path)
     header, *rest = table.lines() or [""]
-    table.raise_errors("correct the errors above first")
+    table.raise_errors()
     columns = parse_header(header)
     if columns[:2] != ["onset", "offset"] or len(columns) < 3 or len(set(columns)) < len(columns):
         raise InputError(

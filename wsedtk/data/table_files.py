@@ -61,22 +61,35 @@ class Rows(NamedTuple):
     columns: tuple[Sequence[str], ...]
 
 
-def raise_on_errors(faults: Iterable[Fault], remedy: str) -> None:
+def raise_on_errors(
+    faults: Iterable[Fault],
+    remedy: str = "",
+    *,
+    if_many: str = "correct the errors above first",
+) -> None:
     """Raise InputError if there are errors. The message lists the first errors.
 
     Parameters
     ----------
     faults : iterable of Fault
         The faults. Warnings are ignored.
-    remedy : str
-        A text for the message. It says what to do if there are more errors than the message lists.
+    remedy : str, optional
+        A text for the end of the message. It says what to do. By default, the message has no such
+        text if it lists all errors.
+    if_many : str, optional
+        If `remedy` is empty, the text that says what to do if there are more errors than the
+        message lists.
     """
     errors = [str(fault).removeprefix("error: ") for fault in faults if fault.is_error]
     if not errors:
         return
+    message = "\n".join(errors[:_MOST_SHOWN])
     num_more = len(errors) - _MOST_SHOWN
-    more = f"\n... and {num_more} more: {remedy}" if num_more > 0 else ""
-    raise InputError("\n".join(errors[:_MOST_SHOWN]) + more)
+    if num_more > 0:
+        message += f"\n... and {num_more} more: {remedy or if_many}"
+    elif remedy:
+        message += f"; {remedy}" if len(errors) == 1 else f"\n{remedy}"
+    raise InputError(message)
 
 
 def names_no_class(text: str) -> str:
@@ -126,7 +139,7 @@ class TableFile:
         """Sort the faults by line. Faults that concern the whole file come last."""
         self.faults.sort(key=lambda fault: fault.line or np.inf)
 
-    def raise_errors(self, remedy: str) -> None:
+    def raise_errors(self, remedy: str = "") -> None:
         """Raise InputError if there are errors (see `raise_on_errors`)."""
         raise_on_errors(self.faults, remedy)
 

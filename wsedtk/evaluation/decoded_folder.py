@@ -31,7 +31,7 @@ def _read_truth(data_set: PathLike, warn: Warn) -> DataSet:
     Repeated rows, and events that begin at or after the end of their clip, are ignored.
     """
     truth, faults = datadir.check(data_set)
-    table_files.raise_on_errors(faults, f"wsedtk validate '{data_set}' lists them all")
+    table_files.raise_on_errors(faults, if_many=f"wsedtk validate '{data_set}' lists them all")
     repeats = [fault for fault in faults if isinstance(fault, Repeat)]
     for path in dict.fromkeys(fault.path for fault in repeats):
         lines = [one.line for one in repeats if one.path == path and one.line is not None]

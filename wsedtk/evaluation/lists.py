@@ -43,9 +43,7 @@ def _read(
     """
     reference = dcase.read(reference_path)
     estimate = dcase.read(estimate_path)
-    table_files.raise_on_errors(
-        [*reference.faults, *estimate.faults], "correct the listed errors first"
-    )
+    table_files.raise_on_errors([*reference.faults, *estimate.faults])
     if not reference.rows:
         raise InputError(
             f"{reference.path}: contains no tags or events, so there is nothing to evaluate; check "
@@ -61,7 +59,7 @@ def _read(
         kind = "tags" if reference.kind() == "tags" else "events"
     if kind == "events":
         faults = [*reference.faults_of_tags(), *estimate.faults_of_tags()]
-        table_files.raise_on_errors(faults, "correct the listed errors first")
+        table_files.raise_on_errors(faults)
     return reference, estimate, kind
 
 

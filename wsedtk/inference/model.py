@@ -22,6 +22,7 @@ from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.types import Floats
+from wsedtk.core.wording import counted
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.events import Event
 from wsedtk.data.tables import normal
@@ -83,8 +84,8 @@ def _check_samples(samples: npt.ArrayLike) -> Floats:
     channels: Floats = array.reshape(len(array), -1)  # (S, C)
     if channels.shape[1] > len(channels):
         raise InputError(
-            f"samples: found {channels.shape[1]} channels of {len(channels)} samples; expected "
-            "(samples, channels); transpose the array"
+            f"samples: found {channels.shape[1]} channels of {counted(len(channels), 'sample')}; "
+            "expected (samples, channels); transpose the array"
         )
     return channels
 
@@ -177,7 +178,7 @@ class Model:
     def __repr__(self) -> str:
         return (
             f"Model({str(self._folder)!r}: {self._spec.network}, {self._spec.pooling} pooling, "
-            f"{len(self.labels)} classes, {self.seconds_per_frame:g} s per frame)"
+            f"{counted(len(self.labels), 'class')}, {self.seconds_per_frame:g} s per frame)"
         )
 
     def predict(self, samples: npt.ArrayLike, sample_rate: int) -> Prediction:

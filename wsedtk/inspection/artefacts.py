@@ -227,7 +227,7 @@ def describe(path: PathLike) -> About:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     known = "; ".join(kind.name for kind in KINDS)
-    raise InputError(f"{path}: not a known kind of artefact; known kinds: {known}")
+    raise InputError(f"{path}: is not an artefact of a known kind; known kinds: {known}")
 
 
 def _describe_by_kind(path: Path) -> About | None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from wsedtk.core import atomic, provenance
 from wsedtk.core.errors import InputError
+from wsedtk.core.wording import counted
 from wsedtk.data import folders, store, tables
 from wsedtk.data.store import layouts
 from wsedtk.inspection.description import (
@@ -161,7 +162,8 @@ def _add_features(about: About, path: Path, found: Sequence[Mapping[str, Any]]) 
     )
     parts = _parts_folder(Path(about.path))
     if parts.is_dir():
-        about.content["extracted_anew"] = f"{_count(parts).clips} clips, in {parts.name}"
+        num_clips = _count(parts).clips
+        about.content["extracted_anew"] = f"{counted(num_clips, 'clip')}, in {parts.name}"
     about.add_input("data set", fingerprint=first.get("data_fingerprint"))
     about.add_input("audio", fingerprint=first.get("audio_fingerprint"))
     about.add_files(record)

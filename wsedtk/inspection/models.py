@@ -258,7 +258,7 @@ def _read_onnx(path: Path) -> "onnx.ModelProto":
         return onnx.load_model(path, format="protobuf", load_external_data=False)
     except Exception as error:  # the errors of protobuf and onnx have no other common base class
         reason = str(error).splitlines() or [type(error).__name__]
-        raise InputError(f"{path}: not an ONNX file, or a damaged one ({reason[0]})") from None
+        raise InputError(f"{path}: is not an ONNX file, or is damaged ({reason[0]})") from None
 
 
 def describe_onnx(path: Path) -> About:
@@ -273,7 +273,7 @@ def describe_onnx(path: Path) -> About:
         "outputs": [value.name for value in model.graph.output],
     }
     if not about.content["outputs"]:
-        raise InputError(f"{path}: not an ONNX file, or a damaged one (it has no outputs)")
+        raise InputError(f"{path}: is not an ONNX file, or is damaged (it has no outputs)")
     if not set(_EXPORTED) <= set(metadata):
         about.kind = "ONNX file"
         about.content["hint"] = "the metadata of wsedtk export are missing"

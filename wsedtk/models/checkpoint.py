@@ -362,7 +362,8 @@ def _build(spec: ModelSpec, tensors: Mapping[str, Tensor], folder: Path) -> Netw
     except InputError as error:
         if str(folder) in str(error):
             raise
-        raise InputError(f"{folder / 'model.yaml'}: {error}") from None
+        reason = str(error).removeprefix("model.yaml: ")
+        raise InputError(f"{folder / 'model.yaml'}: {reason}") from None
     check_tensors(tensors, network.state_dict(), where)
     return network
 

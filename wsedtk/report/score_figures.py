@@ -54,7 +54,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
         history = {}
     if not set(plots.HISTORY) <= set(history):
         raise InputError(
-            f"{path}: not a training history; expected a table of numbers with the columns "
+            f"{path}: is not a training history; expected a table of numbers with the columns "
             f"{', '.join(plots.HISTORY)}"
         )
     return history

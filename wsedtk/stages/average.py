@@ -18,6 +18,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.progress import progress
 from wsedtk.core.types import Floats
+from wsedtk.core.wording import counted
 from wsedtk.data import datadir, score_folders, score_tables, store, tables
 from wsedtk.data.clip_names import clip_key, youtube_key
 from wsedtk.data.events import num_segments
@@ -270,7 +271,7 @@ def _common_frames(sources: Sequence[Scores], rows: Sequence[Rows]) -> Rows:
         if differs.any():
             clip = differs.argmax()
             found, expected = source.num_frames[r[clip]], num_frames[clip]
-            difference = f"has {found} frames, but {expected} in another input"
+            difference = f"has {counted(int(found), 'frame')}, but {expected} in another input"
             raise _unlike(source, r[clip], difference)
     return num_frames
 
@@ -361,7 +362,7 @@ def _write_folder(output: Path, ensemble: _Ensemble) -> int:
     if not ensemble.first.has("frame"):
         raise InputError(
             f"{ensemble.first.path}: contains no frame scores, which a folder of tables needs; run "
-            "predict without no_frames (--no-frames), or name an output that ends in .h5"
+            "predict without no_frames (--no-frames), or choose an output that ends in .h5"
         )
     durations = ensemble.durations
     clips = (

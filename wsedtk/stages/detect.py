@@ -304,7 +304,7 @@ def _check_outputs(
     if output_dir is None and len(sources) > 1 and not form.holds_several:
         raise InputError(
             f"format {options.format_name!r}: a file can contain the events of only one recording; "
-            "for several recordings or channels, name a folder with output_dir (--output-dir)"
+            "for several recordings or channels, choose a folder with output_dir (--output-dir)"
         )
     _check_recordings_stay(form, sources, options)
 
@@ -323,8 +323,8 @@ def _check_recordings_stay(
     for one in sources if written else ():
         if os.path.realpath(one.path) in written:
             raise InputError(
-                f"{one.path}: is a recording, but an output would replace this file; name another "
-                "output"
+                f"{one.path}: is a recording, but an output would replace this file; choose "
+                "another output"
             )
 
 
@@ -432,7 +432,7 @@ def run(
     num_recordings = len(sources) - len(failures)
     _LOG.info(
         f"detect: recordings: {num_recordings}, audio: {clock(seconds)}, events: {num_events}; "
-        f"x {seconds / (time.monotonic() - started):.0f} real time"
+        f"{seconds / (time.monotonic() - started):.0f} x real time"
     )
     if len(failures) > options.max_failures * len(sources):
         raise InputError(

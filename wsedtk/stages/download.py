@@ -116,7 +116,7 @@ def find_program(name: str) -> str:
     if found is None:
         raise InputError(
             f"{name}: no such program; install yt-dlp with `pip install 'yt-dlp[default,deno]'` or "
-            "with the extra [download] of wsedtk, or name another program (--program)"
+            "with the extra [download] of wsedtk, or choose another program (--program)"
         )
     if shutil.which("ffmpeg") is None:
         raise InputError(
@@ -222,8 +222,8 @@ def _try_all(
             _LOG.info(f"download: {clip}: {reason}")
         if num_in_a_row == MAX_RETRIES_IN_A_ROW:
             found.stopped = (
-                f"stopped after {num_in_a_row} failures in a row; the network may be down, or the "
-                "site may block this computer"
+                f"the download was stopped after {num_in_a_row} failures in a row; the "
+                "network may be down, or the site may block this computer"
             )
             break
     return found
@@ -328,7 +328,7 @@ def run(options: DownloadOptions, *, stop_signals: StopSignals = unhandled) -> D
         known = sorted(found.fetched or there.intersection(clips))
         _list_dead(found, known, failures, lambda clip: downloads.ask_again(clip, audio_dir))
         failures.write(there | found.fetched)
-        stopped = "stopped by a signal" if signals else found.stopped
+        stopped = "the download was stopped by a signal" if signals else found.stopped
     have = there | found.fetched
     dead = _order(clips, have, failures, False).dead
     return DownloadResult(

@@ -281,7 +281,7 @@ def run(options: ImportOptions) -> ImportResult:
     source, model_dir = options.checkpoint, Path(options.model_dir)
     if (model_dir / "model.yaml").exists() or (model_dir / "config.yaml").exists():
         raise InputError(
-            f"{model_dir}: contains a model or a training run; name another directory, or remove "
+            f"{model_dir}: contains a model or a training run; choose another directory, or remove "
             "this directory"
         )
     frontend = config.load(FrontendConfig, options.frontend)

@@ -161,7 +161,9 @@ def run(options: TrainOptions, *, stop_signals: StopSignals = unhandled) -> Trai
         device = group.device(options.device)
         model_dir = Path(options.model_dir)
         if (model_dir / "clips.tsv").exists():
-            raise InputError(f"{model_dir}: contains a data set; name another folder for the model")
+            raise InputError(
+                f"{model_dir}: contains a data set; choose another folder for the model"
+            )
         lock: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if group.rank == 0:
             lock = locking(model_dir / "checkpoints" / ".lock")

@@ -18,6 +18,7 @@ from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.types import Booleans, Floats
+from wsedtk.core.wording import counted
 from wsedtk.data import datadir, events, tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import ScoreFile
@@ -236,7 +237,7 @@ class _Tuning:
             min_seconds=filters[:, 1],
             max_gap_seconds=filters[:, 2],
             gate_by_tags=options.gate_by_tags,
-            tuned_on=f"{fingerprint} {_summary(options)}, {len(self.dataset)} clips",
+            tuned_on=f"{fingerprint} {_summary(options)}, {counted(len(self.dataset), 'clip')}",
             model=provenance.known_model(self.scores.attributes),
         )
 

@@ -254,7 +254,7 @@ def _why_lost(error: BaseException, size: int, is_joined: bool) -> str:
         )
     return (
         f"another of the {size} processes of this training run has ended ({reason}); to resume "
-        "from the last checkpoint, give the same command again without overwrite (--overwrite)"
+        "from the last checkpoint, run the same command again without overwrite (--overwrite)"
     )
 
 

@@ -14,6 +14,7 @@ import torch
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
+from wsedtk.core.wording import counted
 from wsedtk.data import clip_sets, datadir, tables
 from wsedtk.data.store import FeatureStore
 from wsedtk.models import checkpoint
@@ -134,7 +135,7 @@ def describe(network: Network, spec: ModelSpec) -> str:
     lines += [
         f"{sum(p.numel() for p in network.parameters()):,} parameters, {spec.pooling} "
         f"pooling{hierarchy}, {output.frame.shape[1]} frames of {seconds:g} s in 10 s, "
-        f"{len(spec.labels)} classes"
+        f"{counted(len(spec.labels), 'class')}"
     ]
     return "\n".join(lines)
 

@@ -308,7 +308,7 @@ def _restore(trainer: Trainer, path: Path) -> dict[str, Any] | None:
     except InputError as error:
         reason = str(error)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = f"{path}: is damaged, or is not a checkpoint of this training run ({error})"
+        reason = f"{path}: is not a checkpoint of this training run, or is damaged ({error})"
     trainer.tell(f"train: {reason}; this checkpoint is skipped")
     return None
 
@@ -386,7 +386,7 @@ def train_to_the_end(trainer: Trainer, model_dir: Path, stop_signals: StopSignal
             if number:
                 name = signal.Signals(int(number)).name
                 raise NotFinished(
-                    f"{model_dir}: stopped by {name} at batch {trainer.step}; to resume, give the "
+                    f"{model_dir}: stopped by {name} at batch {trainer.step}; to resume, run the "
                     "same command again without overwrite (--overwrite)"
                 )
 

@@ -18,6 +18,7 @@ from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.types import Floats, Integers
+from wsedtk.core.wording import counted
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import files, layouts
 from wsedtk.data.store.files import (
@@ -278,9 +279,9 @@ class FeatureStore:
         needed = int(np.prod(shape)) * dtype.itemsize
         if needed > usable:
             raise InputError(
-                f"{', '.join(self.paths)}: {len(rows)} clips take {needed / 1e9:.1f} GB of memory, "
-                f"but at most {usable / 1e9:.1f} GB can be used; omit --cache, or extract the "
-                "features with --dtype float16"
+                f"{', '.join(self.paths)}: {counted(len(rows), 'clip takes', 'clips take')} "
+                f"{needed / 1e9:.1f} GB of memory, but at most {usable / 1e9:.1f} GB can be used; "
+                "omit --cache, or extract the features with --dtype float16"
             )
         rows, cached = np.sort(rows), np.zeros(shape, dtype)
         for block in slices(len(rows), _CLIPS_CACHED):

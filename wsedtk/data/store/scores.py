@@ -169,8 +169,8 @@ class ScoreFile:
         labels = self.labels
         if not len(self) or not labels or len(set(labels)) < len(labels):
             raise InputError(
-                f"{self.path}: expected clips, and classes that occur once; found {len(self)} "
-                f"clips and the classes {labels[:20]}"
+                f"{self.path}: expected clips, and classes that occur once; found "
+                f"{counted(len(self), 'clip')} and the classes {labels[:20]}"
             )
         layouts.check_texts(self.path, labels)
         order = np.argsort(self.filenames, kind="stable")
