@@ -195,7 +195,7 @@ def test_output_of_each_kind(made):
     assert model.content["to_share"] == [
         "README.md names no licence; set `license: ...` between two --- lines at its start",
         "README.md lacks the current results of valid/frame; run wsedtk report to update it",
-        "the section Use of README.md is not up to date; run wsedtk report to update it",
+        'the section "Use" in README.md is not up to date; run wsedtk report to update it',
     ]
     assert (
         model.made["command"].startswith(f"wsedtk train {made / 'data/fit'} ")

@@ -62,7 +62,7 @@ def write_scores(folder, clip):
 
 def test_psds_says_over_which_classes_it_is(run, folder, trained):
     """The only event of Car starts after the end of its clip."""
-    note = "over 1 of 2 classes, those with events; PSDS2 of one class has no cross triggers"
+    note = "over 1 of 2 classes, those with events; with one class, PSDS2 counts no cross triggers"
     model = shutil.copytree(trained, folder / "model")
     out = shutil.copytree(folder / "out", model / "set" / "frame")
     scores = write_scores(folder, [[0.9, 0.6], [0.8, 0.1]])
@@ -76,7 +76,9 @@ def test_psds_says_over_which_classes_it_is(run, folder, trained):
     figures = json.loads((out / "report.json").read_text())["psds"]
     row = " | ".join(f"{figures[name]:.3f} (1 of 2 classes)" for name in ("psds1", "psds2"))
     card = (model / "README.md").read_text()
-    assert row in card and "PSDS2 of one class has no cross triggers" in card
+    assert (
+        row in card and "If only one class has events, PSDS2 does not count cross triggers" in card
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Register corpora, and define the result of a corpus.
+"""Register the functions that prepare corpora, and define the class of their results.
 
 A corpus is a function that writes data directories. The function has one parameter, the options:
 

@@ -229,7 +229,8 @@ def thinned(curve: average_precision.Curve, most: int = 400) -> average_precisio
 
     `most` // 2 values of recall are spaced equally from 0 to 1. For each of these values, two
     points are kept: the first point with at least this recall, and the last point with at most this
-    recall. If one of them does not exist, the last or the first point of the curve is kept instead.
+    recall. If no point has at least this recall, the last point of the curve is kept instead. If no
+    point has at most this recall, the first point of the curve is kept instead.
     """
     precision, recall = curve
     places = np.linspace(0, 1, most // 2)

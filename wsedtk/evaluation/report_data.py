@@ -247,7 +247,7 @@ def psds_note(report: Mapping[str, Any]) -> str:
     if not num_classes:
         return ""
     note = f"over {num_classes} of {len(report['classes'])} classes, those with events"
-    return note + ("; PSDS2 of one class has no cross triggers" if num_classes == 1 else "")
+    return note + ("; with one class, PSDS2 counts no cross triggers" if num_classes == 1 else "")
 
 
 class NoInterval(NamedTuple):

@@ -191,7 +191,8 @@ def _legend() -> str:
     texts = legends(columns(Place.SUMMARY), metrics_of([]))
     return (
         f"In brackets: 95 % intervals over clips. {'; '.join(texts)}. "
-        "PSDS is the mean over the classes with events; PSDS2 of one class has no cross triggers."
+        "PSDS is the mean over the classes with events. If only one class has events, PSDS2 does "
+        "not count cross triggers."
     )
 
 
@@ -320,7 +321,7 @@ def faults(folder: PathLike, fingerprint: str | None) -> list[str]:
         )
     if _use(folder) not in text:
         found.append(
-            "the section Use of README.md is not up to date; run wsedtk report to update it"
+            'the section "Use" in README.md is not up to date; run wsedtk report to update it'
         )
     return found
 

@@ -15,8 +15,8 @@ from wsedtk.audio.containers.layout import Layout, Part, Patch, Range, read_at
 
 UNCLOSED = "was never closed"
 _LIMIT = 1 << 32  # 32-bit fields contain sizes modulo this number
-_NEAR = 1 << 16  # a size that differs from 2^31 or 2^32 - 1 by at most this is a placeholder
-_HUGE = 1 << 50  # a 64-bit size of at least this is a placeholder
+_NEAR = 1 << 16  # a size is a placeholder if it differs from 2^31 or 2^32 - 1 by at most _NEAR
+_HUGE = 1 << 50  # a 64-bit size is a placeholder if it is at least _HUGE
 # An announced size up to this number may be a placeholder: the size of the header, or the size of
 # the samples that the recording program wrote first.
 _HEADER_BYTES = 4096
