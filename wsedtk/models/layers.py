@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from wsedtk.models import parallel_gru
 from wsedtk.models.pooling import Pooling, is_tracing
 from wsedtk.models.pooling_functions import SoftmaxOver
 
@@ -118,6 +119,8 @@ def run_gru(gru: nn.GRU, x: Tensor, mask: Tensor | None) -> Tensor:
         if x.device.type == "cpu" and not gru.training:
             stack.enter_context(torch.autocast("cpu", enabled=False))
             x = x.to(next(gru.parameters()).dtype)
+        if not is_tracing() and parallel_gru.can_run(gru, x):
+            return parallel_gru.run(gru, x, mask)
         if mask is None:
             hidden, _ = gru(x)
             return hidden

@@ -1,0 +1,186 @@
+"""Run a bidirectional GRU on a CPU with one thread for each direction.
+
+A time step of a GRU is a product of small matrices. If several threads compute each product, they
+wait for each other at each time step. On a machine that also runs other programs, the system
+suspends one of the threads from time to time, and the others wait for it. Here, one thread computes
+all time steps of a direction. If there are more than two threads, the batch is divided, too.
+
+Array dimensions: B clips, T frames, C channels, H hidden units.
+"""
+
+import contextlib
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_SMALLEST_PART = 4  # number of clips that a thread computes at least
+_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+
+
+def can_run(gru: nn.GRU, x: Tensor) -> bool:
+    """Return whether `run` supports this GRU, and has several threads to run it."""
+    return (
+        x.device.type == "cpu"
+        and torch.get_num_threads() > 1
+        and gru.bidirectional
+        and gru.bias
+        and gru.batch_first
+        and gru.num_layers == 1
+    )
+
+
+def run(gru: nn.GRU, x: Tensor, mask: Tensor | None) -> Tensor:
+    """Run a GRU for which `can_run` is True.
+
+    Parameters
+    ----------
+    gru : torch.nn.GRU
+        The GRU, with H hidden units in each direction.
+    x : (B, T, C) Tensor
+        The inputs.
+    mask : (B, T) Tensor of bool, or None
+        True for real frames, which precede the padded frames. None if all frames are real.
+
+    Returns
+    -------
+    (B, T, 2 H) Tensor
+        The hidden states, 0 in padded frames.
+    """
+    lengths = None if mask is None else mask.sum(dim=1)
+    weights = [getattr(gru, name + end) for end in ("", "_reverse") for name in _WEIGHTS]
+    if torch.is_grad_enabled():
+        hidden: Tensor = _WithGradients.apply(x, lengths, *weights)  # type: ignore[no-untyped-call]
+    else:
+        hidden = _join(_in_threads(_Task.run, _tasks(x, lengths, weights)))
+    return hidden if mask is None else hidden * mask[:, :, None]
+
+
+class _Task(NamedTuple):
+    """The work of a thread: one direction of the GRU, for a part of the batch.
+
+    Attributes
+    ----------
+    x : (B, T, C) Tensor
+        The inputs.
+    lengths : (B,) Tensor of int64, or None
+        The numbers of real frames. None if all frames are real.
+    weights : list of Tensor
+        The parameters of the direction, in the order of `_WEIGHTS`.
+    is_reverse : bool
+        Whether the direction begins at the last frame.
+    """
+
+    x: Tensor
+    lengths: Tensor | None
+    weights: list[Tensor]
+    is_reverse: bool
+
+    def run(self) -> Tensor:
+        """Return the hidden states (B, T, H). In padded frames, they have no meaning."""
+        x = _reverse(self.x, self.lengths) if self.is_reverse else self.x
+        start = x.new_zeros(1, len(x), self.weights[1].shape[1])
+        # after the weights: has biases, layers, dropout, is training, is bidirectional, batch first
+        hidden = torch.gru(x, start, self.weights, True, 1, 0.0, False, False, True)[0]
+        return _reverse(hidden, self.lengths) if self.is_reverse else hidden
+
+
+def _reverse(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Reverse the real frames of `x` (B, T, C). Padded frames get copies of the first frame."""
+    if lengths is None:
+        return x.flip(1)
+    frames = (lengths[:, None] - 1 - torch.arange(x.shape[1])).clamp_min(0)
+    return x.gather(1, frames[:, :, None].expand(-1, -1, x.shape[2]))
+
+
+def _tasks(x: Tensor, lengths: Tensor | None, weights: Sequence[Tensor]) -> list[_Task]:
+    """Divide the work into tasks: for each part of the batch, the two directions."""
+    num_parts = max(1, min(torch.get_num_threads() // 2, len(x) // _SMALLEST_PART))
+    parts = x.chunk(num_parts)
+    lengths_of_parts = [None] * len(parts) if lengths is None else lengths.chunk(num_parts)
+    half = len(_WEIGHTS)
+    return [
+        _Task(part, lengths_of_part, list(weights[start : start + half]), start > 0)
+        for part, lengths_of_part in zip(parts, lengths_of_parts)
+        for start in (0, half)
+    ]
+
+
+def _join(hidden: Sequence[Tensor]) -> Tensor:
+    """Return the hidden states (B, T, 2 H) of the results of all tasks."""
+    pairs = zip(hidden[::2], hidden[1::2])
+    return torch.cat([torch.cat(pair, dim=2) for pair in pairs])
+
+
+class _WithGradients(torch.autograd.Function):
+    """All tasks as one operation. The gradients are also computed by one thread per task."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, lengths: Tensor | None, *weights: Tensor) -> Tensor:
+        def run_with_graph(task: _Task) -> tuple[list[Tensor], Tensor]:
+            inputs = [one.detach().requires_grad_() for one in (task.x, *task.weights)]
+            copy = task._replace(x=inputs[0], weights=inputs[1:])
+            with torch.enable_grad():
+                return inputs, copy.run()
+
+        ctx.graphs = _in_threads(run_with_graph, _tasks(x, lengths, weights))
+        return _join([hidden.detach() for _, hidden in ctx.graphs])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        graphs: list[tuple[list[Tensor], Tensor]] = ctx.graphs
+        sizes = [len(hidden) for _, hidden in graphs[::2]]
+        parts = torch.split(gradients[0], sizes)
+        halves = [half for part in parts for half in part.chunk(2, dim=2)]
+
+        def differentiate(item: tuple[tuple[list[Tensor], Tensor], Tensor]) -> tuple[Tensor, ...]:
+            (inputs, hidden), gradient = item
+            return torch.autograd.grad(hidden, inputs, gradient)
+
+        found = _in_threads(differentiate, list(zip(graphs, halves)))
+        of_x = torch.cat([a[0] + b[0] for a, b in zip(found[::2], found[1::2])])
+        of_weights = [
+            functools.reduce(torch.add, same)
+            for direction in (found[::2], found[1::2])
+            for same in zip(*(one[1:] for one in direction))
+        ]
+        return of_x, None, *of_weights
+
+
+def _in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Return the result of each item. Each item has a thread, which computes without others.
+
+    The threads use the gradient mode and the autocast settings of the calling thread.
+    """
+    is_inference, has_gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+    autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+
+    def work(item: Item) -> Result:
+        with contextlib.ExitStack() as stack:
+            if is_inference:
+                stack.enter_context(torch.inference_mode())
+            stack.enter_context(torch.set_grad_enabled(has_gradients))
+            stack.enter_context(torch.autocast("cpu", autocast[1], enabled=autocast[0]))
+            return function(item)
+
+    return list(_threads(len(items)).map(work, items))
+
+
+@functools.cache
+def _threads(count: int) -> ThreadPoolExecutor:
+    """Return threads that compute each operation alone, without helper threads."""
+    num_threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(count, "gru", torch.set_num_threads, (1,))
+    barrier = threading.Barrier(count)
+    list(pool.map(lambda _: barrier.wait(), range(count)))  # all threads have started
+    # In PyTorch, each call of `set_num_threads` also changes the number for threads that start
+    # later. This call restores that number.
+    torch.set_num_threads(num_threads)
+    return pool
