@@ -78,10 +78,26 @@ def test_threads_are_limited_unless_the_user_has_chosen_them(
 ):
     cgroups("0::/\n", {"cpu.max": f"{limit} 100000\n"})
     monkeypatch.setattr(cores, "_is_limited", False)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # so that the variable is restored after the test
     monkeypatch.delenv("OMP_NUM_THREADS")
     if chosen is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", chosen)
-    cores.limit_threads()
+    cores.configure_openmp()
     assert os.environ.get("OMP_NUM_THREADS") == expected
     assert cores.user_sets_threads() is is_chosen
+
+
+@pytest.mark.parametrize(
+    "chosen, expected",
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_waiting_threads_soon_sleep_unless_the_user_decides(monkeypatch, chosen, expected):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")  # so that the variable is restored after the test
+        monkeypatch.delenv(name)
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(cores, "_is_limited", False)
+    cores.configure_openmp()
+    assert os.environ.get("GOMP_SPINCOUNT") == expected

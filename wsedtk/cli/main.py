@@ -61,7 +61,7 @@ def _leave(status: int) -> None:
 
 def _run() -> None:
     console.prepare()
-    cores.limit_threads()
+    cores.configure_openmp()
     try:
         with signals.handled(_stop):
             try:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
-_is_limited = False  # whether `limit_threads` has set OMP_NUM_THREADS
+_is_limited = False  # whether `configure_openmp` has set OMP_NUM_THREADS
 
 
 def usable_cores() -> int:
@@ -26,13 +26,22 @@ def usable_cores() -> int:
     return max(1, min([_affinity(), *map(math.floor, _cgroup_limits())]))
 
 
-def limit_threads() -> None:
-    """Set OMP_NUM_THREADS to the number of usable cores if a cgroup limits this number.
+def configure_openmp() -> None:
+    """Set environment variables of OpenMP. Call this before numpy or PyTorch is imported.
 
-    OpenMP and OpenBLAS respect the affinity mask, but not cgroups. They read the variable when
-    numpy or PyTorch is imported. If the user has set the variable, it is not changed.
+    OMP_NUM_THREADS is set to the number of usable cores if a cgroup limits this number. OpenMP and
+    OpenBLAS respect the affinity mask, but not cgroups.
+
+    GOMP_SPINCOUNT limits the time for which a thread that waits for other threads keeps its core
+    busy. By default, this time is so long that other programs can't use the core. The value 1000 is
+    the one that GNU OpenMP uses if it starts more threads than there are cores. It does not know
+    how many cores other programs use.
+
+    Variables that the user has set are not changed.
     """
     global _is_limited
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     cores = usable_cores()
     if cores < _affinity() and "OMP_NUM_THREADS" not in os.environ:
         os.environ["OMP_NUM_THREADS"] = str(cores)

@@ -32,6 +32,7 @@ from wsedtk.inference.event_finding import EventFinder, Threshold
 from wsedtk.inference.sliding_windows import Detector, Source
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
+from wsedtk.models.layers import Network
 
 _LOGGER = logging.getLogger(__name__)
 _POINT = "operating_point.yaml"
@@ -167,9 +168,14 @@ class Model:
     """
 
     def __init__(
-        self, folder: PathLike, spec: ModelSpec, detector: Detector, fingerprint: str
+        self,
+        folder: PathLike,
+        spec: ModelSpec,
+        network: Network,
+        detector: Detector,
+        fingerprint: str,
     ) -> None:
-        self._folder, self._spec = Path(folder), spec
+        self._folder, self._spec, self._network = Path(folder), spec, network
         self._detector, self._fingerprint = detector, fingerprint
         self.labels: tuple[str, ...] = spec.labels
         self.seconds_per_frame: float = detector.seconds_per_frame
@@ -361,10 +367,7 @@ class Model:
         if (self._folder / _POINT).exists():
             point = operating_points.read(self._folder / _POINT)
         make_folder(folder)
-        tensors = self._detector.runner.network.state_dict()
-        checkpoint.save_model(
-            folder, self._spec, {name: tensor.cpu() for name, tensor in tensors.items()}
-        )
+        checkpoint.save_model(folder, self._spec, self._network.state_dict())
         if point is not None:
             # Saving updates a model.yaml of an older version, which changes the fingerprint.
             if point.model == self._fingerprint:
@@ -404,5 +407,5 @@ def load_model(path: PathLike, device: str = "auto", precise: bool = False) -> M
     # Building a network draws random weights. The random state of the caller must not change.
     with torch.random.fork_rng(devices=[]):
         spec, network, fingerprint = checkpoint.load_model(path)
-    runner = network_runner.Runner.of(network, spec.mean, spec.std, runs_on, precise)
-    return Model(path, spec, Detector(spec, network, runner), fingerprint)
+    runner = network_runner.Runner.for_prediction(network, spec.mean, spec.std, runs_on, precise)
+    return Model(path, spec, network, Detector(spec, network, runner), fingerprint)

@@ -5,6 +5,7 @@ frames.
 """
 
 import contextlib
+import copy
 import dataclasses
 from collections.abc import Callable
 
@@ -132,6 +133,46 @@ def run_gru(gru: nn.GRU, x: Tensor, mask: Tensor | None) -> Tensor:
             gru(packed)[0], batch_first=True, total_length=x.shape[1]
         )
         return hidden
+
+
+class NormalizedConv(nn.Module):
+    """A 3x3 convolution and batch norm. Its tensors are named `conv.*` and `bn.*`.
+
+    Parameters
+    ----------
+    num_inputs, num_outputs : int
+        The numbers of channels.
+    """
+
+    bn: nn.BatchNorm2d | nn.Identity
+
+    def __init__(self, num_inputs: int, num_outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(num_inputs, num_outputs, 3, padding=1)
+        self.bn = nn.BatchNorm2d(num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute C' output channels (B, C', T, F) from C input channels (B, C, T, F)."""
+        normalized: Tensor = self.bn(self.conv(x))
+        return normalized
+
+    def fold(self) -> None:
+        """Replace both layers by one convolution that computes the same in evaluation mode."""
+        if isinstance(self.bn, nn.BatchNorm2d):
+            self.conv = nn.utils.fusion.fuse_conv_bn_eval(self.conv.eval(), self.bn.eval())
+            self.bn = nn.Identity()
+
+
+def for_prediction(network: "Network") -> "Network":
+    """Return a copy of a network in evaluation mode, with batch norm folded into convolutions.
+
+    Batch norm in other layers than `NormalizedConv` is kept.
+    """
+    network = copy.deepcopy(network).eval()
+    for module in network.modules():
+        if isinstance(module, NormalizedConv):
+            module.fold()
+    return network
 
 
 def init_gru(gru: nn.GRU) -> None:

@@ -359,7 +359,9 @@ def _prepare(options: DetectOptions, form: formats.EventFormat) -> _Job:
     names = class_lists.choose(options.classes, spec.labels, options.model_dir)
     point = read_point(options, fingerprint, spec.labels)
     device = network_runner.pick_device(options.device)
-    runner = network_runner.Runner.of(network, spec.mean, spec.std, device, options.precise)
+    runner = network_runner.Runner.for_prediction(
+        network, spec.mean, spec.std, device, options.precise
+    )
     detector = Detector(spec, network, runner)
     return _Job(
         detector,

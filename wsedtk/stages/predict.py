@@ -182,7 +182,7 @@ def run(options: PredictOptions) -> PredictResult:
     frontend = spec.frontend_config()
     device = network_runner.pick_device(options.device)
     job = _Job(
-        runner=Runner.of(network, spec.mean, spec.std, device, options.precise),
+        runner=Runner.for_prediction(network, spec.mean, spec.std, device, options.precise),
         features=features,
         rows=rows,
         columns=[spec.labels.index(name) for name in names],

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from wsedtk.models.layers import (
     Head,
     Network,
+    NormalizedConv,
     Output,
     init_gru,
     init_xavier,
@@ -31,23 +32,19 @@ from wsedtk.models.pooling import Pooling
 from wsedtk.models.pooling_functions import SoftmaxOver
 
 
-class GatedConv(nn.Module):
+class GatedConv(NormalizedConv):
     """A 3x3 convolution with batch norm and a gate.
 
     The first half of its channels is multiplied by the sigmoid of the second half.
     """
 
     def __init__(self, num_inputs: int, num_outputs: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(num_inputs, 2 * num_outputs, 3, padding=1)
-        self.bn = nn.BatchNorm2d(2 * num_outputs)
+        super().__init__(num_inputs, 2 * num_outputs)
         init_xavier(self.conv)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute C' output channels (B, C', T, F) from C input channels (B, C, T, F)."""
-        linear, gate = self.bn(self.conv(x)).chunk(2, dim=1)
-        gated: Tensor = linear * torch.sigmoid(gate)
-        return gated
+        return nn.functional.glu(super().forward(x), dim=1)
 
 
 @NETWORKS.register("gated-crnn")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from wsedtk.models.layers import (
     Head,
     Network,
+    NormalizedConv,
     Output,
     init_gru,
     pad_time,
@@ -23,24 +24,6 @@ from wsedtk.models.layers import (
 )
 from wsedtk.models.network import NETWORKS
 from wsedtk.models.pooling import Pooling
-
-
-class ConvBlock(nn.Module):
-    """A 3x3 convolution, batch norm and ReLU.
-
-    As in the published code, the convolution starts with Xavier-uniform weights, and with the
-    default biases of PyTorch.
-    """
-
-    def __init__(self, num_inputs: int, num_outputs: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(num_inputs, num_outputs, 3, padding=1)
-        self.bn = nn.BatchNorm2d(num_outputs)
-        nn.init.xavier_uniform_(self.conv.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute C' output channels (B, C', T, F) from C input channels (B, C, T, F)."""
-        return torch.relu(self.bn(self.conv(x)))
 
 
 @NETWORKS.register("talnet")
@@ -53,9 +36,10 @@ class TalNet(Network):
     the network then has 10 output frames per second.
 
     A convolution with f frequency bins at its input has 2 E / f output channels. The convolutions
-    of the published network have 32, 32, 64, 64, 128, 128, 256, 256, 512 and 512 channels. The
-    probabilities of real frames are clamped to [1e-7, 1 - 1e-7]. In training, the statistics of
-    batch norm include padded frames, as in the published code.
+    of the published network have 32, 32, 64, 64, 128, 128, 256, 256, 512 and 512 channels. As in
+    the published code, the convolutions start with Xavier-uniform weights, and with the default
+    biases of PyTorch. The probabilities of real frames are clamped to [1e-7, 1 - 1e-7]. In
+    training, the statistics of batch norm include padded frames, as in the published code.
 
     Parameters
     ----------
@@ -110,7 +94,9 @@ class TalNet(Network):
             # With this formula, the number of channels times the number of bins after the last
             # max-pooling is E, the number of the GRU's inputs.
             num_outputs = 2 * embedding_size // num_bins
-            self.add_module(f"conv{number}", ConvBlock(num_inputs, num_outputs))
+            block = NormalizedConv(num_inputs, num_outputs)
+            nn.init.xavier_uniform_(block.conv.weight)
+            self.add_module(f"conv{number}", block)
             num_inputs = num_outputs
             if number % self.convs_per_pool == 0:
                 num_bins //= 2
@@ -128,5 +114,6 @@ class TalNet(Network):
                 factor = 2 if number // self.convs_per_pool <= 2 else 1
                 x = nn.functional.max_pool2d(x, (factor, 2))  # (B, C, T / factor, F / 2)
                 mask = pool_mask(mask, factor)
+            x = torch.relu(x)  # ReLU before max-pooling has the same result, but takes longer
         x = x.permute(0, 2, 1, 3).flatten(2)  # (B, T', E)
         return self.head(run_gru(self.gru, x, mask), mask)
