@@ -79,7 +79,7 @@ def test_events_on_an_ascii_terminal(trained, tmp_path):
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_a_name_that_is_not_utf_8(tmp_path, encoding):
     status, text, told = wsedtk("validate", "no\udcff", encoding=encoding, cwd=tmp_path)
-    assert (status, told.count("\n")) == (1, 1) and "have errors: no\\udcff" in told
+    assert (status, told.count("\n")) == (1, 1) and "1 of 1 data directories: no\\udcff" in told
     assert "error: no\\udcff: no such folder" in text and "no\\udcff: 1 errors" in text
 
 

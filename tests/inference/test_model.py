@@ -181,7 +181,7 @@ def test_samples_at_fault(model, samples, rate, message):
         ({"threshold": np.inf}, "threshold inf: no class has a threshold that a score can reach"),
         ({"classes": ["lwo"]}, "classes: the model has no class 'lwo'; did you mean 'low'"),
         ({"min_seconds": -1}, "min_seconds: found -1"),
-        ({"channel": 1}, "samples: found channel 1; expected 0 <= channel < 1"),
+        ({"channel": 1}, "samples: channel 1 does not exist; expected 0 <= channel < 1"),
         ({"operating_point": "none.yaml"}, "none.yaml: no such file; .* threshold 0.5"),
         ({"sample_rate": None}, "sample_rate: missing"),
     ],
@@ -202,7 +202,7 @@ def test_files_at_fault(model, tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             model.detect(*arguments)
-    with pytest.raises(InputError, match="a.wav: found channel 1; expected 0 <= channel < "):
+    with pytest.raises(InputError, match="a.wav: channel 1 does not exist; expected 0 <= channel"):
         model.detect(tmp_path / "a.wav", channel=1)
     with pytest.raises(InputError, match="device nothing: can't be used here"):
         load_model(tmp_path, "nothing")

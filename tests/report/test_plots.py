@@ -149,5 +149,5 @@ def test_the_picture_of_the_gradients():
     slope = gradients.gradient("linear", gradients.example())[1]
     np.testing.assert_allclose(figure.axes[1].lines[1].get_ydata(), np.sort(slope))
     np.testing.assert_allclose(figure.axes[2].patches[1].get_data().values, slope)
-    assert figure.axes[3].get_title() == "Hierarchical pooling, reading published (5 x 5 frames)"
+    assert figure.axes[3].get_title() == "Pooling with hierarchy published, groups [5, 5]"
     assert len(plots.png(figure)) > 20000

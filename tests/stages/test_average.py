@@ -329,7 +329,7 @@ def test_written_whole_or_not_at_all(run, tmp_path):
     assert run("average", path, tables).exit_code == 0
     before = {p.name: p.read_bytes() for p in tables.iterdir()}
     (tables / "old.tsv").write_text("onset\toffset\tCar\n0\t1\t0.5\n")
-    assert "contains 1 table of another clip that would be lost, the first 'old.tsv'" in refused(
+    assert "writing to this folder would delete 1 table of another clip: old.tsv" in refused(
         run, path, tables
     )
     assert (tables / "old.tsv").exists()

@@ -241,7 +241,8 @@ def test_it_resumes_with_as_many_threads(corpus, trained, tmp_path, run, interru
         )
         assert (
             seen == [threads, threads + 1, 1]
-            and f"is 1, but was {threads} before, because 1 core can be used" in result.stderr
+            and f"was {threads} before, but is 1 now, because only 1 core can be used"
+            in result.stderr
         )
     finally:
         torch.set_num_threads(threads)

@@ -63,8 +63,9 @@ def info(path: PathLike, count: bool = True) -> AudioInfo:
     Raises
     ------
     InputError
-        If the file is missing or can't be read as sound. If the complete file is decoded, also if
-        it contains no samples, or if samples are not finite or are too large.
+        If the file is missing or can't be read as sound. When the complete file is decoded, the
+        error is also raised if the file contains no samples, or samples that are not finite or are
+        too large.
     """
     with Sound(path) as sound:
         duration, is_sure = sound.seconds()
@@ -157,7 +158,8 @@ class Examination:
     peak : float
         The highest absolute value of a sample in any channel; full scale is 1.
     full_scale : float
-        The fraction of the samples of all channels whose absolute value is at least `FULL_SCALE`.
+        The number of samples with an absolute value of at least `FULL_SCALE`, divided by the number
+        of all samples. The samples of all channels are counted.
     content : str
         A fingerprint of the sample rate and the mono samples. Files with the same sample rate and
         the same mono samples have the same fingerprint.

@@ -270,9 +270,9 @@ class LogMel:
         is None. If the window is shorter than `num_fft`, each windowed frame is padded with zeros
         at its end.
 
-        In float64, the levels differ from those of librosa by at most 1e-6 dB. In float32, levels
-        that are at most 50 dB (magnitude spectrum) or 100 dB (power spectrum) below the clip's
-        maximum differ by at most 0.01 dB. Lower levels, for example in bins above the bandwidth of
+        In float64, the levels differ from those of librosa by at most 1e-6 dB. In float32, the
+        difference is at most 0.01 dB for levels down to 50 dB (magnitude spectrum) or 100 dB (power
+        spectrum) below the clip's maximum. Lower levels, for example in bins above the bandwidth of
         the source, can differ by more than 10 dB, because librosa computes the FFT in float64.
 
         Parameters

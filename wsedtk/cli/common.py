@@ -1,4 +1,4 @@
-"""Define the group of all commands, and the decorator that makes a function a command."""
+"""Define the group of all commands, and the decorator that turns a function into a command."""
 
 import contextlib
 import importlib
@@ -111,7 +111,7 @@ def _details(ctx: click.Context, options: Values, outputs: Sequence[str]) -> Ite
 def verb(
     group: click.Group, name: str, options_class: type | None = None, /, **changes: Parameter
 ) -> Callable[[Callable[..., None]], click.Command]:
-    """Return a decorator that makes a function a command of a group. See `make_command`."""
+    """Return a decorator that adds a function to a group as a command. See `make_command`."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
         command = make_command(name, options_class, **changes)(function)
@@ -124,7 +124,7 @@ def verb(
 def make_command(
     name: str, options_class: type | None = None, /, **changes: Parameter
 ) -> Callable[[Callable[..., None]], click.Command]:
-    """Return a decorator that makes a function a command.
+    """Return a decorator that turns a function into a command.
 
     The command has the options --quiet and --verbose, and one parameter for each field of
     `options_class`, except for fields with `hidden_from_cli`. The command checks its inputs and
@@ -138,8 +138,9 @@ def make_command(
         The name of the command.
     options_class : type, optional
         The dataclass of the options of a stage. The function gets an instance as its first
-        argument, and the values of the parameters of click's decorators as keyword arguments. If
-        `options_class` is None, the function gets only these keyword arguments.
+        argument. If click's decorators define further parameters of the command, the function gets
+        their values as keyword arguments. If `options_class` is None, the function gets only these
+        keyword arguments.
     **changes : Parameter
         Changes of the parameters of single fields. The keywords are the names of the fields.
     """

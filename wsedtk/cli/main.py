@@ -49,8 +49,8 @@ def main() -> None:
 def _leave(status: int) -> None:
     """End this process immediately. torchrun has started it and other processes.
 
-    The threads of torch.distributed may still free tensors. If the interpreter ends meanwhile, they
-    abort the process.
+    The threads of torch.distributed may still be releasing tensors. These threads would abort the
+    process if the interpreter shut down normally.
     """
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()

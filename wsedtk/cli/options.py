@@ -13,8 +13,8 @@ The kind of the parameter depends on the field:
 
 A keyword-only field without a default becomes a required option.
 
-A command changes these rules for single fields with a `Parameter`. The options of a corpus contain
-these changes themselves, as the metadata of fields. The keys are the fields of `Parameter`:
+A command changes these rules for single fields with a `Parameter`. In the options of a corpus, the
+changes are in the metadata of the field, under the names that they have in `Parameter`:
 
     classes: Sequence[str] = dataclasses.field(default=(), metadata={"flag": "--class"})
 """
@@ -59,8 +59,8 @@ class Parameter:
     minimum : int, optional
         The smallest valid value. If it is given, the values are whole numbers.
     comma_separated : str, optional
-        The word for the numbers in messages. If it is given, the value is a list of whole numbers
-        with commas between them.
+        The word that messages use for the numbers. If it is given, the value is a list of whole
+        numbers with commas between them.
     hidden_from_cli : bool
         Whether the command line has no parameter for the field.
     """

@@ -128,6 +128,7 @@ def print_tune(result: "TuneResult") -> None:
     )
     if result.frames is not None:
         unit, f1 = result.frames.unit, result.frames.counts.f1
+        unit = unit.removesuffix(" (with frame thresholds)")  # the line below says this already
         print(f"F1 with the frame thresholds, counted in {unit}: {f1:.4f}")
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 MOST_CLASSES = 40  # if there are more classes, a table shows MOST_CLASSES // 4 of them
 _REST = "sources are not split, and at least half of the clips of each class must stay for training"
 _PASSES = (
-    "passes: how often balanced minibatches use each clip of a class while they use each clip of "
-    "the largest class once"
+    "passes: how often balanced minibatches use each clip of a class, relative to the clips of the "
+    "largest class"
 )
 
 
@@ -68,8 +68,8 @@ def _short_classes(result: "BalanceResult") -> list[str]:
     short = [one for one in result.classes if one.is_exhausted and one.num_valid < 0.9 * most]
     if len(short) > MOST_CLASSES // 4:
         return [
-            f"{len(short)} classes have fewer held-out clips than other classes, which have up to "
-            f"{most}, because {_REST}"
+            f"{len(short)} classes have fewer held-out clips than others (other classes have up to "
+            f"{most}), because {_REST}"
         ]
     return [
         f"{printable(one.label)}: has {counted(one.num_valid, 'held-out clip')} (other classes "

@@ -255,10 +255,11 @@ def report(options: ReportOptions) -> None:
 
     If there are several systems, each system is compared with the first system, and the page shows
     the intervals of the differences over clips. If systems were trained with several seeds
-    (NAME.seed0, NAME.seed1, ...), their means over seeds are compared instead. The pairs of systems
-    are then those that the papers compare. A system in none of these pairs is compared with the
-    first system. With at least three seeds of each system, the page shows the intervals over seeds
-    and clips.
+    (NAME.seed0, NAME.seed1, ...), their means over seeds are compared instead. In this case, each
+    pooling function is compared with linear softmax pooling and max pooling in the same network,
+    and pooling with a hierarchy is compared with the same pooling without a hierarchy. A system
+    that is in none of these pairs is compared with the first system. With at least three seeds of
+    each system, the page shows the intervals over seeds and clips.
 
     \b
     Example: wsedtk report exp/linear exp/attention exp/report.html

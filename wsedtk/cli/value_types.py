@@ -40,7 +40,7 @@ class NumberList(ParamType):
     kind : callable
         The function that converts the text of one number: int or float.
     name : str
-        The word for the numbers in messages, such as "seconds".
+        The word that messages use for the numbers, such as "seconds".
     """
 
     def __init__(self, kind: Callable[[str], float], name: str) -> None:
@@ -100,7 +100,7 @@ class Fraction(Number):
 
 
 class Target(ParamType):
-    """The type of a target of decisions: QUANTITY=NUMBER, such as precision=0.9."""
+    """The type of a target for decisions. The form is QUANTITY=NUMBER, such as precision=0.9."""
 
     name = "KEY=VALUE"
 

@@ -19,9 +19,9 @@ _is_limited = False  # whether `configure_openmp` has set OMP_NUM_THREADS
 def usable_cores() -> int:
     """Return the number of cores that this process may use, at least 1.
 
-    This is the number of cores in the CPU affinity mask (`taskset`), or the CPU time that the
-    cgroups of this process allow per unit of time, rounded down, if that is lower. A container with
-    1.5 cores may use one core.
+    This is the number of cores in the CPU affinity mask (`taskset`). If a cgroup limits the CPU
+    time of this process to fewer cores, this limit, rounded down, is returned instead. For example,
+    a process in a container with 1.5 cores may use one core.
     """
     return max(1, min([_affinity(), *map(math.floor, _cgroup_limits())]))
 
@@ -32,10 +32,10 @@ def configure_openmp() -> None:
     OMP_NUM_THREADS is set to the number of usable cores if a cgroup limits this number. OpenMP and
     OpenBLAS respect the affinity mask, but not cgroups.
 
-    GOMP_SPINCOUNT limits the time for which a thread that waits for other threads keeps its core
-    busy. By default, this time is so long that other programs can't use the core. The value 1000 is
-    the one that GNU OpenMP uses if it starts more threads than there are cores. It does not know
-    how many cores other programs use.
+    GOMP_SPINCOUNT limits how long a waiting thread keeps its core busy. By default, this time is so
+    long that other programs can't use the core. GNU OpenMP itself uses the value 1000 if it starts
+    more threads than there are cores, but it does not know how many cores other programs use.
+    Therefore this function sets the value 1000, unless the user has set OMP_WAIT_POLICY.
 
     Variables that the user has set are not changed.
     """
@@ -60,10 +60,11 @@ def _affinity() -> int:
 
 
 def _cgroup_limits() -> Iterator[float]:
-    """Yield the limit of each cgroup of this process that has one, as a number of cores.
+    """Yield the limits of the cgroups of this process, as numbers of cores.
 
-    A cgroup is also limited by the cgroups that contain it. Inside a container, the path of its own
-    cgroup may not exist. The files in the root folder then describe the container.
+    Cgroups without a limit are skipped. A cgroup is also limited by the cgroups that contain it.
+    Inside a container, a path from /proc/self/cgroup may not exist. The files in the root folder
+    then describe the container.
     """
     try:
         lines = _OWN_CGROUPS.read_text().splitlines()

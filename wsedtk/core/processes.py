@@ -28,7 +28,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _LOGGER = logging.getLogger("wsedtk")
-# The log records of a process of a pool, until they are sent to the main program.
+# In a process of a pool, this queue holds the log records that have not been sent to the main
+# program yet.
 _RECORDS: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
 
 # The environment variables of a process of a pool. The process uses one thread for linear algebra.

@@ -63,7 +63,7 @@ class Registry(Generic[T]):
         return tuple(self._objects)
 
     def get(self, name: str) -> T:
-        """Return the built-in object with a name, or the object `package.module:Object`.
+        """Return the built-in object with the given name, or the object `package.module:Object`.
 
         This method does not check the kind of a user-defined object.
 

@@ -166,8 +166,8 @@ def exclude(dataset: DataSet, data_sets: Sequence[Path]) -> tuple[DataSet, dict[
     Returns
     -------
     dataset : DataSet
-        The set of the remaining clips. Unless `data_sets` is empty, its `info` contains the numbers
-        of `counts` under the key "excluded".
+        The set of the remaining clips. The `info` of this set contains the numbers of `counts`
+        under the key "excluded", unless `data_sets` is empty.
     counts : dict of Path to int
         For each other set, the number of clips of `dataset` whose video occurs in the other set.
 

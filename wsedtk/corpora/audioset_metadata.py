@@ -95,7 +95,7 @@ class _Segment(NamedTuple):
 class _Block(NamedTuple):
     """B rows of a list: the clip names (B,) and the durations in seconds (B,).
 
-    `row_of_tag` and `class_of_tag` are the row in the block and the class of each tag (M,).
+    For each tag (M,), `row_of_tag` is its row in the block, and `class_of_tag` is its class.
     """
 
     names: npt.NDArray[np.str_]

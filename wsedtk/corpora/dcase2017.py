@@ -13,9 +13,9 @@ The metadata folder contains the files that the organisers published. Subfolders
                                               for testing and evaluation
 
 <set> is training, testing or evaluation. The groundtruth_* files are called groundtruth files here.
-If all columns after the file name in a row of a groundtruth file are empty or nan, the row contains
-no tag or event. Lines end with LF, CRLF or CR. If a label contains a comma, a space follows the
-comma. Therefore, lists of labels are split only at commas that are not followed by a space.
+In these files, a row contains no tag or event if all columns after the file name are empty or nan.
+Lines end with LF, CRLF or CR. If a label contains a comma, a space follows the comma. Therefore,
+lists of labels are split only at commas that are not followed by a space.
 """
 
 import collections

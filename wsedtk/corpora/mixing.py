@@ -28,8 +28,8 @@ EVENT_SECONDS = (2.0, 6.0)
 # event.
 SAME_CLASS_GAP_SECONDS = 0.25
 MAX_TRIES = 100  # maximum number of random positions that are tried for an event
-# A frame is audible if its level (RMS) is above FLOOR_DB, relative to full scale, and less than
-# AUDIBLE_DB below the level of the loudest frame.
+# A frame is audible if its level (RMS) exceeds two values: FLOOR_DB, relative to full scale, and
+# the level of the loudest frame minus AUDIBLE_DB.
 FRAME_SECONDS = 0.02
 AUDIBLE_DB = 30.0
 FLOOR_DB = -60.0
@@ -163,7 +163,7 @@ def _background(
 
 
 def _event(samples: Samples, rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return a stretch of sound with short fades. Before the fades, its RMS is 1.
+    """Return a stretch of sound that is scaled to an RMS of 1, then faded in and out.
 
     If the stretch is longer than a random duration (see EVENT_SECONDS), return a random part of it.
     """

@@ -54,7 +54,7 @@ class SoundscapesOptions:
         A class folder that contains backgrounds. Repeatable. The built-in bank has default
         backgrounds.
     test_folds : sequence of int
-        The folds whose recordings only the test set uses.
+        The folds for the test set. The training set uses all other folds.
     num_train : int
         Number of training soundscapes of 10 s.
     num_test : int
@@ -136,7 +136,7 @@ class _Mixer:
         return sorted(clips)
 
     def classes_of_clip(self, index: int) -> list[int]:
-        """Return the class of each event of a soundscape, as 0 to MAX_EVENTS class indices.
+        """Return the class index of each event of a soundscape, which has 0 to MAX_EVENTS events.
 
         The classes come from an endless sequence of shuffled lists of all classes. Soundscape
         `index` uses up to MAX_EVENTS positions of the sequence, beginning at `index * MAX_EVENTS`.

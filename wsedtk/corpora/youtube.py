@@ -30,7 +30,7 @@ from wsedtk.data.tables import Names, Texts, find, normal, slices, texts
 
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 SHORTEST = 1.0  # seconds; the shortest official clip of DCASE 2017 has this duration
-MOST_LINES = 40  # a printed table of more classes than this shows only some of them
+MOST_LINES = 40  # if a set has more classes, its printed table shows only some of the classes
 # Properties of clips. The clips with each property are counted. Clips that are short, silent or
 # equal to an earlier clip ("twice") are used, too.
 COUNTS = ("used", "missing", "unreadable", "short", "silent", "twice")

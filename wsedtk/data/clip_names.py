@@ -13,9 +13,10 @@ AUDIO_EXTENSIONS = tuple(  # extensions of audio files and of videos with sound
     ).split()
 )
 LONGEST_SECONDS = 86400.0  # the longest duration of a clip
-# Two numbers in a file name are not always the start and end of the clip. If they were, they would
-# also give the end of the clip. They are not used as times if an event ends more than LATE_SECONDS
-# after this end. Because of rounding, an event may end slightly after its clip.
+# Two numbers in a file name are not always the start and end of the clip. If they are, their
+# difference is the duration of the clip. If an event ends more than LATE_SECONDS after the end of a
+# clip of this duration, the numbers are not used as times. Because of rounding, an event may end
+# slightly after its clip.
 LATE_SECONDS = 1.0
 _TIME = r"([0-9]+(?:\.[0-9]+)?)"
 _EXCERPT = re.compile(rf"(.+)_{_TIME}_{_TIME}")
@@ -72,9 +73,9 @@ def without_y(name: str) -> str:
 def youtube_key(name: str) -> str | None:
     """Return the standard name of an excerpt of a YouTube video, or None for any other name.
 
-    The standard name is `<11-character ID>_<start>_<end>`. The times have three decimals. A Y
-    before the ID and an audio extension are removed. Any 11 characters before the times count as an
-    ID.
+    The standard name is `<11-character ID>_<start>_<end>`. The times have three decimals. An audio
+    extension is removed, and so is a Y before the ID. Any 11 characters before the times count as
+    an ID.
     """
     match = _match_excerpt(_YOUTUBE, without_extension(name))
     if match is None:

@@ -179,7 +179,7 @@ class DataSet:
 
 
 def sources(*datasets: DataSet) -> list[npt.NDArray[np.int64]]:
-    """Number the sources of the clips. A split keeps the clips of one source together.
+    """Assign a number to each source of clips. A split keeps the clips of one source together.
 
     The source of a clip is its group. If the clip has no group, its source is the recording in its
     name. If other clips of this recording have groups, these groups belong to the same source.

@@ -201,7 +201,7 @@ def read(folder: PathLike) -> DataSet:
     Returns
     -------
     DataSet
-        N clips with their tags and events of K classes, in the order of the file names.
+        N clips in the order of the file names, with their tags and events. There are K classes.
 
     Raises
     ------

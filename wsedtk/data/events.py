@@ -1,4 +1,4 @@
-"""Define events, lists of E events of many clips, and functions for segments and frames."""
+"""Define `Event`, `Events` (E events of many clips), and functions for segments and frames."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator

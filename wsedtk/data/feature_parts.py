@@ -1,9 +1,9 @@
 """Write the parts of a feature file, so that an interrupted extraction can be resumed.
 
 A part is a feature file of consecutive clips. The parts are in a hidden folder next to the feature
-file. At the end, they are joined. A part is not valid if the settings, or the clips, paths or sound
-files of the part, have changed. If all sound files of the part are missing, they do not count as
-changed.
+file. At the end, they are joined. A part is not valid if the settings have changed, or if the
+clips, paths or sound files of the part have changed. If all sound files of the part are missing,
+they do not count as changed.
 
 Sizes: T frames, F mel bins.
 """
@@ -124,7 +124,7 @@ class Parts:
         ----------
         path : Path
         end : int
-            The end of the preceding part, as an index of clips. The parts must not overlap.
+            The index of the first clip after the preceding part. The parts must not overlap.
         can_be_read : callable
             A function that takes the path of a sound file, and returns whether it can be read.
         """

@@ -178,7 +178,7 @@ def _is_visible(names: tuple[str, ...]) -> bool:
 def walk(
     folder: PathLike, may_enter: Callable[[tuple[str, ...]], bool] = _is_visible
 ) -> Iterator[tuple[str, list[str]]]:
-    """Yield the path of each folder in a tree, starting with `folder`, and its sorted file names.
+    """Yield the path and the sorted file names of each folder in a tree, starting with `folder`.
 
     Each folder is visited once, even if several paths lead to it. Links to folders are followed
     last. A link whose target contains the link is not followed. At the end, warnings name the first

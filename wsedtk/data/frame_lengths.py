@@ -7,7 +7,7 @@ import numpy as np
 from wsedtk.core.types import Floats
 from wsedtk.data.score_tables import ROUNDING_SECONDS
 
-_MOST_DIGITS = 6  # the largest number of significant digits of a frame length in seconds
+_MOST_DIGITS = 6  # the largest number of significant digits that `roundest` tries
 
 
 class FrameTimes(NamedTuple):

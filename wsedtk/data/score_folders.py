@@ -75,7 +75,7 @@ def _clip_name(path: Path) -> str:
 def _difference(found: Sequence[str], expected: Sequence[str]) -> str:
     """Return a text that says how the classes of a table differ from the expected classes.
 
-    If the first three classes are equal, the text names only the first class that differs.
+    If the first three classes are as expected, the text names only the first class that differs.
     """
     pairs = enumerate(zip(found, expected))
     place = next((i for i, (a, b) in pairs if a != b), min(len(found), len(expected)))
@@ -85,7 +85,10 @@ def _difference(found: Sequence[str], expected: Sequence[str]) -> str:
 
 
 def _class_at(labels: Sequence[str], place: int) -> str:
-    """Return a text that names the class at a place, or that says that the classes end before."""
+    """Return a text that names the class at index `place`.
+
+    If there are too few classes, the text gives the number of classes instead.
+    """
     if place < len(labels):
         return f"the class {labels[place]!r} in column {place + 3}"
     return f"only {counted(len(labels), 'class')}"
@@ -410,7 +413,7 @@ def write(
     if others:
         tables = counted(len(others), "table of another clip", "tables of other clips")
         raise InputError(
-            f"{folder}: contains {tables} that would be lost, the first {others[0]!r}; choose "
+            f"{folder}: writing to this folder would delete {tables}: {first(others)}; choose "
             "another folder, or remove this folder"
         )
     check_labels(folder, labels)

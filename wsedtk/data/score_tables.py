@@ -20,7 +20,7 @@ from wsedtk.data.events import frame_edges
 from wsedtk.data.table_files import TableFile
 from wsedtk.data.tables import cut_blank, round_seconds
 
-ROUNDING_SECONDS = 0.002  # the largest rounding error of times that is accepted
+ROUNDING_SECONDS = 0.002  # the largest accepted rounding error of a time
 BOM = b"\xef\xbb\xbf"
 _HEADER = b"onset\toffset\t"
 

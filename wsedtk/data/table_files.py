@@ -77,8 +77,7 @@ def raise_on_errors(
         A text for the end of the message. It says what to do. By default, the message has no such
         text if it lists all errors.
     if_many : str, optional
-        If `remedy` is empty, the text that says what to do if there are more errors than the
-        message lists.
+        The text that replaces an empty `remedy` if the message does not list all errors.
     """
     errors = [str(fault).removeprefix("error: ") for fault in faults if fault.is_error]
     if not errors:
@@ -309,7 +308,9 @@ def _parse_header(
 
 
 def _complete(fields: list[str], least: int, most: int, alone: bool) -> list[str]:
-    """Remove blank fields at the end, but not from the first `most`. Append "" for missing fields.
+    """Remove blank fields at the end, and append "" for missing fields.
+
+    The first `most` fields are not removed.
 
     A row is completed if it has at least `least` fields, or if `alone` is true and all its fields
     except the first are blank. Other rows keep their number of fields.

@@ -102,8 +102,8 @@ def choose(
     Parameters
     ----------
     candidates : K sequences of Candidates
-        For each class, one item for each of the filters to choose from. The item contains the
-        candidate thresholds with these filters.
+        For each class, one item for each setting of the filters to choose from. The item contains
+        the candidate thresholds with this setting.
     truth : (N, K) bool
         Whether each class occurs in each clip or segment.
     unit : str
@@ -111,8 +111,8 @@ def choose(
     target : Target, optional
         The target that each class must reach.
     published : (K,), optional
-        Thresholds that are used with the first filters, without a search. Each threshold must be
-        a candidate of its class. Ignored if there is a target.
+        Thresholds that are used with the first setting of the filters, without a search. Each
+        threshold must be a candidate of its class. Ignored if there is a target.
 
     Returns
     -------

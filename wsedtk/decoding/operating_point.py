@@ -88,7 +88,8 @@ def write(path: PathLike, point: OperatingPoint) -> None:
         mapping[name] = dict(zip(point.labels, (float(v) for v in mapping[name])))
     write_text(
         path,
-        "# One value a class; a decision is positive where score >= threshold, .inf: never.\n"
+        "# Thresholds and filter lengths have one value for each class. A decision is positive if\n"
+        "# score >= threshold. With the threshold .inf, no decision is positive.\n"
         + config.to_yaml(mapping),
     )
 

@@ -72,9 +72,9 @@ def segment_maxima(
 def candidates(maxima: Floats, truth: Booleans) -> Candidates:
     """Return the candidate thresholds of one class.
 
-    If the maximum of a clip or segment is 0, the filters or the gate by tags usually remove all its
-    active frames. With any threshold, the decision on this clip or segment is then negative.
-    Therefore -inf is a candidate only if all maxima are above 0.
+    A maximum of 0 usually means that the filters or the gate by tags remove all active frames of
+    the clip or segment. The decision on this clip or segment is then negative, even with the
+    threshold -inf. Therefore -inf is a candidate only if all maxima are above 0.
 
     Parameters
     ----------

@@ -61,7 +61,10 @@ class Choice(NamedTuple):
 
 
 class Nearest(NamedTuple):
-    """The numbers of true positives and of positive decisions that come nearest to a target."""
+    """The counts of the candidate that comes nearest to a target.
+
+    `true_positives` and `predicted` have the same meaning as in `Candidates`.
+    """
 
     true_positives: int
     predicted: int

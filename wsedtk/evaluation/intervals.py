@@ -153,7 +153,7 @@ def _around(centre: float, variance: float, freedom: float, value: float) -> Int
 
 
 def over_clips(estimate: Estimate | None) -> Interval | None:
-    """Return the 95 % interval [low, high] over clips of a metric value between 0 and 1.
+    """Return the 95 % interval [low, high] over clips for a metric value between 0 and 1.
 
     It is Student's t interval around the centre, computed on the logit scale. If necessary, it is
     widened to contain the metric value. The result is None if there is no valid interval, for
@@ -171,7 +171,7 @@ def over_clips(estimate: Estimate | None) -> Interval | None:
 
 
 def difference_over_clips(first: Estimate | None, second: Estimate | None) -> Interval | None:
-    """Return the 95 % interval [low, high] over clips of a difference, second minus first.
+    """Return the 95 % interval [low, high] over clips for a difference, second minus first.
 
     The interval is valid for these two trained systems. It does not include the variation between
     training runs. The result is None if a metric value is undefined or has no influences.
@@ -211,12 +211,12 @@ def over_seeds(values: npt.ArrayLike) -> SeedMean:
 def difference_over_seeds(first: Sequence[Estimate], second: Sequence[Estimate]) -> SeedDifference:
     """Return the difference of the means over seeds, second minus first, with its 95 % interval.
 
-    The variance of the difference is the sum of three variances. Two of them are the variances over
-    seeds of the two means, on the evaluated clips. The third is the variance over clips of the
-    difference. It is computed from the influences of the clips, averaged over seeds. It also
-    contains the interaction of seeds and clips, which is already part of the variances over
-    seeds. The interaction is therefore subtracted, as in a two-way analysis of variance. The
-    degrees of freedom are computed with the Welch-Satterthwaite equation.
+    The variance of the difference is the sum of three variances. The first two measure how the mean
+    of each system varies over seeds, on the evaluated clips. The third measures how the difference
+    varies over clips. It is computed from the influences of the clips, averaged over seeds. It also
+    contains the interaction of seeds and clips, which is already part of the first two variances.
+    The interaction is therefore subtracted, as in a two-way analysis of variance. The degrees of
+    freedom are computed with the Welch-Satterthwaite equation.
 
     Parameters
     ----------

@@ -26,8 +26,8 @@ from wsedtk.evaluation.metric import Metric
 from wsedtk.evaluation.report import Report
 from wsedtk.evaluation.report_text import Kind
 
-# An event that begins in its clip and ends at most this long after the end of the clip is cut
-# without a warning.
+# An event that begins in its clip is cut without a warning if it ends at most SLACK_SECONDS after
+# the end of the clip.
 SLACK_SECONDS = 0.1
 _MOST_DAYS = 31  # maximum duration of a clip; longer durations are probably milliseconds
 
@@ -38,8 +38,8 @@ def _read(
     """Read both lists. If `kind` is None, determine whether they contain tags or events.
 
     Raises InputError if a list has faults, or if the reference contains no tags or events. Also
-    raises InputError if `kind` is None and one list contains tags but the other list events, or if
-    events are evaluated and a row has no times.
+    raises InputError if `kind` is None and one list contains tags but the other contains events, or
+    if events are evaluated and a row has no times.
     """
     reference = dcase.read(reference_path)
     estimate = dcase.read(estimate_path)
@@ -248,7 +248,7 @@ def evaluate_lists(
     Raises
     ------
     InputError
-        If a list is invalid, if `kind` is None and one list contains tags but the other list
+        If a list is invalid, if `kind` is None and one list contains tags but the other contains
         events, if the estimate contains clips but none of them is in the reference, or if a
         user-defined metric can't be evaluated.
     """

@@ -19,8 +19,8 @@ Three conventions of wsedtk differ from sed_eval:
        sed_eval, by default, a clip has no segments after the end of its last event, and events are
        not cut.
 
-Apart from these conventions, segment metrics, and the event metrics of `event_metrics`, have the
-same values as in sed_eval. Tests compare these values.
+The segment metrics of this module and the event metrics of `event_metrics` have the same values as
+in sed_eval, apart from these conventions. Tests compare these values.
 """
 
 import dataclasses
@@ -160,10 +160,10 @@ def activity(events: Events, durations: Floats, num_classes: int, seconds: float
 def segment_counts(truth: Booleans, predicted: Booleans) -> Integers:
     """Return seven counts of each segment, (S, 7).
 
-    The columns are the numbers of substitutions, deletions, insertions, classes that are active in
-    the reference, TP, FP and FN. In each segment, substitutions = min(FN, FP),
-    deletions = FN - substitutions, and insertions = FP - substitutions (Mesaros, Heittola &
-    Virtanen 2016).
+    The columns are the numbers of substitutions, deletions, insertions, reference classes, TP, FP
+    and FN. A reference class is a class that is active in the reference. In each segment,
+    substitutions = min(FN, FP), deletions = FN - substitutions, and
+    insertions = FP - substitutions (Mesaros, Heittola & Virtanen 2016).
 
     Parameters
     ----------

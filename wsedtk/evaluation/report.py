@@ -26,7 +26,7 @@ class F1:
     ----------
     precision, recall, f1 : float or None
     intervals : mapping of str to (low, high) or None
-        The 95 % bootstrap interval over clips of each of these metrics. Empty if no intervals were
+        The 95 % bootstrap interval over clips for each of these metrics. Empty if no intervals were
         computed.
     """
 
@@ -62,7 +62,7 @@ class Segments:
     substitution_rate, deletion_rate, insertion_rate : float or None
     precision, recall, f1 : float or None
     intervals : mapping of str to (low, high) or None
-        The 95 % bootstrap interval over clips of each of these metrics. Empty if no intervals were
+        The 95 % bootstrap interval over clips for each of these metrics. Empty if no intervals were
         computed.
     """
 
@@ -92,7 +92,7 @@ class Ranking:
     ----------
     map, mauc, dprime : float or None
     intervals : mapping of str to (low, high) or None
-        The 95 % interval over clips of each of these metrics. Empty if no intervals were computed.
+        The 95 % interval over clips for each of these metrics. Empty if no intervals were computed.
     """
 
     map: float | None

@@ -112,7 +112,7 @@ def _folder_parts(report: Mapping[str, Any], title: str) -> Parts:
     clips = report["clips"]
     first = (
         f"{title}: {clips['scored']:,} of {clips['official']:,} official clips "
-        f"(list {clips['fingerprint']})"
+        f"(fingerprint of the list of evaluated clips: {clips['fingerprint']})"
     )
     if clips["tuned_on_these"]:
         first += "; the thresholds were tuned on these clips"

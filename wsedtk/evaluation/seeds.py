@@ -1,4 +1,4 @@
-"""Means over seeds of systems that were trained with several seeds, and differences of these means.
+"""Average metrics over the seeds of a system, and compute the differences between two systems.
 
 bin/compare.py and the report page show these means and differences.
 """
@@ -62,7 +62,9 @@ class _Name(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """The differences between the means over seeds of two systems, system minus base.
+    """The differences between two systems, one for each metric.
+
+    A difference is the mean over the seeds of `system` minus the mean over the seeds of `base`.
 
     Attributes
     ----------
@@ -180,7 +182,7 @@ def note_of(base: str, system: str) -> str:
 
 
 def estimates(scored: Scored, sections: Collection[str]) -> dict[Key, Estimate | None]:
-    """Return the `Estimate` of each ratio of sums over clips, and of MAP, MAUC and d'.
+    """Return the `Estimate` of MAP, MAUC, d' and each metric that is a ratio of sums over clips.
 
     An `Estimate` is None if the metric value is undefined. The result contains only metrics that
     can be computed from the files of the folder.
@@ -224,7 +226,7 @@ def means(runs: Sequence[Scored], columns: Iterable[Column]) -> list[SeedMean | 
 
 
 def differences(systems: Mapping[str, Sequence[Scored]], keys: Sequence[Key]) -> list[Difference]:
-    """Return the differences between the means over seeds of the pairs that `pairs_of` returns.
+    """Return a `Difference` for each pair of systems that `pairs_of` returns.
 
     A difference has an interval only if the folder of every seed contains a copy of the reference.
     For MAP, MAUC and d', the scores of every seed are also needed.

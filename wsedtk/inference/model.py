@@ -92,7 +92,7 @@ def _check_samples(samples: npt.ArrayLike) -> Floats:
 
 
 def _mono(samples: npt.ArrayLike, channel: int | None) -> Floats:
-    """Return one channel of samples (S,) or (S, C), or the mean of all channels, as (S,).
+    """Return one channel of the samples, or the mean of all channels, as an array (S,).
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def _mono(samples: npt.ArrayLike, channel: int | None) -> Floats:
 def _check_channel(channel: int, num_channels: int, where: str) -> None:
     if not 0 <= channel < num_channels:
         raise InputError(
-            f"{where}: found channel {channel}; expected 0 <= channel < {num_channels}"
+            f"{where}: channel {channel} does not exist; expected 0 <= channel < {num_channels}"
         )
 
 

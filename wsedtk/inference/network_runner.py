@@ -1,7 +1,6 @@
 """Run a network on stored features, or on features in memory.
 
-In shapes, B is the number of clips in a batch, N of all clips to score, T of frames, F of mel bins,
-S of segments, and K of classes.
+Array dimensions: B clips in a batch, N clips to score, T frames, F mel bins, S segments, K classes.
 """
 
 import contextlib

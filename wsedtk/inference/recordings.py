@@ -62,8 +62,8 @@ def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording
     Raises
     ------
     InputError
-        If there are no recordings for a folder or a pattern, or if missing permissions prevent
-        entering a given folder or a parent folder of an argument.
+        If a given folder contains no recordings, if no file matches a pattern, or if a given folder
+        or a parent folder of an argument can't be entered because permissions are missing.
     """
     found: dict[Path, Recording] = {}
     for argument in arguments:

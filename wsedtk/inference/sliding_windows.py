@@ -3,8 +3,8 @@
 A network processes windows that overlap by half. For each frame in an overlap, the scores come from
 the window whose centre is nearer.
 
-In shapes, S is the number of samples, T of output frames of the network, F of mel bins, R of
-feature frames in an output frame, and K of classes.
+Array dimensions: S samples, T output frames of the network, F mel bins, R feature frames in an
+output frame, K classes.
 """
 
 import contextlib

@@ -97,7 +97,7 @@ def check_names(sources: Iterable[Source], *, in_files: bool) -> tuple[list[Sour
             continue
         remedy = "give the folder that contains both files, or run the command once for each file"
         if other.name != source.name:
-            remedy = "the names differ only in their Unicode form; rename one of the files"
+            remedy = "only the Unicode forms of the two names differ; rename one of the files"
         message = f"{as_text(source.path)}: has the same name as {as_text(other.path)}; {remedy}"
         if not in_files:
             _LOG.warning(message)

@@ -104,7 +104,8 @@ def _describe_shards(path: Path, shards: dict[int, dict[int, Path]]) -> About:
     if len(shards) > 1:
         counts = " and ".join(map(str, sorted(shards)))
         about.faults.append(
-            f"{path}: found shards of extractions with {counts} shards; remove the old shards"
+            f"{path}: the names of its shards give different numbers of shards: {counts}; "
+            "remove the old shards"
         )
     count, existing = max(shards.items(), key=lambda item: len(item[1]))
     missing = [
@@ -269,7 +270,10 @@ def _add_model(about: About, path: Path, attributes: Mapping[str, Any]) -> None:
 
 
 def _state_of_features(path: str, attributes: Mapping[str, Any]) -> State:
-    """Compare the front end and the audio of features with those recorded in a score file."""
+    """Compare the fingerprints in a feature file with the fingerprints recorded in a score file.
+
+    The fingerprints are of the front end and of the audio files.
+    """
     try:
         now = store.look(store.find_shards(path)[0])["attributes"]
     except (InputError, OSError, ValueError):

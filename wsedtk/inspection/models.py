@@ -121,7 +121,7 @@ def _check_point(about: About, path: Path, labels: list[str], fingerprint: str |
 
 
 def _to_share(path: Path, fingerprint: str | None) -> list[str]:
-    """Return a message for each item that is missing before a model directory can be shared."""
+    """Return a message for each reason why a model directory is not ready to be shared."""
     from wsedtk.report import model_card
 
     missing = [f"{name} is missing" for name in _TO_SHARE if not (path / name).is_file()]

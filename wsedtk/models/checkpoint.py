@@ -85,8 +85,8 @@ class ModelSpec:
     Raises
     ------
     ValueError
-        If `mean` and `std` are not one finite number for each mel bin, if a number in `std` is
-        negative, or if `labels` is empty or contains a class twice.
+        If `mean` or `std` does not contain one finite number for each mel bin, if a number in `std`
+        is negative, or if `labels` is empty or contains a class twice.
     """
 
     network: str
@@ -300,8 +300,8 @@ def load_model(folder: PathLike, trusted: Collection[str] = ()) -> LoadedModel:
         The model directory.
     trusted : collection of str
         The names `package.module:Class` of networks and pooling functions that may be imported. The
-        packages that the environment variable WSEDTK_NETWORKS lists, such as "mine,theirs", may be
-        imported too.
+        packages in the environment variable WSEDTK_NETWORKS may be imported too. Its value contains
+        the names of packages, separated by commas, for example "mine,theirs".
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Draw a picture of the scores and events of one recording, in constant memory.
 
-In shapes, C is the number of columns, T of frames, R of feature frames in an output frame, F of mel
-bins, and K of classes.
+In shapes, C is the number of columns, T the number of frames, F the number of mel bins, and K the
+number of classes. R is the number of feature frames in each output frame of the network.
 """
 
 from collections.abc import Iterable, Sequence

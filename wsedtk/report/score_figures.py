@@ -286,8 +286,8 @@ def _error_table(
 def _most(counts: Integers, labels: Sequence[str]) -> str:
     """Return a text with the classes that have the most errors of one kind.
 
-    For each class, the text contains the number of these errors, and its share of the errors of
-    this kind in all classes.
+    For each of these classes, the text contains the number of errors. In brackets, it contains this
+    number as a percentage of the errors of this kind in all classes.
     """
     worst = [k for k in np.argsort(-counts, kind="stable")[:NUM_NAMED].tolist() if counts[k]]
     words = [f"{labels[k]} {counts[k]:,} ({counts[k] / counts.sum():.0%})" for k in worst]

@@ -202,7 +202,7 @@ def split(dataset: DataSet, num_valid: int, seed: int) -> Split:
 
 
 def _sources_per_class(dataset: DataSet) -> list[int]:
-    """Return the number of sources of the clips of each class (K,)."""
+    """Return, for each of the K classes, the number of sources that its clips come from."""
     (sources,) = clip_sets.sources(dataset)
     pairs = np.unique(sources[dataset.tag_clip] * len(dataset.labels) + dataset.tag_label)
     counts: list[int] = np.bincount(

@@ -121,8 +121,9 @@ def clip_samples(
     try:
         if not path:
             raise InputError("no audio: the path of the clip in clips.tsv is empty")
-        # Resampling computes the last samples before `max_seconds` also from samples after
-        # `max_seconds`. Therefore long files are read until more than one second after this time.
+        # Resampling uses samples after `max_seconds` to compute the last samples before
+        # `max_seconds`. Therefore the reading of a long file ends more than one second after
+        # `max_seconds`.
         longest = max_seconds + 2 * frontend_config.seconds_per_frame + 1
         samples, rate = audio_files.read(path, frontend_config.sample_rate, longest, remarks)
         if frontend_config.num_frames(len(samples)) > most_frames(frontend_config, max_seconds):
@@ -251,8 +252,8 @@ def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> Ex
     as warnings and listed in the feature file. `ExtractResult` explains when a clip fails.
 
     If the work is interrupted or fails, the features of the finished clips are kept in a hidden
-    folder beside the feature file. The results of at most about 20 seconds are lost. The next call
-    with the same options resumes the work.
+    folder beside the feature file. At most the results of about 20 seconds of work are lost. The
+    next call with the same options resumes the work.
 
     Parameters
     ----------

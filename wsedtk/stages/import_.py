@@ -79,7 +79,8 @@ class Recognised(NamedTuple):
 def _parse_normalizer(content: bytes) -> Normalizer:
     """Parse the content of an npz or text file. Damaged content may raise any exception."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # numpy only warns if a text has no numbers
+        # If a text has no numbers, numpy raises no error, but gives a warning.
+        warnings.simplefilter("error")
         if content[:2] == b"PK":
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 mean, std = (

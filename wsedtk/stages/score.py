@@ -1,4 +1,4 @@
-"""score: decoded and reference tags and events -> report.json and report.txt."""
+"""score: a decoded folder and a data directory -> report.json and report.txt."""
 
 import dataclasses
 import json

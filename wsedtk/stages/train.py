@@ -209,8 +209,8 @@ def _resolved(
 ) -> dict[str, Any]:
     """Return the content of config.yaml.
 
-    It contains the settings, the fingerprints of the inputs, the versions of the software, the type
-    of the device and, if this number is above 1, the number of processes.
+    It contains the settings, the fingerprints of the inputs, the versions of the software, and the
+    type of the device. If the run has several processes, it also contains their number.
     """
     spec, store = prepared.spec, prepared.store
     resolved = {

@@ -3,8 +3,8 @@
 Faults that make training or evaluation wrong or impossible are errors. Other faults are warnings.
 Each error and each sign of damage to a sound file is a separate fault. If several clips of a set
 have the same peculiarity, such as silence, they are reported as one fault. If two sets share clips,
-this is only a warning, because some sets share clips by design. For example, a set contains the
-clips of a validation set that was held out from it.
+this is only a warning, because some sets share clips by design. For example, `balance` writes a
+training set and a validation set, and the original set still contains the clips of both.
 
 In the shapes, N is the number of clips.
 """

@@ -29,8 +29,8 @@ class Batch:
     Attributes
     ----------
     x : (B, T, F) float tensor
-        The features, normalised with the mean and the standard deviation of each mel bin in
-        model.yaml. Padded frames are 0.
+        The features. Each mel bin is normalised with its mean and its standard deviation, which
+        model.yaml contains. Padded frames are 0.
     mask : (B, T) bool tensor
         True for real frames, False for padded frames.
     tags : (B, K) float tensor

@@ -117,7 +117,7 @@ class Group:
 
 
 class _LossOutputs(torch.nn.Module):
-    """A network without the outputs on which the loss does not depend.
+    """A network that detaches or removes the outputs that the loss does not use.
 
     Frame probabilities are detached if the loss does not depend on them. Frame weights are replaced
     by None. The documentation of older PyTorch releases warns that DDP would otherwise wait

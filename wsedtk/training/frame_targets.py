@@ -16,7 +16,7 @@ class FrameTargets:
 
     For each output frame and class, the target is the fraction of the frame that events of the
     class cover. The targets of clips without events are unknown. In clips with events, the targets
-    of a class are unknown if the clip has a tag of the class, but no event of the class that is
+    of a class are unknown if the clip has a tag of the class, but no event of the class lasts
     longer than 0 s. The targets of all other classes are known. Known targets are 0 outside the
     events of their class.
 

@@ -26,8 +26,8 @@ def restored() -> Iterator[None]:
 
     The settings are the CPU's random state, the number of threads and the environment variable
     CUBLAS_WORKSPACE_CONFIG. Within the block, this variable gives cuBLAS a workspace of fixed size,
-    unless the variable is already set. With a workspace of variable size, the sums that cuBLAS
-    computes could differ from run to run. cuBLAS reads the variable when it starts on a GPU.
+    unless the variable is already set. Without a fixed size, the sums that cuBLAS computes could
+    differ from run to run. cuBLAS reads the variable when it starts on a GPU.
     """
     threads = torch.get_num_threads()
     with contextlib.ExitStack() as stack:

@@ -54,8 +54,8 @@ class Checkpoint:
     learning_rate : float
         The learning rate since the previous checkpoint.
     seconds : float
-        The duration of the training since the previous checkpoint and of the validation, in
-        seconds. Interruptions are not counted.
+        The time in seconds that was spent on training since the previous checkpoint, and on the
+        validation. Interruptions are not counted.
     """
 
     step: int
@@ -219,7 +219,8 @@ def set_threads(trainer: Trainer) -> None:
     """Use the number of threads that the training run used before it was interrupted.
 
     The last digits of the result depend on the number of threads. The number is not changed if the
-    user has set the environment variable OMP_NUM_THREADS, or if this process may use fewer cores.
+    user has set the environment variable OMP_NUM_THREADS, or if the earlier number of threads is
+    larger than the number of cores that this process may use.
     """
     threads, here, num_cores = trainer.threads, torch.get_num_threads(), cores.usable_cores()
     if threads == here:
@@ -231,7 +232,7 @@ def set_threads(trainer: Trainer) -> None:
         )
     elif threads > num_cores:
         trainer.tell(
-            f"train: the number of threads is {here}, but was {threads} before, because "
+            f"train: the number of threads was {threads} before, but is {here} now, because only "
             f"{counted(num_cores, 'core')} can be used; the last digits of the result may differ "
             f"(set OMP_NUM_THREADS={threads} to use as many threads as before)"
         )
@@ -270,7 +271,7 @@ def resume(trainer: Trainer, folder: Path, resolved: dict[str, Any]) -> dict[str
         if (folder / "model.yaml").exists():
             raise InputError(
                 f"{folder}: contains a model, but no training run; {_OVERWRITE}; to start from the "
-                "weights of this model, choose another directory, and give this one as init_dir "
+                f"weights of this model, choose another directory, and give {folder} as init_dir "
                 "(--init)"
             )
         return None

@@ -316,7 +316,7 @@ class Trainer:
         Returns
         -------
         clips : (B,) array of int
-            The position in the data set of each clip of the batch.
+            For each clip of the batch, its position in the data set.
         staged : tuple of tensors
             The tensors of a `Batch` with the clips that this process loads, on the CPU. The
             features are not normalised.

@@ -18,7 +18,7 @@ _LIMIT = 1 << 32  # 32-bit fields contain sizes modulo this number
 _NEAR = 1 << 16  # a size is a placeholder if it differs from 2^31 or 2^32 - 1 by at most _NEAR
 _HUGE = 1 << 50  # a 64-bit size is a placeholder if it is at least _HUGE
 # An announced size up to this number may be a placeholder: the size of the header, or the size of
-# the samples that the recording program wrote first.
+# the first samples, if the program then wrote more samples but did not update the size.
 _HEADER_BYTES = 4096
 _MOST_CHUNKS = 1000  # maximum number of chunks in a header or a trailer
 _TRAILERS = set(  # chunks that programs append after the samples

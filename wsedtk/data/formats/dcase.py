@@ -38,7 +38,7 @@ _EXTENSIONS = "|".join(map(re.escape, AUDIO_EXTENSIONS))
 # Matches a row without tabs whose fields are separated by spaces, commas or semicolons.
 _NO_TABS = re.compile(rf"({_EXTENSIONS})[\s,;]|[,;]\s*[0-9.]+\s*[,;]", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-# The times of a tag differ by less than this from the times in its file name.
+# A row is a tag if its times differ by less than _SAME_SECONDS from the times in its file name.
 _SAME_SECONDS = 5e-4
 
 

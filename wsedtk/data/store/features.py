@@ -234,8 +234,8 @@ class FeatureStore:
         Raises
         ------
         InputError
-            If a clip that did not fail is missing, or if a feature file was made from other audio
-            than the set, although both have the same clips.
+            If a clip that did not fail is missing, or if a feature file and the set have the same
+            clips but different audio.
         """
         what = f"features in {', '.join(self.paths)}"
         remedy = "extract the features of this set"

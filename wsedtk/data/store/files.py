@@ -27,8 +27,8 @@ P = ParamSpec("P")
 
 TEXT = h5py.string_dtype("utf-8")
 BLOCK_BYTES = 1 << 24  # bytes of features or scores that are written or read together
-# Rows of small columns that are read and written together. A whole column of two million clips can
-# take gigabytes of memory.
+# Columns such as the file names are read and written in blocks of BLOCK rows. A whole column of two
+# million clips can take gigabytes of memory.
 BLOCK = 4096
 
 

@@ -122,7 +122,7 @@ def attributes(file: h5py.File) -> dict[str, Value]:
 
 
 class _Checker:
-    """A checker of the datasets of one file against their layouts.
+    """An object that checks the datasets of one file against their layouts.
 
     Parameters
     ----------
@@ -372,12 +372,12 @@ def check_once(path: PathLike, filenames: Names, order: Integers) -> None:
 
 
 def wrong_rows(name: str, values: Floats) -> Booleans:
-    """Return a mask (B,) of the wrong rows: rows that contain a score outside 0 to 1 or a NaN.
+    """Return a mask (B,) of the wrong rows: rows with a NaN, or with a score outside 0 to 1.
 
     `values` has the shape (B, ..., K).
 
-    Because of rounding, a score may exceed 1 by a millionth. Weights (`name` is "weight") may be
-    any finite numbers >= 0.
+    Because of rounding, scores up to 1 + 1e-6 are accepted. Weights (`name` is "weight") may be any
+    finite numbers >= 0.
     """
     highest = np.finfo(values.dtype).max if name == "weight" else 1 + 1e-6
     is_right = (values >= 0) & (values <= highest)

@@ -37,8 +37,8 @@ def find_shards(path: PathLike) -> list[Path]:
         raise InputError(f"{path}: no such file or shards; create it with wsedtk extract")
     if len(counts) > 1:
         raise InputError(
-            f"{path}: found shards of extractions with {' and '.join(map(str, counts))} shards; "
-            "remove the old shards"
+            f"{path}: the names of its shards give different numbers of shards: "
+            f"{' and '.join(map(str, counts))}; remove the old shards"
         )
     shards = [shard_path(path, k, counts[0]) for k in range(1, counts[0] + 1)]
     missing = [shard.name for shard in shards if not shard.exists()]

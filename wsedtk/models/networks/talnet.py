@@ -91,8 +91,8 @@ class TalNet(Network):
         self.time_reduction = 2 ** min(num_pools, 2)
         num_inputs, num_bins = 1, num_mels
         for number in range(1, num_convs + 1):
-            # With this formula, the number of channels times the number of bins after the last
-            # max-pooling is E, the number of the GRU's inputs.
+            # The GRU has E inputs. Therefore, after the last max-pooling, the number of channels
+            # times the number of bins must be E. This formula meets this condition.
             num_outputs = 2 * embedding_size // num_bins
             block = NormalizedConv(num_inputs, num_outputs)
             nn.init.xavier_uniform_(block.conv.weight)

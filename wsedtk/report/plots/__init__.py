@@ -2,7 +2,7 @@
 
 timelines.py    one clip over time: spectrogram, probabilities, attention, events
 curves.py       curves of training, curves of precision and recall
-comparisons.py  systems side by side: errors, and metric values of each pooling
+comparisons.py  systems side by side: errors, and metric values with their intervals
 gradients.py    gradients of pooling functions (not imported here, because it imports torch)
 """
 

@@ -1,4 +1,4 @@
-"""Draw systems side by side: kinds of errors, errors by class, and metric values by pooling."""
+"""Draw systems side by side: kinds of errors, errors by class, and metric values."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -140,7 +140,7 @@ def pooling_gradients() -> Figure:
         lines.append(_Line(f"{method}, single", single.over_x, tint, {"alpha": 0.5}))
         lines.append(_Line(f"{method}, published", published.over_x, tint, {"linewidth": 1.6}))
     _over_time(hierarchical, lines)
-    hierarchical.set_title("Hierarchical pooling, reading published (5 x 5 frames)")
+    hierarchical.set_title("Pooling with hierarchy published, groups [5, 5]")
     hierarchical.sharey(over_time)
     for axes in (over_x, over_time, hierarchical):
         axes.set_ylabel(r"$T \cdot \partial y / \partial x_i$")

@@ -19,9 +19,9 @@ def check_fields(options: object) -> None:
     Raises
     ------
     InputError
-        If a field has a value that its Literal does not list (None is accepted if the annotation
-        allows None), or if a field takes a sequence but no single text, and its value is a single
-        text, path or number.
+        If the Literal of a field does not list the value of the field. None is accepted if the
+        annotation allows None. Also if the value of a field is a single text, path or number,
+        although the field accepts a sequence and does not accept a single text.
     """
     for name, kind in typing.get_type_hints(type(options)).items():
         if name == "_":  # dataclasses.KW_ONLY
