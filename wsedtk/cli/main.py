@@ -9,7 +9,7 @@ from types import FrameType
 
 from wsedtk.cli import corpora, results, systems  # noqa: F401  # importing them adds their commands
 from wsedtk.cli.common import cli, print_stopped
-from wsedtk.core import console, cores, signals
+from wsedtk.core import allocator, console, cores, signals
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.process_rank import rank_and_size
 
@@ -62,6 +62,7 @@ def _leave(status: int) -> None:
 def _run() -> None:
     console.prepare()
     cores.configure_openmp()
+    allocator.claim_process()
     try:
         with signals.handled(_stop):
             try:

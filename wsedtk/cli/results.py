@@ -8,6 +8,7 @@ from wsedtk.cli import printing_results
 from wsedtk.cli.common import cli, stage, verb
 from wsedtk.cli.options import OUT, Parameter
 from wsedtk.cli.value_types import Extension, Fraction, Number, NumberList, Target
+from wsedtk.core import allocator
 from wsedtk.core.errors import InputError
 from wsedtk.stages.options.results import (
     LONGEST_EVENT_SECONDS,
@@ -58,6 +59,7 @@ def predict(options: PredictOptions) -> None:
     Example: wsedtk predict exp/linear feats/test.h5 exp/linear/test/scores.h5
              wsedtk predict exp/linear feats/train.h5 exp/linear/valid/scores.h5 --data data/valid
     """
+    allocator.keep_freed_memory()
     printing_results.print_predict(stage("predict").run(options))
 
 
@@ -198,6 +200,7 @@ def detect(options: DetectOptions) -> None:
              wsedtk detect exp/linear recordings/ 'more/*.mp3' --output-dir labels \\
                  --format audacity --plot pictures
     """
+    allocator.keep_freed_memory()
     run = stage("detect").run
     if options.output is not None or options.output_dir is not None:
         run(options)
