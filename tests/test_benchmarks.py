@@ -20,6 +20,7 @@ def cells(line):
         ("read.py", ["--rounds", "1", "--files", "2"], 8),
         ("detect.py", ["--rounds", "1", "--clips", "2"], 3),
         ("scoring.py", ["--rounds", "1"], 5),
+        ("shared.py", ["--rounds", "1", "--scale", "0.1"], 3),
     ],
 )
 def test_a_benchmark_adds_its_rows(tmp_path, script, options, num_rows):

@@ -37,6 +37,30 @@ def one_thread():
         os.environ[name] = "1"
 
 
+def as_a_command():
+    """Apply the settings that wsedtk's command line applies to its process.
+
+    Call it before numpy or torch is imported.
+    """
+    from wsedtk.core import allocator, cores
+
+    cores.configure_openmp()
+    allocator.claim_process()
+    allocator.keep_freed_memory()
+
+
+@contextlib.contextmanager
+def busy(count=1):
+    """Run processes that keep `count` cores busy, as other programs on a shared machine do."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
 def parser(description):
     """Return a parser with the options of all benchmarks, --rows and --folder."""
     made = argparse.ArgumentParser(
