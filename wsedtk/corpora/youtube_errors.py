@@ -6,9 +6,9 @@ yt-dlp is configured otherwise. yt-dlp itself writes the remaining messages. If 
 listed here, for example because it is in another language, the download is tried again.
 
 The dicts _GONE, _ACCOUNT, _BLOCK and _PASSING map a kind of message to patterns. The comments quote
-the messages after the name of their source, YouTube or yt-dlp. A word in capitals, such as
-UNPLAYABLE, is the `status` in `playabilityStatus`. Three dots stand for text that varies. The
-numbers of issues refer to the issues of yt-dlp on GitHub.
+the messages. The name of the source of a message, YouTube or yt-dlp, precedes the message. A word
+in capitals, such as UNPLAYABLE, is the `status` in `playabilityStatus`. Three dots stand for text
+that varies. The numbers of issues refer to the issues of yt-dlp on GitHub.
 """
 
 import re

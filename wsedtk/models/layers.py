@@ -291,7 +291,7 @@ class Network(nn.Module):
     time_reduction : int
         The number of feature frames for each output frame.
     head : Head
-        The last layer. A network without this attribute overrides the property `pooling`.
+        The last layer. A network without this attribute must override the property `pooling`.
     pooling : Pooling
         The pooling function that the constructor was called with. It also computes the scores of
         segments.

@@ -95,7 +95,7 @@ class DownloadResult:
 
 
 class _Order(NamedTuple):
-    """The clips to try, grouped by video, and the reason for each missing clip of a dead video."""
+    """The clips to try, grouped by video, and the missing clips of dead videos with the reasons."""
 
     videos: list[list[str]]
     dead: dict[str, str]

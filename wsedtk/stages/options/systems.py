@@ -89,8 +89,8 @@ class BalanceOptions:
     valid_set : path-like
         The data directory to write, with the clips for validation.
     num_valid : int
-        Number of clips to hold out for validation. Fewer clips are held out if the sources of the
-        clips do not allow this number.
+        Number of clips to hold out for validation. Fewer clips are held out if this number would
+        split a source, or would leave less than half of the clips of a class for training.
     seed : int
         Seed of the random choice of clips.
 
