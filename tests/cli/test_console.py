@@ -80,7 +80,7 @@ def test_events_on_an_ascii_terminal(trained, tmp_path):
 def test_a_name_that_is_not_utf_8(tmp_path, encoding):
     status, text, told = wsedtk("validate", "no\udcff", encoding=encoding, cwd=tmp_path)
     assert (status, told.count("\n")) == (1, 1) and "1 of 1 data directories: no\\udcff" in told
-    assert "error: no\\udcff: no such folder" in text and "no\\udcff: 1 errors" in text
+    assert "error: no\\udcff: no such folder" in text and "no\\udcff: 1 error, " in text
 
 
 def test_files_with_a_path_that_is_not_utf_8(run, tmp_path):

@@ -1,6 +1,9 @@
 """A bidirectional GRU with one thread for each direction, compared with `torch.nn.GRU`."""
 
 import copy
+import subprocess
+import sys
+import threading
 
 import pytest
 import torch
@@ -85,3 +88,80 @@ def test_one_thread_is_left_to_pytorch():
         assert not parallel_gru.can_run(gru, torch.zeros(1, 2, 8))
     finally:
         torch.set_num_threads(before)
+
+
+def test_each_thread_computes_alone(threads):
+    """The bits of the result do not depend on which thread computes a direction."""
+    assert parallel_gru._in_threads(lambda _: torch.get_num_threads(), range(20)) == [1] * 20
+    gru = torch.nn.GRU(64, 16, batch_first=True, bidirectional=True)
+    x = torch.randn(1, 10, 64)
+    with torch.inference_mode():
+        first = layers.run_gru(gru, x, None)
+        assert all(torch.equal(layers.run_gru(gru, x, None), first) for _ in range(200))
+    assert torch.get_num_threads() == threads
+
+
+def test_a_gru_with_hooks_is_left_to_pytorch(threads):
+    gru, x = torch.nn.GRU(8, 5, batch_first=True, bidirectional=True), torch.zeros(1, 2, 8)
+    assert parallel_gru.can_run(gru, x)
+    calls = []
+    handle = gru.register_forward_hook(lambda module, inputs, output: calls.append(module))
+    layers.run_gru(gru, x, None)
+    assert calls == [gru]
+    handle.remove()
+    assert parallel_gru.can_run(gru, x)
+    torch.nn.utils.parametrizations.weight_norm(gru, "weight_hh_l0")
+    assert not parallel_gru.can_run(gru, x)
+
+
+def test_padded_frames_do_not_count(threads, mask):
+    if mask is None:
+        return
+    gru = torch.nn.GRU(8, 5, batch_first=True, bidirectional=True)
+    x = torch.randn(len(LENGTHS), 20, 8)
+    expected = layers.run_gru(gru, x, mask)
+    found = layers.run_gru(gru, x.masked_fill(~mask[:, :, None], torch.nan), mask)
+    assert torch.equal(found, expected)
+    found.sum().backward()
+    assert all(torch.isfinite(one.grad).all() for one in gru.parameters())
+
+
+def test_gradients_of_gradients_are_refused(threads):
+    gru = torch.nn.GRU(8, 5, batch_first=True, bidirectional=True)
+    x = torch.randn(1, 2, 8, requires_grad=True)
+    loss = (layers.run_gru(gru, x, None) ** 2).sum()
+    (first,) = torch.autograd.grad(loss, x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
+
+
+def test_a_thread_predicts_after_the_main_thread_has_ended():
+    script = (
+        "import threading, time, torch\n"
+        "from wsedtk.models import layers\n"
+        "torch.set_num_threads(2)\n"
+        "gru = torch.nn.GRU(8, 5, batch_first=True, bidirectional=True)\n"
+        "def work():\n"
+        "    threading.main_thread().join()\n"
+        "    with torch.no_grad():\n"
+        "        print(layers.run_gru(gru, torch.zeros(1, 2, 8), None).shape, flush=True)\n"
+        "threading.Thread(target=work).start()\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=100
+    )
+    assert (process.returncode, process.stdout) == (0, "torch.Size([1, 2, 10])\n"), process.stderr
+
+
+def test_without_threads_the_calling_thread_computes(monkeypatch, threads):
+    monkeypatch.setattr(parallel_gru, "_STARTED", [])
+
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    gru = torch.nn.GRU(8, 5, batch_first=True, bidirectional=True)
+    with torch.no_grad():
+        hidden = layers.run_gru(gru, torch.zeros(1, 2, 8), None)
+        torch.testing.assert_close(hidden, gru(torch.zeros(1, 2, 8))[0])
+    assert torch.get_num_threads() == threads

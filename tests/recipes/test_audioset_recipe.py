@@ -435,7 +435,7 @@ def test_poolings_are_compared_on_both_corpora(experiment):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--stage", 10], "--dcase-metadata DIR and --dcase-audio DIR are needed"),
+        (["--stage", 10], "give --dcase-metadata DIR and --dcase-audio DIR"),
         (["--stage", 4, "--model", "/no/such"], "--model is for stage 10"),
         (["--shards", "x"], "--shards 'x': expected a number from 1"),
         (

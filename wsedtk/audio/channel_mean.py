@@ -8,7 +8,7 @@ import numpy as np
 from wsedtk.core.types import Floats
 
 # The mean of C uncorrelated channels has 1 / C of the average power of the channels. Channels
-# cancel each other if the power of their mean is less than this fraction of that value. Two equally
+# cancel each other if their mean has less than _CANCELLED / C of the average power. Two equally
 # loud channels cancel each other if their correlation is below -0.9.
 _CANCELLED = 0.1
 _SILENT = 1e-10  # -100 dB relative to the channels; a weaker mean contains only rounding errors

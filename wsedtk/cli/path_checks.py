@@ -16,7 +16,7 @@ from wsedtk.core.errors import InputError
 Values = Mapping[str, Any]
 """The values of the parameters of a command, by name."""
 
-_MAX_NAMES = 10000  # at most this many names of a folder are compared with a missing name
+_MAX_NAMES = 10000  # largest number of names in a folder that are searched for a similar name
 
 
 def values_of(value: Any) -> Sequence[Any]:

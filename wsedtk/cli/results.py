@@ -279,10 +279,10 @@ def info(options: InfoOptions, as_json: bool) -> None:
     """Describe artefacts: how and when they were made, their inputs, and whether they are complete.
 
     An artefact is a data directory, a feature file (also a shard or an unfinished file), a model
-    directory, a checkpoint, a score file, an operating point, a decoded folder, a report, an
-    exported model, a record, a configuration, a report page, the log of a job, a sound file, or an
-    experiment directory. For a model directory, the description also lists what you should add
-    before you share the model.
+    directory, a checkpoint, a score file, a folder of score tables, an operating point, a decoded
+    folder, a report, an exported model, a record, a configuration, a report page, the log of a job,
+    a sound file, or an experiment directory. For a model directory, the description also lists what
+    you should add before you share the model.
 
     The exit status is 1 if an artefact is missing or damaged, or does not match its inputs. An
     unfinished artefact is described as `complete: no`. This is not an error.

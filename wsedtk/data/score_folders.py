@@ -380,7 +380,7 @@ def write(
     """Write a folder of frame scores. An existing folder is replaced after all tables are written.
 
     Frames that begin at or after the end of their clip are left out. Clips whose names can't be
-    names of tables are left out, and a warning names the first of these clips.
+    names of tables are left out, and a warning names up to three of these clips.
 
     Parameters
     ----------

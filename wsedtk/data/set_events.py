@@ -97,9 +97,10 @@ def read_events(table: TableFile, clips: Clips, labels: list[str], tags: Tags) -
 def _check_rows(
     table: TableFile, block: _Block, clips: Clips, labels: Sequence[str], is_tagged: Booleans
 ) -> None:
-    """Add the faults of rows with known clips, classes and times.
+    """Check rows, and add their faults to the table.
 
-    `is_tagged` (B,) is true for an event if its clip has a tag of the same class.
+    The clips and classes of the rows are known, and their times are numbers. `is_tagged` (B,) is
+    true for an event if its clip has a tag of the same class.
     """
     is_late = block.offset > clips.durations[block.clip] + _LATE_SECONDS
     is_odd = (block.offset <= block.onset) | is_late | ~is_tagged

@@ -147,7 +147,7 @@ def _median(y: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.generic]:
 
 
 def _padded(y: npt.NDArray[np.generic], count: int) -> npt.NDArray[np.generic]:
-    """Return (..., T, K) with `count` frames of zeros at both ends."""
+    """Return `y` (..., T, K) with `count` additional frames of zeros at both ends."""
     return np.pad(y, [*[(0, 0)] * (y.ndim - 2), (count, count), (0, 0)])
 
 

@@ -32,7 +32,6 @@ from wsedtk.inference.event_finding import EventFinder, Threshold
 from wsedtk.inference.sliding_windows import Detector, Source
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
-from wsedtk.models.layers import Network
 
 _LOGGER = logging.getLogger(__name__)
 _POINT = "operating_point.yaml"
@@ -171,11 +170,11 @@ class Model:
         self,
         folder: PathLike,
         spec: ModelSpec,
-        network: Network,
+        tensors: Mapping[str, torch.Tensor],
         detector: Detector,
         fingerprint: str,
     ) -> None:
-        self._folder, self._spec, self._network = Path(folder), spec, network
+        self._folder, self._spec, self._tensors = Path(folder), spec, tensors
         self._detector, self._fingerprint = detector, fingerprint
         self.labels: tuple[str, ...] = spec.labels
         self.seconds_per_frame: float = detector.seconds_per_frame
@@ -367,7 +366,7 @@ class Model:
         if (self._folder / _POINT).exists():
             point = operating_points.read(self._folder / _POINT)
         make_folder(folder)
-        checkpoint.save_model(folder, self._spec, self._network.state_dict())
+        checkpoint.save_model(folder, self._spec, self._tensors)
         if point is not None:
             # Saving updates a model.yaml of an older version, which changes the fingerprint.
             if point.model == self._fingerprint:
@@ -407,5 +406,6 @@ def load_model(path: PathLike, device: str = "auto", precise: bool = False) -> M
     # Building a network draws random weights. The random state of the caller must not change.
     with torch.random.fork_rng(devices=[]):
         spec, network, fingerprint = checkpoint.load_model(path)
+    tensors = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     runner = network_runner.Runner.for_prediction(network, spec.mean, spec.std, runs_on, precise)
-    return Model(path, spec, network, Detector(spec, network, runner), fingerprint)
+    return Model(path, spec, tensors, Detector(spec, network, runner), fingerprint)

@@ -17,7 +17,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.processes import ahead
 from wsedtk.core.types import Floats, Integers
 from wsedtk.data import tables
-from wsedtk.models.layers import Network, Output, for_prediction
+from wsedtk.models.layers import Network, Output, fold_batch_norm
 from wsedtk.models.pooling import pool_segments, segment_of_frame
 
 if TYPE_CHECKING:  # importing h5py is slow, and features in memory do not need h5py
@@ -149,11 +149,12 @@ class Runner:
         device: torch.device,
         precise: bool = False,
     ) -> "Runner":
-        """Return a runner of a faster copy of the network, which can't be trained.
+        """Return a faster runner. The network can't be trained or saved afterwards.
 
-        In the copy, batch norm is folded into the convolutions. The parameters are those of `of`.
+        Batch norm is folded into the convolutions. The parameters are those of `of`.
         """
-        return cls.of(for_prediction(network), mean, std, device, precise)
+        fold_batch_norm(network)
+        return cls.of(network, mean, std, device, precise)
 
     @property
     def batch_size(self) -> int:

@@ -5,7 +5,6 @@ frames.
 """
 
 import contextlib
-import copy
 import dataclasses
 from collections.abc import Callable
 
@@ -163,16 +162,15 @@ class NormalizedConv(nn.Module):
             self.bn = nn.Identity()
 
 
-def for_prediction(network: "Network") -> "Network":
-    """Return a copy of a network in evaluation mode, with batch norm folded into convolutions.
+def fold_batch_norm(network: "Network") -> None:
+    """Set a network to evaluation mode, and fold batch norm into convolutions.
 
-    Batch norm in other layers than `NormalizedConv` is kept.
+    The network can't be trained afterwards. Batch norm outside `NormalizedConv` is kept.
     """
-    network = copy.deepcopy(network).eval()
+    network.eval()
     for module in network.modules():
         if isinstance(module, NormalizedConv):
             module.fold()
-    return network
 
 
 def init_gru(gru: nn.GRU) -> None:

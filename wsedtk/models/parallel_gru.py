@@ -10,13 +10,15 @@ Array dimensions: B clips, T frames, C channels, H hidden units.
 
 import contextlib
 import functools
+import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,14 +28,27 @@ _WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
 def can_run(gru: nn.GRU, x: Tensor) -> bool:
-    """Return whether `run` supports this GRU, and has several threads to run it."""
+    """Return whether `run` supports this GRU, and has several threads to run it.
+
+    A GRU with hooks is not supported, because `run` does not call the module. Weight normalisation
+    and pruning use hooks or change the type of the module.
+    """
+    hooks = (
+        gru._forward_hooks,
+        gru._forward_pre_hooks,
+        gru._backward_hooks,
+        gru._backward_pre_hooks,
+    )
     return (
         x.device.type == "cpu"
         and torch.get_num_threads() > 1
+        and type(gru) is nn.GRU
+        and not any(hooks)
         and gru.bidirectional
         and gru.bias
         and gru.batch_first
         and gru.num_layers == 1
+        and not torch.compiler.is_compiling()
     )
 
 
@@ -54,13 +69,16 @@ def run(gru: nn.GRU, x: Tensor, mask: Tensor | None) -> Tensor:
     (B, T, 2 H) Tensor
         The hidden states, 0 in padded frames.
     """
-    lengths = None if mask is None else mask.sum(dim=1)
+    lengths = None
+    if mask is not None:
+        lengths = mask.sum(dim=1)
+        x = x.masked_fill(~mask[:, :, None], 0)  # padded frames can be NaN
     weights = [getattr(gru, name + end) for end in ("", "_reverse") for name in _WEIGHTS]
     if torch.is_grad_enabled():
         hidden: Tensor = _WithGradients.apply(x, lengths, *weights)  # type: ignore[no-untyped-call]
     else:
         hidden = _join(_in_threads(_Task.run, _tasks(x, lengths, weights)))
-    return hidden if mask is None else hidden * mask[:, :, None]
+    return hidden if mask is None else hidden.masked_fill(~mask[:, :, None], 0)
 
 
 class _Task(NamedTuple):
@@ -134,8 +152,12 @@ class _WithGradients(torch.autograd.Function):
         return _join([hidden.detach() for _, hidden in ctx.graphs])
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        graphs: list[tuple[list[Tensor], Tensor]] = ctx.graphs
+        graphs: list[tuple[list[Tensor], Tensor]] | None = ctx.graphs
+        if graphs is None:
+            raise RuntimeError("the gradients of a GRU can be computed only once (retain_graph)")
+        ctx.graphs = None  # free the memory
         sizes = [len(hidden) for _, hidden in graphs[::2]]
         parts = torch.split(gradients[0], sizes)
         halves = [half for part in parts for half in part.chunk(2, dim=2)]
@@ -170,17 +192,62 @@ def _in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> li
             stack.enter_context(torch.autocast("cpu", autocast[1], enabled=autocast[0]))
             return function(item)
 
-    return list(_threads(len(items)).map(work, items))
+    if not _threads():
+        return [work(item) for item in items]
+    futures: list[Future[Result]] = []
+    try:
+        for item in items:
+            future: Future[Result] = Future()
+            _QUEUE.put((future, work, item))
+            futures.append(future)
+        return [future.result() for future in futures]
+    finally:
+        wait(futures)  # if a signal raises an exception here, no thread computes afterwards
 
 
-@functools.cache
-def _threads(count: int) -> ThreadPoolExecutor:
-    """Return threads that compute each operation alone, without helper threads."""
-    num_threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(count, "gru", torch.set_num_threads, (1,))
-    barrier = threading.Barrier(count)
-    list(pool.map(lambda _: barrier.wait(), range(count)))  # all threads have started
-    # In PyTorch, each call of `set_num_threads` also changes the number for threads that start
-    # later. This call restores that number.
-    torch.set_num_threads(num_threads)
-    return pool
+_QUEUE: queue.SimpleQueue[tuple[Future[Any], Callable[[Any], Any], Any]] = queue.SimpleQueue()
+_STARTING = threading.Lock()
+_STARTED: list[threading.Thread] = []
+
+
+def _threads() -> list[threading.Thread]:
+    """Start the threads if they have not been started. The list is empty if none can be started.
+
+    The threads are daemons. They do not delay the end of the program, and a thread of the user can
+    use them after the main thread has ended.
+    """
+    with _STARTING:
+        if not _STARTED:
+            num_threads = torch.get_num_threads()
+            ready: queue.SimpleQueue[None] = queue.SimpleQueue()
+            try:
+                for number in range(num_threads):
+                    thread = threading.Thread(
+                        target=_serve, args=(ready,), name=f"gru {number}", daemon=True
+                    )
+                    thread.start()
+                    _STARTED.append(thread)
+                    ready.get()
+            except RuntimeError:  # the system has no more threads for this process
+                pass
+            finally:
+                # `set_num_threads` in one thread also changes the number for threads that start
+                # later. This call restores that number.
+                torch.set_num_threads(num_threads)
+    return _STARTED
+
+
+def _serve(ready: "queue.SimpleQueue[None]") -> None:
+    """Compute the items of the queue, each without helper threads."""
+    torch.get_num_threads()  # the first call in a thread sets the number for the thread
+    torch.set_num_threads(1)
+    ready.put(None)
+    while True:
+        future, function, item = _QUEUE.get()
+        try:
+            result = function(item)
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+        del future, function, item  # an idle thread must not keep tensors

@@ -156,7 +156,8 @@ def _order(
     With `retry_dead`, no video is treated as dead.
 
     Videos that never failed come first. The other videos follow in the order of their last failure,
-    with the oldest failure first. Therefore the videos that stopped the previous run come last.
+    with the oldest failure first. Therefore the videos whose failures stopped the previous run come
+    last.
     """
     dead = {} if retry_dead else failures.dead_videos()
     missing = [clip for clip in clips if clip not in there]
