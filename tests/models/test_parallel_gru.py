@@ -98,6 +98,13 @@ def test_each_thread_computes_alone(threads):
     with torch.inference_mode():
         first = layers.run_gru(gru, x, None)
         assert all(torch.equal(layers.run_gru(gru, x, None), first) for _ in range(200))
+    seen = set()
+    for _ in range(100):
+        gru.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            layers.run_gru(gru, x, None).float().sum().backward()
+        seen.add(b"".join(one.grad.numpy().tobytes() for one in gru.parameters()))
+    assert len(seen) == 1
     assert torch.get_num_threads() == threads
 
 

@@ -74,6 +74,11 @@ def run(gru: nn.GRU, x: Tensor, mask: Tensor | None) -> Tensor:
         lengths = mask.sum(dim=1)
         x = x.masked_fill(~mask[:, :, None], 0)  # padded frames can be NaN
     weights = [getattr(gru, name + end) for end in ("", "_reverse") for name in _WEIGHTS]
+    if torch.is_autocast_enabled("cpu"):
+        # The threads do not use autocast: its cache of converted weights is one for all threads, so
+        # the order in which gradients are added would be random.
+        dtype = torch.get_autocast_dtype("cpu")
+        x, weights = x.to(dtype), [weight.to(dtype) for weight in weights]
     if torch.is_grad_enabled():
         hidden: Tensor = _WithGradients.apply(x, lengths, *weights)  # type: ignore[no-untyped-call]
     else:
@@ -179,17 +184,15 @@ class _WithGradients(torch.autograd.Function):
 def _in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """Return the result of each item. Each item has a thread, which computes without others.
 
-    The threads use the gradient mode and the autocast settings of the calling thread.
+    The threads use the gradient mode of the calling thread, but no autocast.
     """
     is_inference, has_gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
-    autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
     def work(item: Item) -> Result:
         with contextlib.ExitStack() as stack:
             if is_inference:
                 stack.enter_context(torch.inference_mode())
             stack.enter_context(torch.set_grad_enabled(has_gradients))
-            stack.enter_context(torch.autocast("cpu", autocast[1], enabled=autocast[0]))
             return function(item)
 
     if not _threads():
