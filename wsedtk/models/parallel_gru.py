@@ -246,11 +246,12 @@ def _serve(ready: "queue.SimpleQueue[None]") -> None:
     torch.set_num_threads(1)
     ready.put(None)
     while True:
-        future, function, item = _QUEUE.get()
-        try:
-            result = function(item)
-        except BaseException as error:
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-        del future, function, item  # an idle thread must not keep tensors
+        _compute(*_QUEUE.get())
+
+
+def _compute(future: Future[Result], function: Callable[[Item], Result], item: Item) -> None:
+    """Set the result of a future. After this call, the thread refers to no tensors."""
+    try:
+        future.set_result(function(item))
+    except BaseException as error:
+        future.set_exception(error)
