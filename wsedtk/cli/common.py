@@ -142,7 +142,7 @@ def make_command(
         their values as keyword arguments. If `options_class` is None, the function gets only these
         keyword arguments.
     **changes : Parameter
-        Changes of the parameters of single fields. The keywords are the names of the fields.
+        Settings for the click parameters of some fields. Each keyword is the name of a field.
     """
     made = {} if options_class is None else parameters(options_class, changes)
 

@@ -49,7 +49,7 @@ def _read_truth(data_set: PathLike, warn: Warn) -> DataSet:
 def _failed(path: Path) -> list[str]:
     """Return the clips in the failed.tsv that `wsedtk decode` wrote. If it is missing, return [].
 
-    The audio of these clips could not be read.
+    The audio of these clips is missing, unreadable or too long (see `ExtractResult.failed`).
     """
     if not path.exists():
         return []

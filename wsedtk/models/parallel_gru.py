@@ -75,8 +75,8 @@ def run(gru: nn.GRU, x: Tensor, mask: Tensor | None) -> Tensor:
         x = x.masked_fill(~mask[:, :, None], 0)  # padded frames can be NaN
     weights = [getattr(gru, name + end) for end in ("", "_reverse") for name in _WEIGHTS]
     if torch.is_autocast_enabled("cpu"):
-        # The threads do not use autocast: its cache of converted weights is one for all threads, so
-        # the order in which gradients are added would be random.
+        # The threads do not use autocast, because all threads would share its cache of converted
+        # weights. The gradients of the threads would then be added in random order.
         dtype = torch.get_autocast_dtype("cpu")
         x, weights = x.to(dtype), [weight.to(dtype) for weight in weights]
     if torch.is_grad_enabled():

@@ -343,7 +343,8 @@ def run(options: TuneOptions) -> TuneResult:
     is never predicted. This applies separately to clip thresholds, and to frame thresholds with
     their filters.
 
-    Source of common thresholds: He, Shen & Zhang (2019).
+    If `common_threshold` is set, all classes have the same thresholds and filters, as in He, Shen &
+    Zhang (2019).
 
     Parameters
     ----------

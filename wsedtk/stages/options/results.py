@@ -290,8 +290,8 @@ class DetectOptions:
     Raises
     ------
     InputError
-        If a value is not one of the choices or is out of range, if `audio` is a single path, or if
-        `thresholds` or `classes` is a single text.
+        If a value is not one of the choices or is out of range, or if `audio`, `thresholds` or
+        `classes` is a text or path instead of a sequence.
     """
 
     model_dir: PathLike
@@ -342,8 +342,8 @@ class AverageOptions:
     Raises
     ------
     InputError
-        If `scores` is empty or a single path, if `weights` is empty or a single number, or if a
-        weight is negative, infinite or NaN.
+        If `scores` or `weights` is empty or not a sequence, or if a weight is negative, infinite or
+        NaN.
     """
 
     scores: Sequence[PathLike]
@@ -378,7 +378,8 @@ class ReportOptions:
     Raises
     ------
     InputError
-        If `folders` is empty or a single path, or if the format is not one of the choices.
+        If `folders` is empty, if it is a path instead of a sequence of paths, or if the format is
+        not one of the choices.
     """
 
     folders: Sequence[PathLike]
@@ -406,7 +407,7 @@ class InfoOptions:
     Raises
     ------
     InputError
-        If `paths` is a single path.
+        If `paths` is a path instead of a sequence of paths.
     """
 
     paths: Sequence[PathLike]
