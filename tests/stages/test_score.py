@@ -287,7 +287,7 @@ def test_json_alone_is_on_stdout(run, tmp_path):
     assert json.loads(result.stdout)["clips"].items() >= {"scored": 11, "official": 12}.items()
     assert (
         "1 clip of" in result.stderr
-        and "is not evaluated because the audio could not be read: clip 11.wav" in result.stderr
+        and "is not evaluated because extract could not use the audio: clip 11.wav" in result.stderr
     )
     plain = run("score", tmp_path / "set", tmp_path / "out")
     assert plain.stdout == (tmp_path / "out" / "report.txt").read_text(encoding="utf-8")
@@ -468,7 +468,7 @@ def test_only_clips_of_both_sides_are_scored(run, tmp_path):
         in result.stderr
     )
     assert (
-        f"2 clips of {tmp_path / 'set'} are not evaluated because the audio could not be read: {name_of(1)}, {name_of(5)}"
+        f"2 clips of {tmp_path / 'set'} are not evaluated because extract could not use the audio: {name_of(1)}, {name_of(5)}"
         in result.stderr
     )
     assert report["clips"].items() >= {"scored": 10, "official": 488}.items()

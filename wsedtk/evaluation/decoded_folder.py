@@ -95,8 +95,8 @@ def _match(
     if left_out:
         warn(
             f"{counted(len(left_out), 'clip')} of {data_set} "
-            f"{'is' if len(left_out) == 1 else 'are'} not evaluated because the audio could not be "
-            f"read: {tables.first(left_out)}"
+            f"{'is' if len(left_out) == 1 else 'are'} not evaluated because extract could not use "
+            f"the audio: {tables.first(left_out)}"
         )
     return truth.select(in_decoded), found
 
