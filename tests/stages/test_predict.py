@@ -123,7 +123,7 @@ def test_clips_whose_audio_failed_are_reported_and_left_out_to_the_end(
     assert (
         result.exit_code == 0
         and "1 clip of" in result.stderr
-        and "audio could not be read: 17.wav" in result.stderr
+        and "extract could not use the audio: 17.wav" in result.stderr
     )
 
 
