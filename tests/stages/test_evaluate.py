@@ -88,7 +88,7 @@ def test_warnings_are_logged(tmp_path, caplog, capfd):
     evaluate(tmp_path / "a.tsv", tmp_path / "b.tsv")
     versions, failed, missing = [record.getMessage() for record in caplog.records]
     assert "come from different versions of a set" in versions
-    assert "1 clip of" in failed and "could not be read: clip 11.wav" in failed
+    assert "1 clip of" in failed and "extract could not use the audio: clip 11.wav" in failed
     assert "is evaluated as a clip without predictions: b_0.000_10.000.wav" in missing
     assert {record.name for record in caplog.records} == {"wsedtk.evaluation.evaluate"}
     assert capfd.readouterr() == ("", "")
