@@ -27,6 +27,7 @@ import torch
 from wsedtk.data import store
 from wsedtk.inference import network_runner
 from wsedtk.models import checkpoint
+from wsedtk.models.layers import fold_batch_norm
 
 CLIPS = {"dcase-crnn": 192, "talnet": 96, "gated-crnn": 64}
 TARGET = {
@@ -66,7 +67,8 @@ def one_pass(folder, name, kind):
             plain_scores(network, spec, features)
 
     else:
-        runner = network_runner.Runner.for_prediction(
+        fold_batch_norm(network)
+        runner = network_runner.Runner.of(
             network, spec.mean, spec.std, torch.device("cpu"), precise=kind == "precise"
         )
 

@@ -32,6 +32,7 @@ from wsedtk.inference.event_finding import EventFinder, Threshold
 from wsedtk.inference.sliding_windows import Detector, Source
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
+from wsedtk.models.layers import fold_batch_norm
 
 _LOGGER = logging.getLogger(__name__)
 _POINT = "operating_point.yaml"
@@ -407,5 +408,6 @@ def load_model(path: PathLike, device: str = "auto", precise: bool = False) -> M
     with torch.random.fork_rng(devices=[]):
         spec, network, fingerprint = checkpoint.load_model(path)
     tensors = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    runner = network_runner.Runner.for_prediction(network, spec.mean, spec.std, runs_on, precise)
+    fold_batch_norm(network)
+    runner = network_runner.Runner.of(network, spec.mean, spec.std, runs_on, precise)
     return Model(path, spec, tensors, Detector(spec, network, runner), fingerprint)

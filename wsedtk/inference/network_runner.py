@@ -17,7 +17,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.processes import ahead
 from wsedtk.core.types import Floats, Integers
 from wsedtk.data import tables
-from wsedtk.models.layers import Network, Output, fold_batch_norm
+from wsedtk.models.layers import Network, Output
 from wsedtk.models.pooling import pool_segments, segment_of_frame
 
 if TYPE_CHECKING:  # importing h5py is slow, and features in memory do not need h5py
@@ -139,22 +139,6 @@ class Runner:
             memory_format=torch.channels_last,  # type: ignore[call-overload]  # an incomplete stub
         )
         return cls(network, centre, torch.where(scale > 0, scale, 1.0), device, precise)
-
-    @classmethod
-    def for_prediction(
-        cls,
-        network: Network,
-        mean: npt.ArrayLike,
-        std: npt.ArrayLike,
-        device: torch.device,
-        precise: bool = False,
-    ) -> "Runner":
-        """Return a faster runner. The network can't be trained or saved afterwards.
-
-        Batch norm is folded into the convolutions. The parameters are those of `of`.
-        """
-        fold_batch_norm(network)
-        return cls.of(network, mean, std, device, precise)
 
     @property
     def batch_size(self) -> int:

@@ -32,6 +32,7 @@ from wsedtk.inference.event_finding import EventFinder, Threshold
 from wsedtk.inference.sliding_windows import Detector, Piece, Source
 from wsedtk.inference.sources import check_names, sources_of
 from wsedtk.models import checkpoint
+from wsedtk.models.layers import fold_batch_norm
 from wsedtk.report.recording_picture import RecordingPicture
 from wsedtk.stages.options.results import DetectOptions
 
@@ -359,9 +360,8 @@ def _prepare(options: DetectOptions, form: formats.EventFormat) -> _Job:
     names = class_lists.choose(options.classes, spec.labels, options.model_dir)
     point = read_point(options, fingerprint, spec.labels)
     device = network_runner.pick_device(options.device)
-    runner = network_runner.Runner.for_prediction(
-        network, spec.mean, spec.std, device, options.precise
-    )
+    fold_batch_norm(network)
+    runner = network_runner.Runner.of(network, spec.mean, spec.std, device, options.precise)
     detector = Detector(spec, network, runner)
     return _Job(
         detector,

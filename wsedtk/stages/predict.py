@@ -25,6 +25,7 @@ from wsedtk.inference import network_runner
 from wsedtk.inference.network_runner import Runner
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
+from wsedtk.models.layers import fold_batch_norm
 from wsedtk.stages.options.results import PredictOptions
 
 
@@ -181,8 +182,9 @@ def run(options: PredictOptions) -> PredictResult:
         )
     frontend = spec.frontend_config()
     device = network_runner.pick_device(options.device)
+    fold_batch_norm(network)
     job = _Job(
-        runner=Runner.for_prediction(network, spec.mean, spec.std, device, options.precise),
+        runner=Runner.of(network, spec.mean, spec.std, device, options.precise),
         features=features,
         rows=rows,
         columns=[spec.labels.index(name) for name in names],
