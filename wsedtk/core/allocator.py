@@ -6,15 +6,13 @@ import os
 # Parameters of `mallopt` (malloc.h of the GNU C library).
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
-
-
-class _Process:
-    is_own = False  # whether this process was started as a command of wsedtk
+_is_own_process = False  # whether this process was started as a command of wsedtk
 
 
 def claim_process() -> None:
     """Allow `keep_freed_memory` to change the settings of this process."""
-    _Process.is_own = True
+    global _is_own_process
+    _is_own_process = True
 
 
 def keep_freed_memory() -> None:
@@ -28,7 +26,7 @@ def keep_freed_memory() -> None:
     the GNU C library, or if the user has set an environment variable of the allocator.
     """
     variables = [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))]
-    if not _Process.is_own or variables:
+    if not _is_own_process or variables:
         return
     try:
         mallopt = ctypes.CDLL(None).mallopt
