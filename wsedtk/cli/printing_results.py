@@ -35,8 +35,8 @@ def print_predict(result: "PredictResult") -> None:
         f"{counted(len(result.labels), 'class')}, {result.seconds_per_frame:g} s per frame"
     )
     if result.failed:
-        has = "has" if len(result.failed) == 1 else "have"
-        text += f"; {counted(len(result.failed), 'clip')} failed and {has} no scores"
+        failed = counted(len(result.failed), "clip failed and has", "clips failed and have")
+        text += f"; {failed} no scores"
     print(text)
 
 

@@ -110,9 +110,8 @@ def join(sets: Sequence[DataSet]) -> DataSet:
     order = np.argsort(filenames, kind="stable")
     repeated = np.flatnonzero(filenames[order][1:] == filenames[order][:-1])
     if len(repeated):
-        are = "is" if len(repeated) == 1 else "are"
         raise InputError(
-            f"{counted(len(repeated), 'segment')} {are} in both training lists: "
+            f"{counted(len(repeated), 'segment is', 'segments are')} in both training lists: "
             f"{first(filenames[order][repeated].tolist())}; keep each segment in only one list"
         )
     position = np.empty(len(order), np.int64)
@@ -297,9 +296,8 @@ def prepare(options: AudioSetOptions) -> OfficialSetsResult:
     train, evaluation = (youtube.videos_of(dataset.filenames) for dataset in sets.values())
     shared = np.intersect1d(train, evaluation)
     if len(shared):
-        are = "is" if len(shared) == 1 else "are"
         _LOG.warning(
-            f"{counted(len(shared), 'source video')} {are} in both the training and the evaluation "
-            f"set: {first(shared.tolist())}"
+            f"{counted(len(shared), 'source video is', 'source videos are')} in both the training "
+            f"and the evaluation set: {first(shared.tolist())}"
         )
     return dataclasses.replace(official_sets.write(sets, options), excluded=excluded)

@@ -334,7 +334,7 @@ def read_list(path: PathLike, names: list[str], mids: list[str]) -> DataSet:
     if len(filenames) < num_rows:
         num_repeated = num_rows - len(filenames)
         _LOG.warning(
-            f"{path}: {counted(num_repeated, 'row')} {'repeats' if num_repeated == 1 else 'repeat'}"
+            f"{path}: {counted(num_repeated, 'row repeats', 'rows repeat')}"
             " the segment of an earlier row; the tags of rows with the same segment are merged"
         )
     keys = clip_of_row[rows.row_of_tag] * len(mids) + rows.class_of_tag

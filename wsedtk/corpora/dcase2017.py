@@ -345,7 +345,7 @@ def _warn_of_tags_without_events(name: str, dataset: DataSet) -> None:
     without = list(dict.fromkeys(dataset.filenames[clip] for clip, _ in pairs))
     if without:
         _LOG.warning(
-            f"{name}: {counted(len(pairs), 'tag')} {'has' if len(pairs) == 1 else 'have'} no event "
+            f"{name}: {counted(len(pairs), 'tag has', 'tags have')} no event "
             f"in groundtruth_strong_label_{SETS[name]}_set.csv (clips: {tables.first(without)}); "
             "if the file is incomplete, download it again"
         )

@@ -110,11 +110,8 @@ class OfficialSetsResult(PrepareResult):
             lines += _coverage_lines(folder, coverage)
         if self.num_other_files:
             folders = ", ".join(map(str, self.audio_dirs))
-            belong = "belongs" if self.num_other_files == 1 else "belong"
-            lines.append(
-                f"{folders}: {counted(self.num_other_files, 'file')} {belong} to no clip of these "
-                "sets"
-            )
+            belong = counted(self.num_other_files, "file belongs", "files belong")
+            lines.append(f"{folders}: {belong} to no clip of these sets")
         return "".join(f"{line}\n" for line in lines)
 
 
