@@ -236,9 +236,10 @@ def _precision_by_others(ranks: _Ranks) -> float:
     For each positive clip, there is a precision: the fraction of positive clips among all clips
     with at least the score of this clip. Average precision is the mean of these precisions. It is
     biased upwards if there are few positive clips, because each positive clip is counted in its own
-    precision. Here each precision is computed from the other clips with at least this score. The
-    number of positive clips among them is multiplied by P / (P - 1), where P is the number of all
-    positive clips. The precision is 1 if no other clip has at least this score.
+    precision. Here the precision of a positive clip is computed only from the other clips with at
+    least its score. The number of positive clips among these other clips is multiplied by
+    P / (P - 1), where P is the number of all positive clips. If no other clip has at least its
+    score, the precision is 1.
     """
     count = ranks.upto[-1]
     others = ranks.upto - 1
