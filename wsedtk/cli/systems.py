@@ -5,7 +5,7 @@ import click
 from wsedtk.cli.common import cli, stage, verb
 from wsedtk.cli.options import OUT, Parameter
 from wsedtk.cli.value_types import Fraction, Shard
-from wsedtk.core import signals
+from wsedtk.core import allocator, signals
 from wsedtk.core.process_rank import rank_and_size
 from wsedtk.stages.options.systems import (
     BalanceOptions,
@@ -89,6 +89,7 @@ def train(options: TrainOptions, dry_run: bool) -> None:
              wsedtk train data/fit data/valid exp/attention --feats feats/train.h5 \\
                  --config mini/crnn_attention
     """
+    allocator.keep_freed_memory()
     module = stage("train")
     if dry_run:
         text = module.describe(options)

@@ -19,8 +19,9 @@ def keep_freed_memory() -> None:
     """Make the allocator keep the freed memory of large arrays for later arrays.
 
     By default, it returns this memory to the system. For the next array, the system then provides
-    memory that is filled with zeros, page by page. In the prediction of a network, this takes up to
-    half of the time.
+    memory that is filled with zeros, page by page. In the computations of a network, this takes up
+    to half of the time. The kept memory has gaps. A training run needs up to twice as much memory
+    as with the default.
 
     Nothing is changed in a process that does not belong to wsedtk (see `claim_process`), without
     the GNU C library, or if the user has set an environment variable of the allocator.

@@ -134,6 +134,25 @@ def run_gru(gru: nn.GRU, x: Tensor, mask: Tensor | None) -> Tensor:
         return hidden
 
 
+class Dropout(nn.Dropout):
+    """Dropout whose random numbers are drawn faster on a CPU than those of PyTorch.
+
+    On a CPU, 16 random bits decide whether an element is kept. Thus the dropout rate is rounded to
+    a multiple of 2^-16.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Set random elements of `x` to 0 in training, and scale the others."""
+        dropped = round(self.p * 65536)  # this many of 65,536 random numbers set an element to 0
+        if not self.training or x.device.type != "cpu" or not 0 < dropped < 65536:
+            return super().forward(x)
+        draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        is_kept = draws.view(torch.int16)[: x.numel()] >= dropped - 32768
+        noise = torch.empty_like(x)  # has the memory format of x, without gaps
+        noise.as_strided(is_kept.shape, (1,)).copy_(is_kept).mul_(65536 / (65536 - dropped))
+        return x * noise
+
+
 class NormalizedConv(nn.Module):
     """A 3x3 convolution and batch norm. Its tensors are named `conv.*` and `bn.*`.
 

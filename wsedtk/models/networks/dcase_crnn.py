@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from wsedtk.models.layers import (
+    Dropout,
     Head,
     Network,
     Output,
@@ -77,7 +78,7 @@ class DcaseCrnn(Network):
         self.gru = nn.GRU(
             channels[2] * num_mels // 8, num_hidden, batch_first=True, bidirectional=True
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.head = Head(2 * num_hidden, pooling)
         for conv in (self.conv1, self.conv2, self.conv3):
             init_xavier(conv)

@@ -11,11 +11,14 @@ is not from either paper.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from wsedtk.models.layers import (
+    Dropout,
     Head,
     Network,
     NormalizedConv,
@@ -44,7 +47,50 @@ class GatedConv(NormalizedConv):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute C' output channels (B, C', T, F) from C input channels (B, C, T, F)."""
+        if x.device.type == "cpu" and self.bn.training:
+            gated: Tensor = _NormalizedGate.apply(
+                self.conv(x), self.bn.weight, self.bn.bias, self.bn
+            )  # type: ignore[no-untyped-call]
+            return gated
         return nn.functional.glu(super().forward(x), dim=1)
+
+
+class _NormalizedGate(torch.autograd.Function):
+    """Batch norm and the gate, in training on a CPU.
+
+    PyTorch's gradient of the gate is not in the format `channels_last`, and batch norm needs 16
+    times as long for a gradient in another format. Here, the normalised channels are not stored for
+    the gradient, but computed again, one clip at a time.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, bn: nn.BatchNorm2d) -> Tensor:
+        """Compute (B, C', T, F) from (B, 2 C', T, F), and update the running statistics of `bn`."""
+        assert bn.num_batches_tracked is not None and bn.momentum is not None
+        bn.num_batches_tracked.add_(1)
+        statistics = bn.running_mean, bn.running_var
+        normalized, mean, scale = torch.native_batch_norm(
+            x, weight, bias, *statistics, True, bn.momentum, bn.eps
+        )
+        ctx.eps = bn.eps
+        ctx.save_for_backward(x, weight, bias, mean, scale)  # scale: 1 / sqrt(variance + eps)
+        return nn.functional.glu(normalized, dim=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of x, weight and bias."""
+        x, weight, bias, mean, scale = ctx.saved_tensors
+        variance = scale**-2 - ctx.eps
+        of_normalized = torch.empty_like(x)
+        for clip, of_output, of_input in zip(x, gradient, of_normalized):
+            normalized = nn.functional.batch_norm(
+                clip[None], mean, variance, weight, bias, eps=ctx.eps
+            )
+            torch.ops.aten.glu_backward.grad_input(of_output, normalized[0], 0, grad_input=of_input)
+        return *torch.ops.aten.native_batch_norm_backward(
+            of_normalized, x, weight, None, None, mean, scale, True, ctx.eps, [True, True, True]
+        ), None
 
 
 @NETWORKS.register("gated-crnn")
@@ -127,7 +173,7 @@ class GatedCrnn(Network):
             )
             num_inputs = num_channels
             self.time_reduction *= factor
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.conv = nn.Conv2d(num_channels, num_top_channels, 3, padding=1)
         num_stacked = num_top_channels * (num_mels // 2 ** len(time_pools))
         self.gru = nn.GRU(
