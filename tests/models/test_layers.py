@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from wsedtk.models import layers
-from wsedtk.models.networks.gated_crnn import GatedConv
+from wsedtk.models.network import build_network
 
+GatedConv = type(build_network("gated-crnn", 2).blocks[0][0])
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 
