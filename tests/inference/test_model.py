@@ -63,7 +63,7 @@ def test_a_prediction_is_that_of_extract_and_predict(
     write_set(tmp_path / "set", [("a.wav", "../a.wav", seconds)], LABELS, [])
     assert run("extract", tmp_path / "set", tmp_path / "f.h5", "--dtype", "float32").exit_code == 0
     arguments = ["predict", folder, tmp_path / "f.h5", tmp_path / "s.h5", "--device", "cpu"]
-    assert run(*arguments, *(["--precise"] if precise else [])).exit_code == 0
+    assert run(*arguments, *([] if precise else ["--fast"])).exit_code == 0
     scores, found = ScoreFile(tmp_path / "s.h5"), load_model(folder, "cpu", precise)
     prediction = found.predict(samples, rate)
     np.testing.assert_array_equal(prediction.clip, scores.clip[0])

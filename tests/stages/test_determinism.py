@@ -326,7 +326,7 @@ def test_each_artefact_records_program_and_inputs(experiments):
             >= {
                 **made,
                 "model": identity,
-                "precise": False,
+                "precise": True,
                 "features": str(exp / "feats" / f"{source}.h5"),
                 "features_fingerprint": features[source]["attribute fingerprint"],
                 "audio_fingerprint": sets[source].info["audio_fingerprint"],
@@ -526,7 +526,7 @@ def test_a_report_of_files_that_do_not_belong_together(exp, run):
     )
     assert run(*steps[9]).exit_code == 0 and run(*report_of(exp)).exit_code == 0
     before = ScoreFile(exp / "model/test/scores.h5").attributes["fingerprint"]
-    assert run(*steps[6], "--precise").exit_code == 0  # predicted again, but not decoded
+    assert run(*steps[6], "--fast").exit_code == 0  # predicted again, but not decoded
     after = ScoreFile(exp / "model/test/scores.h5").attributes["fingerprint"]
     refused(run, report_of(exp), folder, before, after, "decode and score again")
 

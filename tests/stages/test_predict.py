@@ -52,9 +52,7 @@ def test_scores_are_those_of_the_network(corpus, tmp_path, run, pooling):
         ).exit_code
         == 0
     )
-    result = run(
-        "predict", model, corpus / "fit.h5", tmp_path / "s.h5", "--precise", "--device", "cpu"
-    )
+    result = run("predict", model, corpus / "fit.h5", tmp_path / "s.h5", "--device", "cpu")
     assert "12 clips, 2 classes, 0.1 s per frame" in result.stdout
     spec, network, fingerprint = checkpoint.load_model(model)
     scores, store = ScoreFile(tmp_path / "s.h5"), FeatureStore([corpus / "fit.h5"])
@@ -72,11 +70,14 @@ def test_scores_are_those_of_the_network(corpus, tmp_path, run, pooling):
 
 
 def test_half_precision_is_near(corpus, trained, tmp_path, run):
-    for option in ((), ("--precise",)):
-        run("predict", trained, corpus / "valid.h5", tmp_path / f"{len(option)}.h5", *option)
-    rough, precise = (ScoreFile(tmp_path / f"{i}.h5").clip for i in (0, 1))
-    np.testing.assert_allclose(rough, precise, rtol=0, atol=2e-2)
-    assert (rough != precise).any()
+    for name, options in (("default", ()), ("precise", ("--precise",)), ("fast", ("--fast",))):
+        run("predict", trained, corpus / "valid.h5", tmp_path / f"{name}.h5", *options)
+    files = {name: ScoreFile(tmp_path / f"{name}.h5") for name in ("default", "precise", "fast")}
+    np.testing.assert_array_equal(files["default"].clip, files["precise"].clip)
+    np.testing.assert_allclose(files["fast"].clip, files["precise"].clip, rtol=0, atol=2e-2)
+    assert (files["fast"].clip != files["precise"].clip).any()
+    precise = {name: bool(file.attributes["precise"]) for name, file in files.items()}
+    assert precise == {"default": True, "precise": True, "fast": False}
 
 
 def test_predict_of_a_set_and_without_frames(corpus, trained, tmp_path, run):
@@ -205,7 +206,7 @@ def test_the_fingerprint_depends_on_the_inputs(corpus, trained, tmp_path, run):
         "all": [],
         **{n: ["--classes", tmp_path / n] for n in ("same", "order", "fewer", "renamed")},
         "few": ["--data", few],
-        "precise": ["--precise"],
+        "fast": ["--fast"],
     }.items():
         assert (
             run("predict", trained, corpus / "fit.h5", tmp_path / "s.h5", *options).exit_code == 0
