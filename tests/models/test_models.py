@@ -66,6 +66,30 @@ def test_the_gru_predicts_in_float32_on_a_cpu_and_learns_in_what_autocast_says()
         assert mask is None or not plain[~mask].any()
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_autocast_does_not_change_the_precision_of_the_gru_on_a_gpu(training):
+    """With autocast, cuDNN would use float16, in which most gradients of a large batch are 0."""
+
+    class OnGpu(torch.Tensor):
+        device = torch.device("cuda")
+
+    class Recorded(torch.nn.GRU):
+        def forward(self, x):
+            seen.append((x.dtype, torch.is_autocast_enabled("cuda")))
+            return x, None
+
+    seen = []
+    gru = Recorded(8, 4, batch_first=True, bidirectional=True).train(training)
+    before = torch.is_autocast_enabled("cuda")
+    torch.set_autocast_enabled("cuda", True)
+    try:
+        layers.run_gru(gru, torch.zeros(2, 5, 8, dtype=torch.bfloat16).as_subclass(OnGpu), None)
+        assert torch.is_autocast_enabled("cuda")
+    finally:
+        torch.set_autocast_enabled("cuda", before)
+    assert seen == [(torch.float32, False)]
+
+
 def convolutions(network, shape):
     """Return the outputs (C, T, F) of the network's convolutions, in order."""
     found, hooks = [], []
