@@ -17,6 +17,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.processes import ahead
 from wsedtk.core.types import Floats, Integers
 from wsedtk.data import tables
+from wsedtk.inference.tf32 import without_tf32
 from wsedtk.models.layers import Network, Output
 from wsedtk.models.pooling import pool_segments, segment_of_frame
 
@@ -103,7 +104,8 @@ class Runner:
         The device on which the network runs.
     precise : bool
         Whether all computations use float32. If False, autocast computes some layers in bfloat16,
-        such as convolutions and the GRU. In evaluation mode on a CPU, the GRU always uses float32.
+        such as convolutions. The GRU uses bfloat16 only when it is trained on a CPU. On a GPU, the
+        float32 computations of the GRU then use TF32, unless the program disables TF32.
     """
 
     network: Network
@@ -174,11 +176,19 @@ class Runner:
         x, mask = x.to(self.device, non_blocking=True), mask.to(self.device, non_blocking=True)
         return (x - self.mean) / self.std * mask.unsqueeze(-1), mask
 
+    def exact(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context manager that disables TF32 on a GPU if `precise` is True.
+
+        `run` uses it. Use it also for the backward pass.
+        """
+        if self.precise and self.device.type == "cuda":
+            return without_tf32()
+        return contextlib.nullcontext()
+
     def run(self, x: Tensor, mask: Tensor) -> Output:
         """Run the network on normalised features (B, T, F). The mask (B, T) marks real frames."""
-        is_exact = self.precise and self.device.type == "cuda"
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=not self.precise)
-        with _without_tf32() if is_exact else contextlib.nullcontext(), autocast:
+        with self.exact(), autocast:
             return self.network(x, mask)
 
     def score_features(self, features: Sequence[Floats]) -> Output:
@@ -202,17 +212,6 @@ class Runner:
         staged, staged_mask = self.staged(torch.from_numpy(x), mask)
         with torch.inference_mode():
             return self.run(*self.normalize(staged, staged_mask))
-
-
-@contextlib.contextmanager
-def _without_tf32() -> Iterator[None]:
-    """Disable TF32 in cuDNN within the block. With TF32, cuDNN rounds float32 inputs of layers."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
 
 
 class ScoredBatch(NamedTuple):

@@ -57,7 +57,6 @@ def reproducible(device: torch.device, seed: int) -> Iterator[None]:
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    allow_tf32 = torch.backends.cudnn.allow_tf32  # `Trainer` sets it to False for float32
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.cuda.manual_seed_all(seed)
         torch.use_deterministic_algorithms(True, warn_only=True)
@@ -67,4 +66,3 @@ def reproducible(device: torch.device, seed: int) -> Iterator[None]:
         finally:
             torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
             torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
-            torch.backends.cudnn.allow_tf32 = allow_tf32

@@ -207,17 +207,15 @@ class Trainer:
         self.runner = network_runner.Runner.of(
             network, mean, std, device, precise=cfg.precision == "float32"
         )
-        if device.type == "cuda" and self.runner.precise:
-            # `Runner.run` turns TF32 off only for the forward pass. The backward pass must not use
-            # TF32 either.
-            torch.backends.cudnn.allow_tf32 = False
         wrapped = group.wrap(network, device, bool(cfg.frame_loss_weight))
         runner = dataclasses.replace(self.runner, network=wrapped)  # type: ignore[arg-type]  # DDP
         self.forward = runner.run
-        fused = True if device.type == "cuda" else None
+        self.fused = True if device.type == "cuda" else None
         # PyTorch imports sympy here. sympy adds a warning filter, which `catch_warnings` removes.
         with torch_without_compiler_cache(), warnings.catch_warnings():
-            self.optimizer = torch.optim.Adam(network.parameters(), cfg.learning_rate, fused=fused)
+            self.optimizer = torch.optim.Adam(
+                network.parameters(), cfg.learning_rate, fused=self.fused
+            )
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer,
             "min" if cfg.schedule_by == "loss" else "max",
@@ -394,7 +392,8 @@ class Trainer:
             )
         self.optimizer.zero_grad(set_to_none=True)
         total = loss * self.group.size  # DDP averages gradients over the processes
-        total.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        with self.runner.exact():
+            total.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         self.optimizer.step()
         self.runner.network.pooling.project()
         self.step += 1
