@@ -259,3 +259,17 @@ def test_another_version_resumes_with_a_warning(
         "and is resumed with wsedtk 9, commit abc, torch " in result.stderr
         and equal_but_for_time(tmp_path / "m", trained)
     )
+
+
+def test_the_optimiser_is_that_of_the_device(corpus, trained, tmp_path, run, interrupted):
+    """A checkpoint of a GPU, whose optimiser is fused, is resumed on a CPU."""
+    with pytest.raises(Stopped):
+        interrupted(tmp_path / "m", 7, stop)
+    newest = resuming.checkpoints(tmp_path / "m")[0]
+    state = checkpoint.load_checkpoint(newest)
+    state["optimizer"]["param_groups"][0]["fused"] = True
+    checkpoint.save_checkpoint(newest, state)
+    assert run(*arguments(corpus, tmp_path / "m")).exit_code == 0
+    saved = checkpoint.load_checkpoint(resuming.checkpoints(tmp_path / "m")[0])
+    assert saved["optimizer"]["param_groups"][0]["fused"] is None
+    assert equal_but_for_time(tmp_path / "m", trained)

@@ -279,7 +279,10 @@ class Trainer:
         """
         _check_finite(state, "")
         self.runner.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        optimizer = dict(state["optimizer"])
+        # The training run can be resumed on a device of another type.
+        optimizer["param_groups"] = [{**g, "fused": self.fused} for g in optimizer["param_groups"]]
+        self.optimizer.load_state_dict(optimizer)
         self.schedule.load_state_dict(state["schedule"])
         randoms = [[state["random"], state["random_cuda"]], *state.get("random_of_others", [])]
         if len(randoms) != self.group.size:
