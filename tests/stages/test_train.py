@@ -849,3 +849,18 @@ def test_a_model_cannot_be_written_to_a_data_set(corpus, tmp_path, run):
         result = run(*arguments(corpus, folder))
         assert result.exit_code == 1 and message in result.stderr
         assert sorted(p.name for p in folder.iterdir()) == before
+
+
+def test_a_full_gpu_ends_training_with_advice(corpus, tmp_path, run, monkeypatch):
+    def fail(*_):
+        raise torch.cuda.OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 9 GiB."
+        )
+
+    monkeypatch.setattr(training_loop.Trainer, "run_batch", fail)
+    result = run(*arguments(corpus, tmp_path / "m"))
+    assert result.exit_code == 1
+    assert (
+        "CUDA out of memory. Tried to allocate 2.00 GiB; end other programs that use the memory of "
+        "the GPU, or train with a smaller batch_size (--set batch_size=N)" in result.stderr
+    )

@@ -90,6 +90,18 @@ def pick_device(name: str, option: str = "--device") -> torch.device:
     return device
 
 
+@contextlib.contextmanager
+def gpu_memory(advice: str = "use another device, such as --device cpu") -> Iterator[None]:
+    """Raise InputError with this advice if the memory of a GPU runs out within the block."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        reason = ". ".join(str(error).split(". ")[:2])  # the rest describes PyTorch's allocator
+        raise InputError(
+            f"{reason}; end other programs that use the memory of the GPU, or {advice}"
+        ) from error
+
+
 @dataclasses.dataclass
 class Runner:
     """A network with the normalisation of its features and the precision of its computations.

@@ -372,6 +372,7 @@ def _prepare(options: DetectOptions, form: formats.EventFormat) -> _Job:
     )
 
 
+@network_runner.gpu_memory()
 def run(
     options: DetectOptions, *, on_recording: Callable[[RecordingResult], object] | None = None
 ) -> DetectResult:

@@ -244,6 +244,7 @@ def _extract(parts: Parts, work: _Work, options: ExtractOptions) -> dict[str, st
     return failed
 
 
+@network_runner.gpu_memory()
 def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> ExtractResult:
     """Compute the features of a set, as `wsedtk extract` does.
 

@@ -150,6 +150,7 @@ def _choose_rows(
     return rows[rows >= 0], failed
 
 
+@network_runner.gpu_memory()
 def run(options: PredictOptions) -> PredictResult:
     """Score clips, frames and 1 s segments with a trained model.
 

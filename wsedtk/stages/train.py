@@ -17,6 +17,7 @@ from wsedtk.core.atomic import locking
 from wsedtk.core.errors import InputError
 from wsedtk.core.signals import StopSignals, unhandled
 from wsedtk.data.store import FeatureStore
+from wsedtk.inference import network_runner
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
@@ -227,6 +228,7 @@ def _resolved(
     return resolved
 
 
+@network_runner.gpu_memory("train with a smaller batch_size (--set batch_size=N)")
 def _train(
     options: TrainOptions,
     prepared: _Prepared,
