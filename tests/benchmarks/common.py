@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 SECONDS = 10.0
@@ -98,6 +99,39 @@ class Table:
         if self.path is not None:
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(line + "\n")
+
+
+class Deadline:
+    """The time at which a part of a benchmark must end."""
+
+    def __init__(self, seconds, outer=None):
+        self.end = time.monotonic() + seconds
+        if outer is not None:
+            self.end = min(self.end, outer.end)
+
+    def left(self):
+        """Return the seconds that are left, at least 0."""
+        return max(0.0, self.end - time.monotonic())
+
+    def is_over(self):
+        """Return whether the time is over."""
+        return self.left() == 0
+
+
+def attempt(deadline, title, function, failure=False):
+    """Return a row of the table of `gpu.py`: the title, and the cells that the function returns.
+
+    If the time is over, the function is not called. The last cell is `failure` then, and if the
+    function raises an exception.
+    """
+    if deadline.is_over():
+        return title, "", "skipped: no time left", "", failure
+    try:
+        return title, *function()
+    except Exception as error:
+        traceback.print_exc()
+        reason = str(error).splitlines()[0][:150] if str(error) else ""
+        return title, "", f"failed: {type(error).__name__} {reason}", "", failure
 
 
 @contextlib.contextmanager
@@ -206,8 +240,11 @@ def write_set(folder, num_clips, num_classes, paths=("",)):
     return folder
 
 
-def write_features(path, num_clips, frontend, dtype="float32", shards=1):
-    """Write a feature file of noise in which fifty clips repeat. frontend: a FrontendConfig."""
+def write_features(path, num_clips, frontend, dtype="float32", shards=1, fractions=(1,)):
+    """Write a feature file of noise in which fifty clips repeat.
+
+    frontend: a FrontendConfig. fractions: the lengths of clips, which repeat, as fractions of 10 s.
+    """
     import numpy as np
 
     from wsedtk.core import config
@@ -224,7 +261,9 @@ def write_features(path, num_clips, frontend, dtype="float32", shards=1):
         output = path if shards == 1 else store.shard_path(path, k, shards)
         with store.writing_features(output, layout) as (append, _):
             for i in range(k - 1, num_clips, shards):
-                append(names[i], made[i % 50], SECONDS)
+                fraction = fractions[i % len(fractions)]
+                num_frames = round(fraction * shape[0])
+                append(names[i], made[i % 50, :num_frames], fraction * SECONDS)
     return path
 
 
@@ -261,10 +300,11 @@ def front_ends():
 NUM_CLASSES = {"dcase-crnn": 17, "talnet": 527, "gated-crnn": 17}  # at the published sizes
 
 
-def write_model(folder, name):
-    """Write a model directory of a network at its published size, with random weights.
+def write_model(folder, name, options=None):
+    """Write a model directory of a network with random weights.
 
-    The statistics are those of `write_features`.
+    The network has its published size, unless `options` of the network are given. The statistics
+    are those of `write_features`.
     """
     import torch
 
@@ -276,7 +316,7 @@ def write_model(folder, name):
     bins = frontend.num_mels
     spec = checkpoint.ModelSpec(
         name,
-        {"num_mels": bins},
+        {"num_mels": bins, **(options or {})},
         "linear",
         tuple(CLASSES[: NUM_CLASSES[name]]),
         config.to_mapping(frontend),

@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from wsedtk.data import datadir, store
 from wsedtk.models import checkpoint
-from wsedtk.training import training_loop
+from wsedtk.training import process_settings, training_loop
 from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.train_config import TrainConfig
 
@@ -45,22 +45,22 @@ def synchronised(function, device):
 
 
 def teraflops_of_card(device):
-    """Return the TFLOP/s of a product of two 8192 x 8192 matrices in bf16."""
-    a = torch.randn(8192, 8192, device=device, dtype=torch.bfloat16)
+    """Return the TFLOP/s of a product of two square matrices in bf16, on a GPU of 8192 rows."""
+    size = 8192 if device.type == "cuda" else 512
+    a = torch.randn(size, size, device=device, dtype=torch.bfloat16)
     seconds = common.in_turn(
         {"product": synchronised(lambda: [a @ a for _ in range(10)], device)}, 3
     )
-    return 10 * 2 * 8192**3 / min(seconds["product"]) / 1e12
+    return 10 * 2 * size**3 / min(seconds["product"]) / 1e12
 
 
-def speed(table, folder, name, device, batch, rounds):
-    """Measure the trainer beside the plain loop."""
-    frontend, num_classes, steps = (
-        common.front_ends()[name],
-        common.NUM_CLASSES[name],
-        STEPS[device.type],
-    )
-    spec, network, _ = checkpoint.load_model(common.write_model(folder / name, name))
+def make_trainer(folder, name, device, batch, steps, options=None):
+    """Return a trainer on noise whose checkpoints are `steps` batches apart, and the model's spec.
+
+    `options` are those of the network. By default, it has its published size.
+    """
+    frontend, num_classes = common.front_ends()[name], common.NUM_CLASSES[name]
+    spec, network, _ = checkpoint.load_model(common.write_model(folder / name, name, options))
     features = store.FeatureStore(
         [common.write_features(folder / f"{name}.h5", 8 * batch, frontend)]
     )
@@ -79,29 +79,58 @@ def speed(table, folder, name, device, batch, rounds):
         seconds_per_frame=frontend.seconds_per_frame,
         device=device,
     )
-    plain, waits = spec.build().to(device).train(), []
-    optimizer = torch.optim.Adam(plain.parameters(), lr=cfg.learning_rate)
-    ready = [t.to(device) for t in trainer.load(0)[1][:3]]
-    ready[0] = (ready[0] + 40) / 15
+    return trainer, spec
 
-    def ours():
+
+def our_loop(trainer, device, waits):
+    """Return a function that trains to the next checkpoint as `wsedtk train` does.
+
+    The function appends the seconds that it waited for data to `waits`.
+    """
+
+    def run():
         trainer.losses = []
-        waits.append(trainer.run_batches("benchmark", lambda: None)[1])
+        with process_settings.reproducible(device, 0):
+            waits.append(trainer.run_batches("benchmark", lambda: None)[1])
 
-    def plainly():
+    return synchronised(run, device)
+
+
+def plain_loop(trainer, spec, device, steps, bf16=False):
+    """Return a function that trains a network with torch's defaults on a batch on the device."""
+    plain = spec.build().to(device).train()
+    optimizer = torch.optim.Adam(plain.parameters(), lr=trainer.cfg.learning_rate)
+    x, _, tags = (t.to(device) for t in trainer.load(0)[1][:3])
+    x = (x + 40) / 15
+
+    def run():
         for _ in range(steps):
-            output = plain(ready[0])
-            loss = torch.nn.functional.binary_cross_entropy(
-                output.clip.clamp(1e-7, 1 - 1e-7), ready[2]
-            )
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                output = plain(x)
+            loss = torch.nn.functional.binary_cross_entropy(output.clip.clamp(1e-7, 1 - 1e-7), tags)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             loss.item()
 
-    seconds = common.in_turn(
-        {"wsedtk": synchronised(ours, device), "plain": synchronised(plainly, device)}, rounds
-    )
+    return synchronised(run, device)
+
+
+def arithmetic(trainer, device, clips_per_second):
+    """Return the TFLOP/s of training, and those of a large matrix product on the device."""
+    with FlopCounterMode(display=False) as counter:
+        trainer.loss(*trainer.load(0)[1]).backward()
+    operations = counter.get_total_flops() / trainer.cfg.batch_size
+    return operations * clips_per_second / 1e12, teraflops_of_card(device)
+
+
+def speed(table, folder, name, device, batch, rounds):
+    """Measure the trainer beside the plain loop."""
+    steps, waits = STEPS[device.type], []
+    trainer, spec = make_trainer(folder, name, device, batch, steps)
+    ours = our_loop(trainer, device, waits)
+    plainly = plain_loop(trainer, spec, device, steps)
+    seconds = common.in_turn({"wsedtk": ours, "plain": plainly}, rounds)
     del waits[0]  # warm-up
     rates = {kind: steps * batch / min(values) for kind, values in seconds.items()}
     gain, wait = (
@@ -135,10 +164,7 @@ def speed(table, folder, name, device, batch, rounds):
         wait <= 0.02,
     )
     if device.type == "cuda":
-        with FlopCounterMode(display=False) as counter:
-            trainer.loss(*trainer.load(0)[1]).backward()
-        done = counter.get_total_flops() * rates["wsedtk"] / batch / 1e12
-        card = teraflops_of_card(device)
+        done, card = arithmetic(trainer, device, rates["wsedtk"])
         table.row(
             f"train, {name}: arithmetic",
             "bf16 matrix product",
