@@ -1,10 +1,14 @@
 """The benchmarks run, and their rows fit the table. No test checks a time."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from wsedtk.models.pooling_functions import POOLINGS
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
 
@@ -53,6 +57,9 @@ def test_run_sh_prints_its_help():
     assert "bash tests/benchmarks/run.sh [TABLE.md]" in shown
     scripts = {p.name for p in BENCHMARKS.glob("*.py")} - {
         "common.py",
+        "gpu.py",
+        "gpu_checks.py",
+        "gpu_speed.py",
         "growth.py",
         "corpus.py",
         "networks.py",
@@ -60,3 +67,33 @@ def test_run_sh_prints_its_help():
     }
     text = (BENCHMARKS / "run.sh").read_text()
     assert all(f"measure {name}" in text for name in scripts)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="takes minutes on a GPU")
+def test_the_script_for_gpus_compares_the_cpu_with_itself(tmp_path):
+    """All checks hold, and all measurements give a result, so the script is ready for a GPU."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = ["bash", BENCHMARKS.parent / "gpu.sh", tmp_path]
+    done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    text = (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout == (tmp_path / "log.txt").read_text(encoding="utf-8")
+    assert text.startswith("no GPU: toy sizes, every row computed on the CPU\n\nwsedtk ")
+    rows = [cells(line) for line in text.splitlines() if line.startswith("|")]
+    assert rows[0] == ["check", "compared with", "found", "limit", "holds"]
+    assert {len(row) for row in rows} == {5}
+    checks = {row[0]: row[2] for row in rows if row[4] == "yes"}
+    for network in ("dcase-crnn", "talnet", "gated-crnn"):
+        for pooling in POOLINGS.names():
+            assert f"{network}, {pooling}: probabilities, gradient" in checks
+        for precision in ("bf16", "float32"):
+            title = f"{network}: training resumed after a stop, {precision}"
+            assert checks[title] == "bit-identical"
+    assert len(checks) == 3 * len(POOLINGS.names()) + 6 + 3 + 2
+    measured = [row for row in rows[2:] if row[4] == ""]
+    assert len(rows) == 2 + len(checks) + len(measured) and len(measured) == 1 + 5 + 4 + 7
+    assert not [row for row in measured if "failed" in row[2] or "skipped" in row[2]]
+    assert [row[0].rpartition(": ")[2] for row in rows if row[2] == "needs a GPU"] == [
+        "CUDA graph",
+        "torch.compile",
+    ]

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Check results on a GPU against the CPU, and measure speed on the GPU; see tests/benchmarks/gpu.py.
+#
+#     bash tests/gpu.sh OUT
+#
+# Writes OUT/table.md and OUT/log.txt. The exit status is 0 if all checks hold. python3 needs the
+# packages that wsedtk requires. wsedtk itself need not be installed. On one GPU, this takes less
+# than eight minutes, and without a GPU, where the sizes are small, about a minute.
+set -euo pipefail
+case ${1:---help} in
+    --help | -h) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
+esac
+tests=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+mkdir -p -- "$1"
+export PYTHONPATH="$tests/..${PYTHONPATH:+:$PYTHONPATH}" # this checkout, whatever else is installed
+python3 "$tests/benchmarks/gpu.py" "$1" 2>&1 | tee -- "$1/log.txt"
