@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,47 @@ def test_run_sh_prints_its_help():
     assert all(f"measure {name}" in text for name in scripts)
 
 
+def test_a_failed_or_skipped_check_for_gpus_is_a_row_and_the_rest_is_computed(
+    tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import common
+    import gpu
+
+    def fail():
+        raise ValueError("found 1; expected 2")
+
+    def part(device, deadline, folder):
+        yield common.attempt(deadline, "fails", fail)
+        yield common.attempt(common.Deadline(-1), "late", fail)
+        yield common.attempt(deadline, "holds", lambda: ("CPU", "0", "1", True))
+        yield common.attempt(deadline, "speed", fail, None)
+        raise KeyError("broken")
+
+    monkeypatch.setitem(sys.modules, "a_part", types.SimpleNamespace(part=part))
+    monkeypatch.setitem(gpu.PARTS, "a part", ("a_part", "part", 9))
+    assert not gpu.run_part("a part", common.Table(tmp_path / "rows.md"), 9)
+    rows = [cells(line) for line in (tmp_path / "rows.md").read_text().splitlines()]
+    assert rows == [
+        ["fails", "", "failed: ValueError found 1; expected 2", "", "no"],
+        ["late", "", "skipped: no time left", "", "no"],
+        ["holds", "CPU", "0", "1", "yes"],
+        ["speed", "", "failed: ValueError found 1; expected 2", "", ""],
+        ["a part", "", "failed: KeyError", "", "no"],
+    ]
+
+
+def test_the_checks_for_gpus_find_small_differences(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import gpu_checks
+
+    probe = gpu_checks.Probe("dcase-crnn", "linear", torch.device("cpu"), True)
+    probe.x = probe.x * (1 + 2**-11)  # a rounding error of TF32
+    for precision in ("float64", "float32"):
+        found, limits = probe.compare(precision)
+        assert found[0] > limits[0], precision
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="takes minutes on a GPU")
 def test_the_script_for_gpus_compares_the_cpu_with_itself(tmp_path):
     """All checks hold, and all measurements give a result, so the script is ready for a GPU."""
@@ -86,10 +128,9 @@ def test_the_script_for_gpus_compares_the_cpu_with_itself(tmp_path):
     for network in ("dcase-crnn", "talnet", "gated-crnn"):
         for pooling in POOLINGS.names():
             assert f"{network}, {pooling}: probabilities, gradient" in checks
-        for precision in ("bf16", "float32"):
-            title = f"{network}: training resumed after a stop, {precision}"
-            assert checks[title] == "bit-identical"
-    assert len(checks) == 3 * len(POOLINGS.names()) + 6 + 3 + 2
+        for kind in ("bf16", "float32, augmentations, frame targets"):
+            assert checks[f"{network}: training resumed after a stop, {kind}"] == "bit-identical"
+    assert len(checks) == 3 * len(POOLINGS.names()) + 6 + 4 + 2
     measured = [row for row in rows[2:] if row[4] == ""]
     assert len(rows) == 2 + len(checks) + len(measured) and len(measured) == 1 + 5 + 4 + 7
     assert not [row for row in measured if "failed" in row[2] or "skipped" in row[2]]
