@@ -111,6 +111,23 @@ def test_the_checks_for_gpus_find_small_differences(monkeypatch):
         assert found[0] > limits[0], precision
 
 
+def test_the_checks_for_gpus_find_gradients_in_float16(monkeypatch):
+    """With autocast on a GPU, PyTorch computes the gradients of a GRU in float16."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import gpu_checks
+
+    original = gpu_checks.layers.run_gru
+
+    def in_float16(gru, x, mask):
+        hidden = original(gru, x, mask)
+        return hidden.half() if torch.is_autocast_enabled("cpu") else hidden
+
+    *_, holds = gpu_checks.small_gradients(torch.device("cpu"))
+    monkeypatch.setattr(gpu_checks.layers, "run_gru", in_float16)
+    _, found, _, holds_in_float16 = gpu_checks.small_gradients(torch.device("cpu"))
+    assert holds and not holds_in_float16 and 0.1 < float(found) < 1
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="takes minutes on a GPU")
 def test_the_script_for_gpus_compares_the_cpu_with_itself(tmp_path):
     """All checks hold, and all measurements give a result, so the script is ready for a GPU."""
@@ -130,7 +147,7 @@ def test_the_script_for_gpus_compares_the_cpu_with_itself(tmp_path):
             assert f"{network}, {pooling}: probabilities, gradient" in checks
         for kind in ("bf16", "float32, augmentations, frame targets"):
             assert checks[f"{network}: training resumed after a stop, {kind}"] == "bit-identical"
-    assert len(checks) == 3 * len(POOLINGS.names()) + 6 + 4 + 2
+    assert len(checks) == 1 + 3 * len(POOLINGS.names()) + 6 + 4 + 2
     measured = [row for row in rows[2:] if row[4] == ""]
     assert len(rows) == 2 + len(checks) + len(measured) and len(measured) == 1 + 5 + 4 + 7
     assert not [row for row in measured if "failed" in row[2] or "skipped" in row[2]]

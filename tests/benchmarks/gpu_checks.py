@@ -19,6 +19,7 @@ from wsedtk.core import config
 from wsedtk.core.errors import NotFinished
 from wsedtk.data import store
 from wsedtk.inference import network_runner
+from wsedtk.models import layers
 from wsedtk.models.network import build_network
 from wsedtk.models.pooling_functions import POOLINGS
 from wsedtk.stages import balance, detect, extract, predict
@@ -35,7 +36,6 @@ from wsedtk.training.training_loop import binary_cross_entropy
 # decides which of two almost equal inputs of a max-pooling gets a gradient, so the gradient differs
 # more than the probabilities.
 LIMITS = {"float64": (1e-9, 1e-4, 0), "float32": (1e-5, 2e-3, 10), "bf16": (5e-3, 5e-2, 3)}
-AS_IN_BATCH = 3 / 250  # makes gradients of 3 clips as small as those of a batch of TALNet
 TOY = {  # options of the networks without a GPU
     "dcase-crnn": {"channels": (4, 6, 8), "num_hidden": 8},
     "talnet": {"embedding_size": 64, "num_convs": 5},
@@ -83,8 +83,7 @@ class Probe:
                 staged = runner.staged(self.x, mask)
                 x, on_device = runner.normalize(*staged)
                 output = runner.run(x.to(dtype), on_device)
-                loss = binary_cross_entropy_of(output, self.tags.to(device))
-                (AS_IN_BATCH * loss).backward()
+                binary_cross_entropy_of(output, self.tags.to(device)).backward()
                 probabilities += [output.clip.detach(), output.frame.detach()]
         gradients = [parameter.grad for parameter in network.parameters()]
         found = [
@@ -131,8 +130,37 @@ def compare_network(name, pooling, device):
     return "CPU, float64", *cells, holds
 
 
+def small_gradients(device):
+    """Return the cells of the row of a GRU under autocast, with very small gradients.
+
+    The gradients are as small as those of TALNet with a batch of 250 clips (3e-8). In float16, half
+    of them would be 0.
+    """
+    size, num_frames = (64, 10) if device.type == "cpu" else (1024, 100)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        gru = nn.GRU(size, size // 2, batch_first=True, bidirectional=True).double()
+        x = torch.randn(4, num_frames, size, dtype=torch.float64)
+        gradient = 3e-8 * torch.randn(4, num_frames, size, dtype=torch.float64)
+
+    def results(place, dtype):
+        on_place, inputs = gru.to(place, dtype), x.to(place, dtype, copy=True).requires_grad_()
+        on_place.zero_grad(set_to_none=True)
+        with torch.autocast(place.type, torch.bfloat16, enabled=dtype == torch.float32):
+            hidden = layers.run_gru(on_place, inputs, None)
+        hidden.backward(gradient.to(hidden))
+        found = [inputs.grad, *(parameter.grad for parameter in on_place.parameters())]
+        return torch.cat([one.to("cpu", torch.float64).flatten() for one in found])
+
+    expected = results(torch.device("cpu"), torch.float64)
+    difference = (results(device, torch.float32) - expected).norm() / expected.norm()
+    return "CPU, float64", f"{difference:.1e}", "5e-02", bool(difference <= 0.05)
+
+
 def networks(device, deadline, folder):
     """Compare probabilities and gradients of all networks and poolings with the CPU in float64."""
+    title = "GRU, bf16, with small gradients: gradient"
+    yield common.attempt(deadline, title, lambda: small_gradients(device))
     for name in common.NUM_CLASSES:
         for pooling in POOLINGS.names():
             title = f"{name}, {pooling}: probabilities, gradient"
