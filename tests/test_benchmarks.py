@@ -137,7 +137,7 @@ def test_the_script_for_gpus_compares_the_cpu_with_itself(tmp_path):
     text = (tmp_path / "table.md").read_text(encoding="utf-8")
     assert done.returncode == 0, done.stdout
     assert done.stdout == (tmp_path / "log.txt").read_text(encoding="utf-8")
-    assert text.startswith("no GPU: toy sizes, every row computed on the CPU\n\nwsedtk ")
+    assert text.startswith("no GPU: toy sizes, every row computed on the CPU\n\ncommit ")
     rows = [cells(line) for line in text.splitlines() if line.startswith("|")]
     assert rows[0] == ["check", "compared with", "found", "limit", "holds"]
     assert {len(row) for row in rows} == {5}
@@ -152,6 +152,7 @@ def test_the_script_for_gpus_compares_the_cpu_with_itself(tmp_path):
     assert len(rows) == 2 + len(checks) + len(measured) and len(measured) == 1 + 5 + 4 + 7
     assert not [row for row in measured if "failed" in row[2] or "skipped" in row[2]]
     assert [row[0].rpartition(": ")[2] for row in rows if row[2] == "needs a GPU"] == [
+        "cudnn.benchmark",
         "CUDA graph",
         "torch.compile",
     ]

@@ -46,7 +46,7 @@ def heading(device):
             f"{torch.backends.cudnn.version()}"
         )
     return (
-        f"{place}\n\nwsedtk {provenance.commit()}, torch {torch.__version__}, Python "
+        f"{place}\n\ncommit {provenance.commit()}, torch {torch.__version__}, Python "
         f"{platform.python_version()}, {os.cpu_count()} cores\n\n"
     )
 

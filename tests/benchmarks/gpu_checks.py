@@ -200,14 +200,14 @@ def outcome(model):
 
 def resuming(device, deadline, folder):
     """Compare training runs that were stopped and resumed with uninterrupted ones, bit by bit."""
-    num_clips, batch = 64, 8 if device.type == "cpu" else 16
+    num_clips, batch = 64, 4 if device.type == "cpu" else 16
     data = common.write_set(folder / "set", num_clips, 4)
     header, *tags = (data / "tags.tsv").read_text(encoding="utf-8").splitlines()
     events = [line.replace("\t", "\t1.0\t2.5\t") for line in tags]
     text = "\n".join([header.replace("\t", "\tonset\toffset\t"), *events, ""])
     (data / "events.tsv").write_text(text, encoding="utf-8")
     sets = folder / "fit", folder / "valid"
-    balance.run(BalanceOptions(data, *sets, num_valid=16))
+    balance.run(BalanceOptions(data, *sets, num_valid=12))
 
     def train(model, feats, settings, stop=100):
         options = TrainOptions(*sets, model, feats, settings=settings, device=device.type)
@@ -220,11 +220,11 @@ def resuming(device, deadline, folder):
             "network": name,
             "network_options": TOY[name] if device.type == "cpu" else {},
             **TRAININGS[kind],
-            **{"batch_size": batch, "checkpoint_every": 4, "max_checkpoints": 2},
+            **{"batch_size": batch, "checkpoint_every": 3, "max_checkpoints": 2},
         }
         whole = train(folder / f"{name}-{kind}-whole", feats, settings)
         with contextlib.suppress(NotFinished):
-            train(model, feats, settings, stop=3)
+            train(model, feats, settings, stop=2)
         num_stopped = len(list((model / "checkpoints").glob("resume*.pt")))
         same = train(model, feats, settings) == whole and num_stopped == 1
         return "uninterrupted", "bit-identical" if same else "different", "bit-identical", same

@@ -90,7 +90,7 @@ def our_loop(trainer, device, waits):
 
     def run():
         trainer.losses = []
-        with process_settings.reproducible(device, 0):
+        with process_settings.restored(), process_settings.reproducible(device, 0):
             waits.append(trainer.run_batches("benchmark", lambda: None)[1])
 
     return synchronised(run, device)
