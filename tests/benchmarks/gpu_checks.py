@@ -303,10 +303,10 @@ def detection(device, deadline, folder):
         worst = max(np.abs(a - b).max() for a, b in zip(*found))
         return "CPU, float32", f"{worst:.1e}", "1e-05", bool(worst <= 1e-5)
 
-    yield common.attempt(deadline, "predict --precise: clips, frames, segments", prediction)
-    yield common.attempt(deadline, "frame scores, --precise", lambda: scores(True, 1e-5))
-    yield common.attempt(deadline, "frame scores, bf16", lambda: scores(False, 0.02))
-    yield common.attempt(deadline, "detect --precise", events)
+    yield common.attempt(deadline, "predict: clips, frames, segments", prediction)
+    yield common.attempt(deadline, "frame scores", lambda: scores(True, 1e-5))
+    yield common.attempt(deadline, "frame scores, --fast", lambda: scores(False, 0.02))
+    yield common.attempt(deadline, "detect", events)
 
 
 def extraction(device, deadline, folder):

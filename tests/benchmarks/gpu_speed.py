@@ -154,8 +154,8 @@ def sounds_to_events(device, deadline, folder):
         return "--device cpu", f"{speeds[0]:.0f} x; {speeds[1]:.0f} x real time", "", None
 
     title = f"detect, {NETWORK}, a recording of {seconds} s"
-    yield common.attempt(deadline, title, lambda: detection(False), None)
-    yield common.attempt(deadline, f"{title}, --precise", lambda: detection(True), None)
+    yield common.attempt(deadline, title, lambda: detection(True), None)
+    yield common.attempt(deadline, f"{title}, --fast", lambda: detection(False), None)
 
 
 def experiment(name, device):
