@@ -4,8 +4,8 @@
 #     bash tests/gpu.sh OUT
 #
 # Writes OUT/table.md and OUT/log.txt. The exit status is 0 if all checks hold. python3 needs the
-# packages that wsedtk requires. wsedtk itself need not be installed. On one GPU, this takes less
-# than eight minutes, and without a GPU, where the sizes are small, about a minute.
+# packages that wsedtk requires. wsedtk itself need not be installed. The time is limited to eight
+# minutes. Without a GPU, the sizes are small, and this takes about a minute on two cores.
 set -euo pipefail
 case ${1:---help} in
     --help | -h) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;

@@ -4,9 +4,9 @@
 
 runs this script with the packages of the current environment. It writes OUT/table.md, a Markdown
 table, and OUT/log.txt, all output. The exit status is 0 if no row of the table has "no" in the
-column `holds`. Rows without a limit are measurements. On one GPU, the script ends within eight
-minutes. Each part has a process of its own and a limited time. Without a GPU, the script compares
-the CPU with itself at small sizes, to check the script.
+column `holds`. Rows without a limit are measurements. Each part has a process of its own and a
+limited time, and the script ends within eight minutes. Without a GPU, the script compares the CPU
+with itself at small sizes, to check the script.
 """
 
 import argparse
