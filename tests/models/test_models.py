@@ -52,18 +52,19 @@ def test_the_published_sizes(name, num_classes, shape, num_parameters, num_frame
     assert network.time_reduction == 4
 
 
-def test_the_gru_predicts_in_float32_on_a_cpu_and_learns_in_what_autocast_says():
+def test_the_gru_computes_on_a_cpu_in_what_autocast_says():
     torch.manual_seed(0)
     gru, x = torch.nn.GRU(8, 5, batch_first=True, bidirectional=True), torch.randn(3, 20, 8)
     part = torch.arange(20) < torch.tensor([20, 11, 4])[:, None]
     for mask in (None, part):
-        plain = layers.run_gru(gru.eval(), x, mask)
-        with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
-            torch.testing.assert_close(
-                layers.run_gru(gru.eval(), x, mask), plain, rtol=0, atol=1e-6
-            )
-            assert (layers.run_gru(gru.train(), x, mask) - plain).abs().max() > 1e-4  # bf16 is used
-        assert mask is None or not plain[~mask].any()
+        for is_training in (False, True):
+            plain = layers.run_gru(gru.train(is_training), x, mask)
+            with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+                rounded = layers.run_gru(gru, x, mask)
+            assert rounded.dtype == torch.bfloat16
+            assert 1e-4 < (rounded - plain).abs().max() < 0.02
+            for hidden in (plain, rounded):
+                assert mask is None or not hidden[~mask].any()
 
 
 @pytest.mark.parametrize("training", [True, False])

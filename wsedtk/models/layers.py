@@ -96,11 +96,9 @@ def pad_time(x: Tensor, mask: Tensor | None, shortest: int) -> tuple[Tensor, Ten
 def run_gru(gru: nn.GRU, x: Tensor, mask: Tensor | None) -> Tensor:
     """Run a batch-first bidirectional GRU over the real frames.
 
-    Autocast applies only to training on a CPU. Elsewhere, the GRU computes in the precision of its
-    weights. On a GPU, autocast would convert the inputs of cuDNN to float16, even if it converts
-    other layers to bfloat16, and many gradients of a batch would be rounded to 0. In evaluation
-    mode on a CPU, the matrices of a time step are small: their conversion to a lower precision
-    would take more time than the lower precision saves.
+    Autocast applies only on a CPU. On a GPU, the GRU computes in the precision of its weights,
+    because autocast would convert the inputs of cuDNN to float16, even if it converts other layers
+    to bfloat16. Many gradients of a batch would then be rounded to 0.
 
     Parameters
     ----------
@@ -118,7 +116,7 @@ def run_gru(gru: nn.GRU, x: Tensor, mask: Tensor | None) -> Tensor:
     """
     hidden: Tensor
     with contextlib.ExitStack() as stack:
-        if x.device.type != "cpu" or not gru.training:
+        if x.device.type != "cpu":
             stack.enter_context(torch.autocast(x.device.type, enabled=False))
             x = x.to(next(gru.parameters()).dtype)
         if not is_tracing() and parallel_gru.can_run(gru, x):

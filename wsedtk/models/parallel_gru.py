@@ -109,9 +109,13 @@ class _Task(NamedTuple):
     def run(self) -> Tensor:
         """Return the hidden states (B, T, H). In padded frames, they have no meaning."""
         x = _reverse(self.x, self.lengths) if self.is_reverse else self.x
-        start = x.new_zeros(1, len(x), self.weights[1].shape[1])
+        # (T, B, C): for other inputs, PyTorch copies the weights once for each frame if they need no
+        # gradients.
+        x = x.transpose(0, 1).contiguous()
+        start = x.new_zeros(1, x.shape[1], self.weights[1].shape[1])
         # after the weights: has biases, layers, dropout, is training, is bidirectional, batch first
-        hidden = torch.gru(x, start, self.weights, True, 1, 0.0, False, False, True)[0]
+        hidden = torch.gru(x, start, self.weights, True, 1, 0.0, False, False, False)[0]
+        hidden = hidden.transpose(0, 1)
         return _reverse(hidden, self.lengths) if self.is_reverse else hidden
 
 
