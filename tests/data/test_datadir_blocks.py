@@ -1,8 +1,10 @@
 """Data directories with faults: the size of the blocks does not change the set or the faults."""
 
 import itertools
+import os
 import random
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -145,6 +147,26 @@ def test_every_line_at_fault_is_reported_and_no_other(tmp_path, seed):
     assert found - {("clips.tsv", None)} == expected and (("clips.tsv", None) in found) == (
         not any(lines["clips.tsv"])
     )
+
+
+def test_a_table_can_be_a_pipe(tmp_path, monkeypatch):
+    """It is then read only once, so its number of lines is not known in advance."""
+    monkeypatch.setattr("wsedtk.data.table_files._BLOCK_BYTES", 16)
+    names = [f"{'long ' * (i // 7)}{i:03d}.wav" for i in range(50)]
+    table = "filename\tpath\tduration\n" + "".join(
+        f"{name}\t\t{i + 1}\n" for i, name in enumerate(names)
+    )
+    os.mkfifo(tmp_path / "clips.tsv")
+    (tmp_path / "labels.txt").write_text("Car\n")
+    (tmp_path / "tags.tsv").write_text(f"filename\tevent_label\n{names[7]}\tCar\n")
+    with ThreadPoolExecutor(1) as thread:
+        writing = thread.submit((tmp_path / "clips.tsv").write_text, table)
+        found = datadir.read(tmp_path)
+        writing.result()
+    assert found.filenames.tolist() == sorted(names)
+    durations = dict(zip(found.filenames.tolist(), found.durations.tolist()))
+    assert durations == {name: i + 1 for i, name in enumerate(names)}
+    assert found.filenames[found.tag_clip].tolist() == [names[7]]
 
 
 def test_a_set_is_written_in_blocks_as_in_one(tmp_path, monkeypatch):

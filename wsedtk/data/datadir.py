@@ -19,9 +19,7 @@ columns `path` and `group`. It may have a failed.tsv with the failed clips (see 
 no scores.
 """
 
-import dataclasses
 import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,17 +87,6 @@ class Checked(NamedTuple):
     faults: list[Fault]
 
 
-def _absolute(folder: Path, paths: Texts) -> Texts:
-    """Return paths (N,) as absolute paths. Relative paths in clips.tsv start from the folder."""
-    base = str(folder.absolute())
-    blocks = [np.array([], TEXT)]
-    for part in slices(len(paths)):
-        joined = [os.path.join(base, path) if path else "" for path in paths[part].tolist()]
-        blocks.append(path_array(joined))
-    absolute: Texts = np.concatenate(blocks)
-    return absolute
-
-
 def check(folder: PathLike) -> Checked:
     """Read a data directory and find all faults of its files.
 
@@ -135,7 +122,7 @@ def check(folder: PathLike) -> Checked:
     faults += [*info_faults, *_warnings(folder, dataset)]
     if any(fault.is_error for fault in faults):
         return Checked(None, faults)
-    return Checked(dataclasses.replace(dataset, paths=_absolute(folder, clips.paths)), faults)
+    return Checked(dataset, faults)
 
 
 def _fault_of_folder(folder: Path) -> Fault | None:

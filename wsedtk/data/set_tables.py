@@ -6,7 +6,9 @@ clips whose duration is faulty or whose file name is empty.
 Sizes: N clips, M tags, B rows of a block.
 """
 
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +20,7 @@ from wsedtk.core.types import Booleans, Integers
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.table_files import TableFile, names_no_class
 from wsedtk.data.tables import (
+    GrowingArray,
     Names,
     Texts,
     find,
@@ -43,7 +46,10 @@ _MOST_SUGGESTIONS = 100
 
 
 class Clips(NamedTuple):
-    """The clips of a clips.tsv, sorted by file name. Each field is a column (N,)."""
+    """The clips of a clips.tsv, sorted by file name. Each field is a column (N,).
+
+    Paths are absolute, or "" for a clip without audio.
+    """
 
     filenames: Names
     paths: Texts
@@ -81,6 +87,12 @@ def path_array(paths: Sequence[str]) -> Texts:
         ) from None
 
 
+def _absolute(folder: Path, paths: Sequence[str]) -> Texts:
+    """Return paths (B,) as absolute paths. Relative paths in clips.tsv start from the folder."""
+    base = str(folder.absolute())
+    return path_array([os.path.join(base, path) if path else "" for path in paths])
+
+
 def read_labels(table: TableFile) -> list[str]:
     """Return the classes of a labels.txt, in order."""
     labels: list[str] = []
@@ -114,22 +126,24 @@ def read_clips(
     optional : str, optional
         An optional last column of the table.
     """
-    blocks = []
+    num_lines = table.count_lines()
+    found = [GrowingArray(num_lines, dtype) for dtype in ("U1", TEXT, np.float64, TEXT, np.int64)]
     for lines, texts in table.rows(columns, optional):
         block = dict(zip((*columns, GROUP), texts))
         names, durations = np.array(block["filename"]), parse_seconds(block["duration"])
         _check_clips(table, lines, names, durations, block["duration"])
-        nothing = [""] * len(names)
-        paths = np.array(block.get("path", nothing), TEXT)
-        groups = ["" if is_nothing(group) else group.strip() for group in block.get(GROUP, nothing)]
-        blocks.append((names, paths, durations, np.array(groups, TEXT), lines))
-    if not blocks:
-        if not table.faults:
-            table.error(None, "contains no clips; write one clip per line")
-        return Clips(np.array([], str), np.array([], TEXT), np.array([]), np.array([], TEXT))
-    columns_found = [np.concatenate(column) for column in zip(*blocks)]
-    del blocks  # free the memory before the columns are sorted
+        groups: Texts = np.zeros(len(names), TEXT)
+        paths = groups
+        if "path" in block:
+            paths = _absolute(table.path.parent, block["path"])
+        if GROUP in block:
+            groups = np.array(["" if is_nothing(g) else g.strip() for g in block[GROUP]], TEXT)
+        for column, values in zip(found, (names, paths, durations, groups, lines)):
+            column.append(values)
+    columns_found = [column.array() for column in found]
     names = columns_found[0]
+    if not len(names) and not table.faults:
+        table.error(None, "contains no clips; write one clip per line")
     if not (names[1:] > names[:-1]).all():
         order = np.argsort(names, kind="stable")
         columns_found = [column[order] for column in columns_found]
@@ -185,7 +199,10 @@ class _Names:
 
     def __init__(self, names: npt.ArrayLike) -> None:
         self.names: Names = np.asarray(names, str)
-        self._order = np.argsort(self.names, kind="stable")
+        # The indices that sort the names, or None if the names are sorted.
+        self._order: Integers | None = None
+        if not (self.names[1:] >= self.names[:-1]).all():
+            self._order = np.argsort(self.names, kind="stable")
         # The names without spaces around them, and the indices that sort these names.
         self._stripped: tuple[Names, Integers] | None = None
 
@@ -201,6 +218,13 @@ class _Names:
             names, order = self._stripped
             places[missing] = find(names, np.strings.strip(wanted[missing]), order)
         return places
+
+
+def _places_of_repeated(names: _Names, wanted: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return `names.places(wanted)`. Each text is looked up once, however often it occurs."""
+    number_of = {text: number for number, text in enumerate(dict.fromkeys(wanted))}
+    numbers = np.fromiter(map(number_of.__getitem__, wanted), np.int64, len(wanted))
+    return names.places(list(number_of))[numbers]
 
 
 class RowNames:
@@ -236,7 +260,8 @@ class RowNames:
         without_any : (B,) bool
             A mask of the rows that have only a file name. Their missing class is not an error.
         """
-        clips, classes = self._filenames.places(names), self._labels.places(texts)
+        clips = _places_of_repeated(self._filenames, names)
+        classes = _places_of_repeated(self._labels, texts)
         for i in np.flatnonzero((clips < 0) | (classes < 0)).tolist():
             if clips[i] < 0:
                 self._table.error(int(lines[i]), f"{names[i]!r} is not in clips.tsv")
@@ -268,17 +293,18 @@ def read_tags(table: TableFile, filenames: Names, labels: list[str]) -> Tags:
         The classes.
     """
     row_names = RowNames(table, "tag", filenames, labels)
-    blocks, line_blocks = [np.array([], np.int64)], [np.array([], np.int64)]
+    num_lines = table.count_lines()
+    keys_found, lines_found = (GrowingArray(num_lines, np.int64) for _ in range(2))
     for lines, (names, texts) in table.rows(COLUMNS["tags.tsv"], alone=True):
         without_any = rows_without_any(is_blank, texts)
         clips, classes = row_names.places(lines, names, texts, without_any)
         found = (clips >= 0) & (classes >= 0)
-        blocks.append(clips[found] * len(labels) + classes[found])
-        line_blocks.append(lines[found])
-    keys = np.concatenate(blocks)
+        keys_found.append(clips[found] * len(labels) + classes[found])
+        lines_found.append(lines[found])
+    keys = keys_found.array()
     if not (keys[1:] > keys[:-1]).all():
         order = np.argsort(keys, kind="stable")
-        keys, lines = keys[order], np.concatenate(line_blocks)[order]
+        keys, lines = keys[order], lines_found.array()[order]
         is_repeat = np.append(False, keys[1:] == keys[:-1])
         for key, line in zip(keys[is_repeat].tolist(), lines[is_repeat].tolist()):
             clip, label = divmod(key, len(labels))
