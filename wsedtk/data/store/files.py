@@ -21,7 +21,7 @@ from wsedtk.core.paths import PathLike
 from wsedtk.data.store import layouts
 from wsedtk.data.store.disk import Disk
 from wsedtk.data.store.layouts import Value
-from wsedtk.data.tables import Names, normal, normal_all, slices
+from wsedtk.data.tables import GrowingArray, Names, normal, normal_all, slices
 
 P = ParamSpec("P")
 
@@ -30,6 +30,7 @@ BLOCK_BYTES = 1 << 24  # bytes of features or scores that are written or read to
 # Columns such as the file names are read and written in blocks of BLOCK rows. A whole column of two
 # million clips can take gigabytes of memory.
 BLOCK = 4096
+_CACHE_BYTES = 1 << 16  # the size of the cache of `_small_cache`
 
 
 class Overview(TypedDict):
@@ -196,18 +197,31 @@ def look(path: PathLike) -> Overview:
         }
 
 
+@contextlib.contextmanager
+def _small_cache(file: h5py.File) -> Iterator[None]:
+    """Keep only a few kB of the metadata of an open file in memory within the block.
+
+    HDF5 counts texts as metadata. It would keep several MB of texts per file, and never use them.
+    """
+    usual, small = file.id.get_mdc_config(), file.id.get_mdc_config()
+    usual.set_initial_size = small.set_initial_size = True
+    small.initial_size = small.min_size = _CACHE_BYTES
+    file.id.set_mdc_config(small)
+    try:
+        yield
+    finally:
+        file.id.set_mdc_config(usual)
+
+
 def read_names(datasets: Sequence[h5py.Dataset]) -> Names:
     """Return the normalised texts of several datasets as one array."""
-    names, end = np.empty(sum(map(len, datasets)), "<U1"), 0
+    names = GrowingArray(sum(map(len, datasets)), "U1")
     for dataset in datasets:
-        for block in slices(len(dataset), BLOCK):
-            with layouts.reading(dataset.file.filename):
-                read = np.array(normal_all(dataset.asstr()[block].tolist()), "U")
-            if read.dtype.itemsize > names.dtype.itemsize:
-                names = names.astype(read.dtype)
-            names[end : end + len(read)] = read
-            end += len(read)
-    return names
+        with layouts.reading(dataset.file.filename), _small_cache(dataset.file):
+            for block in slices(len(dataset), BLOCK):
+                names.append(np.array(normal_all(dataset.asstr()[block].tolist()), "U"))
+    found: Names = names.array()
+    return found
 
 
 def read_failed(file: h5py.File) -> dict[str, str]:
