@@ -1,15 +1,21 @@
+import hashlib
 import tracemalloc
 
 import h5py
 import numpy as np
 import pytest
 
+from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.data import store
 from wsedtk.data.clip_sets import fingerprint_clips
 
 F, T = 5, 12
 NAMES = ["b é.wav", "--x.wav", "a b", "音🔔", "z" * 200]
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def clips(names, seed=0, scale=1.0):
@@ -511,3 +517,23 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, before):
 def test_a_clip_longer_than_the_file_is_refused(tmp_path):
     with pytest.raises(ValueError, match="broadcast"):
         write(tmp_path / "a.h5", {"a": (np.ones((T + 1, F)), 1.0)})
+
+
+def test_the_fingerprint_of_the_features_is_a_hash_of_names_and_statistics(tmp_path, monkeypatch):
+    """It is computed in blocks, over two files, for some rows in any order."""
+    monkeypatch.setattr(provenance, "_TEXTS_AT_ONCE", 2)
+    content, more = clips(NAMES), clips(["a", "é", "c"], seed=1)
+    found = store.FeatureStore(
+        [write(tmp_path / "a.h5", content), write(tmp_path / "b.h5", more, "float16")]
+    )
+    lines = []
+    for name in sorted(["z" * 200, "é", "a", "b é.wav", "c"]):
+        dtype = np.float16 if name in more else np.float32
+        values = {**content, **more}[name][0].astype(dtype).astype(np.float64)
+        mean = values.mean(axis=0)
+        squares = np.square(values - mean).sum(axis=0)
+        lines.append((name, sha256(mean.tobytes() + squares.tobytes())))
+    names, statistics = zip(*lines)
+    expected = "-".join(sha256("\n".join(texts).encode()) for texts in (names, statistics))
+    rows = found.rows(["é", "z" * 200, "a", "c", "b é.wav"])
+    assert found.content_fingerprint(rows) == expected

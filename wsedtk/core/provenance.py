@@ -30,6 +30,7 @@ _LOG = logging.getLogger(__name__)
 # tables do not contain the fingerprint.
 UNKNOWN_MODEL = "imported"
 _TABLES = (".tsv", ".csv", ".txt", ".yaml", ".safetensors")
+_TEXTS_AT_ONCE = 1 << 16  # texts that are Python objects at the same time
 _LARGE = 64 << 20  # bytes; of a larger file, only the size, the start and the end are hashed
 
 
@@ -136,7 +137,32 @@ def fingerprint_model_directory(folder: Path) -> str | None:
     return fingerprint_model(described, weights) if isinstance(described, dict) else None
 
 
-def fingerprint_audio(filenames: npt.NDArray[Any], contents: npt.NDArray[np.bytes_]) -> str:
+def hash_texts(
+    digest: "hashlib._Hash", texts: npt.NDArray[Any], order: npt.NDArray[np.int64] | None = None
+) -> None:
+    """Add texts to a hash, joined by line ends.
+
+    Parameters
+    ----------
+    digest : hash object of hashlib
+    texts : (N,) array of str or bytes
+    order : (M,) array of int, optional
+        The indices of the texts to add, in their order. By default, all texts are added.
+    """
+    count = len(texts) if order is None else len(order)
+    for start in range(0, count, _TEXTS_AT_ONCE):
+        part: slice | npt.NDArray[np.int64] = slice(start, start + _TEXTS_AT_ONCE)
+        part = part if order is None else order[part]
+        found = texts[part].astype(str) if texts.dtype.kind == "S" else texts[part]
+        joined = "\n".join(found.tolist())
+        digest.update(("\n" if start else "").encode() + joined.encode())
+
+
+def fingerprint_audio(
+    filenames: npt.NDArray[Any],
+    contents: npt.NDArray[np.bytes_],
+    order: npt.NDArray[np.int64] | None = None,
+) -> str:
     """Return a text that identifies the names of clips and their audio or features.
 
     Parameters
@@ -146,6 +172,9 @@ def fingerprint_audio(filenames: npt.NDArray[Any], contents: npt.NDArray[np.byte
     contents : (N,) array of bytes or str
         A fingerprint of the samples or of the features of each clip. It may be empty for silent
         clips.
+    order : (M,) array of int, optional
+        The clips to include, as indices that sort them by file name. By default, all clips are
+        included.
 
     Returns
     -------
@@ -153,11 +182,11 @@ def fingerprint_audio(filenames: npt.NDArray[Any], contents: npt.NDArray[np.byte
         16 hexadecimal digits that identify the names, a hyphen, and 16 hexadecimal digits that
         identify `contents`.
     """
-    order = np.argsort(filenames)
-    return "-".join(
-        fingerprint("\n".join(column[order].astype(str).tolist()).encode())
-        for column in (filenames, contents)
-    )
+    order = np.argsort(filenames) if order is None else order
+    digests = hashlib.sha256(), hashlib.sha256()
+    for digest, column in zip(digests, (filenames, contents)):
+        hash_texts(digest, column, order)
+    return "-".join(digest.hexdigest()[:16] for digest in digests)
 
 
 def check_audio(

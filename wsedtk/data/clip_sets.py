@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wsedtk.core import provenance
 from wsedtk.core.types import Booleans
 from wsedtk.data.clip_names import source_of
 from wsedtk.data.events import Events
@@ -164,7 +165,7 @@ class DataSet:
         so that fingerprints from older versions of wsedtk, which had no groups, stay valid.
         """
         digest = hashlib.sha256()
-        _hash_names(digest, self.filenames)
+        provenance.hash_texts(digest, self.filenames)
         columns: list[npt.NDArray[Any]] = [self.durations, self.tag_clip, self.tag_label]
         if self.events is not None:
             columns += [self.events.clip, self.events.onset, self.events.offset, self.events.label]
@@ -174,7 +175,7 @@ class DataSet:
         digest.update(repr(self.labels).encode())
         if self.groups is not None and self.is_grouped().any():
             digest.update(b"\ngroups\n")
-            _hash_names(digest, self.groups)
+            provenance.hash_texts(digest, self.groups)
         return digest.hexdigest()[:16]
 
 
@@ -204,17 +205,14 @@ def sources(*datasets: DataSet) -> list[npt.NDArray[np.int64]]:
     return np.split(source, np.cumsum([len(dataset) for dataset in datasets])[:-1])
 
 
-def _hash_names(digest: "hashlib._Hash", names: Texts) -> None:
-    for number, part in enumerate(slices(len(names))):
-        digest.update(("\n" if number else "").encode() + "\n".join(names[part].tolist()).encode())
-
-
 def fingerprint_clips(filenames: npt.ArrayLike) -> str:
     """Return 16 hexadecimal digits of a hash of file names (N,).
 
     The hash does not depend on the order of the file names.
     """
     digest = hashlib.sha256()
-    names: Names = np.sort(filenames)
-    _hash_names(digest, names)
+    names: Names = np.asarray(filenames)
+    if not (names[1:] >= names[:-1]).all():
+        names = np.sort(names)
+    provenance.hash_texts(digest, names)
     return digest.hexdigest()[:16]

@@ -60,6 +60,8 @@ class _Block(NamedTuple):
     file : h5py.File
     block : slice
         The rows of the block in the file.
+    rows : (B,) int
+        The requested rows.
     places : (B,) int
         The requested rows, as indices within the block.
     num_frames : (B,) float64
@@ -68,6 +70,7 @@ class _Block(NamedTuple):
 
     file: h5py.File
     block: slice
+    rows: Integers
     places: Integers
     num_frames: npt.NDArray[np.float64]
 
@@ -252,15 +255,18 @@ class FeatureStore:
         The fingerprint is computed from the statistics of each clip. It does not depend on which
         file contains a clip.
         """
-        digests = []
+        digests = np.zeros(len(self), "S16")
         for block in self._blocks_of(rows):
             means = self._statistic(block, "mean")
             squares = self._statistic(block, "squared_deviations")
-            digests += [
+            digests[block.rows] = [
                 provenance.fingerprint(mean.tobytes() + square.tobytes())
                 for mean, square in zip(means, squares)
             ]
-        return provenance.fingerprint_audio(self.filenames[np.sort(rows)], np.array(digests))
+        is_wanted = np.zeros(len(self), bool)
+        is_wanted[rows] = True
+        by_name = self.order[is_wanted[self.order]]
+        return provenance.fingerprint_audio(self.filenames, digests, by_name)
 
     def cache(self, rows: Integers) -> None:
         """Keep the features of rows (M,) in memory. `read` then returns them from memory.
@@ -342,7 +348,7 @@ class FeatureStore:
                 found = rows[slice(*np.searchsorted(rows, (start, first + block.stop)))]
                 if len(found):
                     num_frames = self.num_frames[found].astype(np.float64)
-                    yield _Block(file, block, found - start, num_frames)
+                    yield _Block(file, block, found, found - start, num_frames)
 
     @staticmethod
     def _statistic(block: _Block, name: str) -> npt.NDArray[np.float64]:
