@@ -45,7 +45,7 @@ class FeatureBatches:
         rows = store.rows_of_set(dataset, folder)
         self.store = store
         self.num_left_out = int((rows < 0).sum())
-        self.dataset = dataset.select(rows >= 0)
+        self.dataset = dataset.select(rows >= 0) if self.num_left_out else dataset
         self.rows: Integers = rows[rows >= 0]
         if not len(self.rows):
             raise InputError(

@@ -201,7 +201,7 @@ def read_sets(
             f"{valid_set}: labels.txt differs from labels.txt in {fit_set}; use two sets with the "
             "same classes in the same order"
         )
-    shared = np.intersect1d(fit_data.filenames, valid_data.filenames)
+    shared = valid_data.filenames[tables.find(fit_data.filenames, valid_data.filenames) >= 0]
     if len(shared):
         raise InputError(
             f"{valid_set}: contains clips that are also in {fit_set}: "
