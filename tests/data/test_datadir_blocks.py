@@ -4,6 +4,7 @@ import itertools
 import os
 import random
 import re
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -167,6 +168,26 @@ def test_a_table_can_be_a_pipe(tmp_path, monkeypatch):
     durations = dict(zip(found.filenames.tolist(), found.durations.tolist()))
     assert durations == {name: i + 1 for i, name in enumerate(names)}
     assert found.filenames[found.tag_clip].tolist() == [names[7]]
+
+
+def test_a_set_is_read_in_little_more_memory_than_it_takes(tmp_path, monkeypatch):
+    monkeypatch.setattr("wsedtk.data.table_files._BLOCK_BYTES", 1 << 14)
+    names = [f"{i:09d} with a long name.wav" for i in range(20000)]
+    tables = {
+        "clips.tsv": ["filename\tpath\tduration", *(f"{name}\t\t10" for name in names)],
+        "tags.tsv": ["filename\tevent_label", *(f"{name}\tCar" for name in names)],
+        "labels.txt": ["Car"],
+    }
+    for name, lines in tables.items():
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+    datadir.read(tmp_path)  # modules that are imported here would count
+    tracemalloc.start()
+    try:
+        found = datadir.read(tmp_path)
+        kept, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.filenames.nbytes < kept and most < 1.5 * kept
 
 
 def test_a_set_is_written_in_blocks_as_in_one(tmp_path, monkeypatch):
