@@ -3,6 +3,7 @@
 Artefacts that do not belong together are refused.
 """
 
+import dataclasses
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from helpers import SMALL, contents, write_sound
 
 import wsedtk
 from wsedtk.core import provenance
-from wsedtk.data import clip_sets, datadir
+from wsedtk.data import datadir
 from wsedtk.data.store import FeatureStore, ScoreFile
 from wsedtk.models import checkpoint
 from wsedtk.report import clip_pages
@@ -444,7 +445,7 @@ def test_features_of_more_clips_are_accepted_with_a_message(exp, run):
     )  # as if prepared again without the others
     datadir.write(
         exp / "few",
-        clip_sets.DataSet(**{**vars(some), "info": {**some.info, "audio_fingerprint": audio}}),
+        dataclasses.replace(some, info={**some.info, "audio_fingerprint": audio}),
     )
     result = run(
         "predict", "--data", exp / "few", exp / "model", exp / "feats/train.h5", exp / "new.h5"
@@ -468,7 +469,7 @@ def test_shards_of_other_versions_of_a_set(exp, run):
         dataset = datadir.read(exp / "data/test")
         datadir.write(
             exp / "data/test",
-            clip_sets.DataSet(**{**vars(dataset), "info": {"audio_fingerprint": audio}}),
+            dataclasses.replace(dataset, info={"audio_fingerprint": audio}),
         )
         assert run("extract", exp / "data/test", exp / "shards.h5", "--shard", name).exit_code == 0
     refused(
