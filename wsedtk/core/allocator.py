@@ -6,6 +6,7 @@ import os
 # Parameters of `mallopt` (malloc.h of the GNU C library).
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
+_M_ARENA_MAX = -8
 _is_own_process = False  # whether this process was started as a command of wsedtk
 
 
@@ -33,5 +34,6 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another C library, or Windows
         return
+    mallopt(_M_ARENA_MAX, 1)  # the memory of other threads would be returned to the system
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, -1)

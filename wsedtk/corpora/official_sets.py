@@ -184,10 +184,10 @@ def write(sets: Mapping[str, DataSet], options: OfficialSetsOptions) -> Official
     Raises
     ------
     InputError
-        If a file can't be written or removed. If `metadata_only` is not set, the error is also
-        raised if no official clip has usable audio, if `strict` is set and an official clip has no
-        usable audio, if no folder with audio is given, or if a folder with audio does not exist or
-        can't be entered.
+        If a file can't be written or removed. Unless `metadata_only` is set, the error is also
+        raised in these cases: no folder with audio is given, a folder with audio does not exist or
+        can't be entered, no official clip has usable audio, or `strict` is set and an official
+        clip has no usable audio.
     """
     if options.metadata_only:
         return _write_without_audio(sets, Path(options.data_dir))

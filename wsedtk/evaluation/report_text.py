@@ -20,7 +20,8 @@ from wsedtk.evaluation.report_data import (
 
 Kind = Literal["tags", "events"]
 Layout = Literal["folder", "tags", "events"]
-Row = tuple[str, Mapping[str, Any]]  # the title of a row, and a report, a baseline or a class
+# The title of a row, and its values. The values are those of a report, a baseline or a class.
+Row = tuple[str, Mapping[str, Any]]
 
 _BASELINES = {"nothing": "nothing", "everything": "everything"}
 _EVENT_BASELINES = {

@@ -5,7 +5,7 @@ Array dimensions: B clips in a batch, N clips to score, T frames, F mel bins, S 
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
@@ -18,12 +18,15 @@ from wsedtk.core.processes import ahead
 from wsedtk.core.types import Floats, Integers
 from wsedtk.data import tables
 from wsedtk.inference.tf32 import without_tf32
+from wsedtk.models import threads
 from wsedtk.models.layers import Network, Output
 from wsedtk.models.pooling import pool_segments, segment_of_frame
 
 if TYPE_CHECKING:  # importing h5py is slow, and features in memory do not need h5py
     from wsedtk.data.store import FeatureStore
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 OptionalTensor = TypeVar("OptionalTensor", Tensor, Tensor | None)
 
 
@@ -156,8 +159,26 @@ class Runner:
 
     @property
     def batch_size(self) -> int:
-        """The number of clips in a batch. Small batches fit into the cache of a CPU."""
-        return 16 if self.device.type == "cpu" else 64
+        """The number of clips in a batch.
+
+        On a CPU, each thread computes a batch. The more threads, the smaller are the batches, so
+        that the memory for all batches does not grow with the number of threads, up to 8 threads.
+        """
+        if self.device.type != "cpu":
+            return 64
+        return max(4, 32 // max(2, torch.get_num_threads()))
+
+    def in_order(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Generator[Result, None, None]:
+        """Yield the result of a function that uses this runner for each item, in order.
+
+        On a CPU, each call has a thread; see `threads.in_order`.
+        """
+        if self.device.type == "cpu":
+            yield from threads.in_order(function, items)
+        else:
+            yield from map(function, items)
 
     def staged(self, *tensors: OptionalTensor) -> tuple[OptionalTensor, ...]:
         """Copy tensors to pinned memory if the device is a GPU. Leave None unchanged.
@@ -284,16 +305,22 @@ def score(
     def load(positions: npt.NDArray[np.intp]) -> tuple[Tensor, ...]:
         return runner.staged(*load_features(store, rows[positions]))
 
-    with contextlib.closing(ahead(load, parts)) as batches:
-        for positions, (x, mask) in zip(parts, batches):
-            segments = None
-            with torch.inference_mode():
-                output = runner.run(*runner.normalize(x, mask))
-                if samples_per_frame is not None and samples_per_segment is not None:
-                    place = segment_of_frame(
-                        output.frame.shape[1], samples_per_frame, samples_per_segment
-                    )
-                    segments = pool_segments(
-                        runner.network.pooling, output.frame, output.weight, output.mask, place
-                    )
-            yield ScoredBatch(positions, output, segments)
+    def compute(batch: tuple[npt.NDArray[np.intp], tuple[Tensor, ...]]) -> ScoredBatch:
+        positions, (x, mask) = batch
+        segments = None
+        with torch.inference_mode():
+            output = runner.run(*runner.normalize(x, mask))
+            if samples_per_frame is not None and samples_per_segment is not None:
+                place = segment_of_frame(
+                    output.frame.shape[1], samples_per_frame, samples_per_segment
+                )
+                segments = pool_segments(
+                    runner.network.pooling, output.frame, output.weight, output.mask, place
+                )
+        return ScoredBatch(positions, output, segments)
+
+    with (
+        contextlib.closing(ahead(load, parts)) as batches,
+        contextlib.closing(runner.in_order(compute, zip(parts, batches))) as scored,
+    ):
+        yield from scored

@@ -314,11 +314,17 @@ class Detector:
 
     def _scored(self, windows: Iterator[_Window]) -> Iterator[tuple[_Window, _Scores | None]]:
         """Yield each window with its scores. The scores are None if the window has an error."""
-        while batch := list(itertools.islice(windows, self.runner.batch_size)):
-            samples = [window.samples for window in batch if window.samples is not None]
-            scores = iter(self._run(samples))
-            for window in batch:
-                yield window, next(scores) if window.samples is not None else None
+        size = self.runner.batch_size
+        batches = iter(lambda: list(itertools.islice(windows, size)), [])
+        with contextlib.closing(self.runner.in_order(self._score_batch, batches)) as scored:
+            for batch in scored:
+                yield from batch
+
+    def _score_batch(self, batch: Sequence[_Window]) -> list[tuple[_Window, _Scores | None]]:
+        """Return each window of a batch with its scores, or None if the window has an error."""
+        samples = [window.samples for window in batch if window.samples is not None]
+        scores = iter(self._run(samples))
+        return [(one, None if one.samples is None else next(scores)) for one in batch]
 
     def _run(self, samples: Sequence[Floats]) -> list[_Scores]:
         """Return the scores and features of windows of samples."""

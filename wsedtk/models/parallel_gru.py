@@ -3,22 +3,21 @@
 A time step of a GRU is a product of small matrices. If several threads compute each product, they
 wait for each other at each time step. On a machine that also runs other programs, the system
 suspends one of the threads from time to time, and the others wait for it. Here, one thread computes
-all time steps of a direction. If there are more than two threads, the batch is divided, too.
+all time steps of a direction. With four or more threads and enough clips, the batch is also divided.
 
 Array dimensions: B clips, T frames, C channels, H hidden units.
 """
 
 import contextlib
 import functools
-import queue
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, wait
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+from wsedtk.models import threads
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,7 +27,7 @@ _WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
 def can_run(gru: nn.GRU, x: Tensor) -> bool:
-    """Return whether `run` supports this GRU, and has several threads to run it.
+    """Return whether `run` supports this GRU.
 
     A GRU with hooks is not supported, because `run` does not call the module. Weight normalisation
     and pruning use hooks or change the type of the module.
@@ -41,7 +40,6 @@ def can_run(gru: nn.GRU, x: Tensor) -> bool:
     )
     return (
         x.device.type == "cpu"
-        and torch.get_num_threads() > 1
         and type(gru) is nn.GRU
         and not any(hooks)
         and gru.bidirectional
@@ -109,8 +107,8 @@ class _Task(NamedTuple):
     def run(self) -> Tensor:
         """Return the hidden states (B, T, H). In padded frames, they have no meaning."""
         x = _reverse(self.x, self.lengths) if self.is_reverse else self.x
-        # (T, B, C): for other inputs, PyTorch copies the weights once for each frame if they need no
-        # gradients.
+        # For inputs that are not (T, B, C), PyTorch copies the weights once for each frame if they
+        # need no gradients.
         x = x.transpose(0, 1).contiguous()
         start = x.new_zeros(1, x.shape[1], self.weights[1].shape[1])
         # after the weights: has biases, layers, dropout, is training, is bidirectional, batch first
@@ -188,7 +186,8 @@ class _WithGradients(torch.autograd.Function):
 def _in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """Return the result of each item. Each item has a thread, which computes without others.
 
-    The threads use the gradient mode of the calling thread, but no autocast.
+    The threads use the gradient mode of the calling thread, but no autocast. If PyTorch uses only
+    one thread, the calling thread computes all items.
     """
     is_inference, has_gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
@@ -199,63 +198,5 @@ def _in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> li
             stack.enter_context(torch.set_grad_enabled(has_gradients))
             return function(item)
 
-    if not _threads():
-        return [work(item) for item in items]
-    futures: list[Future[Result]] = []
-    try:
-        for item in items:
-            future: Future[Result] = Future()
-            _QUEUE.put((future, work, item))
-            futures.append(future)
-        return [future.result() for future in futures]
-    finally:
-        wait(futures)  # if a signal raises an exception here, no thread computes afterwards
-
-
-_QUEUE: queue.SimpleQueue[tuple[Future[Any], Callable[[Any], Any], Any]] = queue.SimpleQueue()
-_STARTING = threading.Lock()
-_STARTED: list[threading.Thread] = []
-
-
-def _threads() -> list[threading.Thread]:
-    """Start the threads if they have not been started. The list is empty if none can be started.
-
-    The threads are daemons. They do not delay the end of the program, and a thread of the user can
-    use them after the main thread has ended.
-    """
-    with _STARTING:
-        if not _STARTED:
-            num_threads = torch.get_num_threads()
-            ready: queue.SimpleQueue[None] = queue.SimpleQueue()
-            try:
-                for number in range(num_threads):
-                    thread = threading.Thread(
-                        target=_serve, args=(ready,), name=f"gru {number}", daemon=True
-                    )
-                    thread.start()
-                    _STARTED.append(thread)
-                    ready.get()
-            except RuntimeError:  # the system has no more threads for this process
-                pass
-            finally:
-                # `set_num_threads` in one thread also changes the number for threads that start
-                # later. This call restores that number.
-                torch.set_num_threads(num_threads)
-    return _STARTED
-
-
-def _serve(ready: "queue.SimpleQueue[None]") -> None:
-    """Compute the items of the queue, each without helper threads."""
-    torch.get_num_threads()  # the first call in a thread sets the number for the thread
-    torch.set_num_threads(1)
-    ready.put(None)
-    while True:
-        _compute(*_QUEUE.get())
-
-
-def _compute(future: Future[Result], function: Callable[[Item], Result], item: Item) -> None:
-    """Set the result of a future. After this call, the thread refers to no tensors."""
-    try:
-        future.set_result(function(item))
-    except BaseException as error:
-        future.set_exception(error)
+    with torch.autocast("cpu", enabled=False):
+        return list(threads.in_order(work, items))

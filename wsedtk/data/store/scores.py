@@ -169,7 +169,7 @@ class ScoreFile:
         labels = self.labels
         if not len(self) or not labels or len(set(labels)) < len(labels):
             raise InputError(
-                f"{self.path}: expected clips, and classes that occur once; found "
+                f"{self.path}: expected at least one clip, and a list of different classes; found "
                 f"{counted(len(self), 'clip')} and the classes {labels[:20]}"
             )
         layouts.check_texts(self.path, labels)

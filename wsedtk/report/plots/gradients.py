@@ -89,9 +89,9 @@ def _over_time(axes: Axes, lines: Iterable[_Line]) -> None:
 def pooling_gradients() -> Figure:
     """Draw frame probabilities of a clip, and the gradient of each pooling function.
 
-    The first panel shows the frame probabilities and the clip probabilities. The second panel shows
-    the gradients over x_i, and the third panel shows them over time. The last panel compares the
-    gradients of hierarchical pooling with those of single pooling.
+    The first panel shows the frame probabilities and the clip probabilities. The second panel plots
+    the gradients against the frame probability x_i, and the third panel plots them against time.
+    The last panel compares the gradients of hierarchical pooling with those of single pooling.
     """
     x = example()
     figure = Figure(figsize=(7.5, 5.8), layout="constrained")

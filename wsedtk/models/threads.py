@@ -1,0 +1,105 @@
+"""Threads that compute with PyTorch, each without helper threads.
+
+If several threads compute one operation together, they wait for each other at its end. On a machine
+that also runs other programs, the system suspends one of the threads from time to time, and the
+others wait for it. Threads that compute different things do not wait for each other.
+"""
+
+import collections
+import itertools
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, wait
+from typing import Any, TypeVar
+
+import torch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_QUEUE: queue.SimpleQueue[tuple[Future[Any], Callable[[Any], Any], Any]] = queue.SimpleQueue()
+_STARTING = threading.Lock()
+_STARTED: list[threading.Thread] = []
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item]
+) -> Generator[Result, None, None]:
+    """Yield `function(item)` for each item, in order. Each call has a thread.
+
+    The threads compute a few results in advance. `items` may be infinite. The items are computed in
+    the calling thread. Close the generator if it is not read to its end. If PyTorch uses only one
+    thread, the calling thread computes everything.
+
+    The functions run without autocast and inference mode, unless they enter them.
+    """
+    num_threads = torch.get_num_threads()
+    if num_threads == 1 or not _threads():
+        yield from map(function, items)
+        return
+    left = iter(items)
+    pending: collections.deque[Future[Result]] = collections.deque()
+    try:
+        while True:
+            for item in itertools.islice(left, num_threads + 1 - len(pending)):
+                future: Future[Result] = Future()
+                pending.append(future)
+                _QUEUE.put((future, function, item))
+            if not pending:
+                return
+            result = pending[0].result()
+            pending.popleft()
+            yield result
+    finally:
+        for future in pending:
+            future.cancel()
+        wait(pending)  # no thread computes afterwards
+
+
+def _threads() -> list[threading.Thread]:
+    """Start the threads if they have not been started. The list is empty if none can be started.
+
+    The threads are daemons. They do not delay the end of the program, and a thread of the user can
+    use them after the main thread has ended.
+    """
+    with _STARTING:
+        if not _STARTED:
+            num_threads = torch.get_num_threads()
+            ready: queue.SimpleQueue[None] = queue.SimpleQueue()
+            try:
+                for number in range(num_threads):
+                    thread = threading.Thread(
+                        target=_serve, args=(ready,), name=f"wsedtk {number}", daemon=True
+                    )
+                    thread.start()
+                    _STARTED.append(thread)
+                    ready.get()
+            except RuntimeError:  # the system has no more threads for this process
+                pass
+            finally:
+                # `set_num_threads` in one thread also changes the number for threads that start
+                # later. This call restores that number.
+                torch.set_num_threads(num_threads)
+    return _STARTED
+
+
+def _serve(ready: "queue.SimpleQueue[None]") -> None:
+    """Compute the items of the queue, each without helper threads."""
+    # In a new thread, the first call of `get_num_threads` applies the number of threads of the
+    # program. Without this call, it would be applied later, and replace the 1.
+    torch.get_num_threads()
+    torch.set_num_threads(1)
+    ready.put(None)
+    while True:
+        _compute(*_QUEUE.get())
+
+
+def _compute(future: Future[Result], function: Callable[[Item], Result], item: Item) -> None:
+    """Set the result of a future. After this call, the thread refers to no tensors."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(function(item))
+    except BaseException as error:
+        future.set_exception(error)
