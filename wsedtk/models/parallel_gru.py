@@ -3,7 +3,7 @@
 A time step of a GRU is a product of small matrices. If several threads compute each product, they
 wait for each other at each time step. On a machine that also runs other programs, the system
 suspends one of the threads from time to time, and the others wait for it. Here, one thread computes
-all time steps of a direction. With four or more threads and enough clips, the batch is also divided.
+all time steps of a direction. With four or more threads, a batch of enough clips is also divided.
 
 Array dimensions: B clips, T frames, C channels, H hidden units.
 """
