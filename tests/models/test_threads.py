@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import threading
 
 import pytest
@@ -103,6 +104,16 @@ def test_calls_may_use_threads_themselves():
 
     expected = [[number, number + 1, number + 2] for number in range(8)]
     assert list(threads.in_order(compute, range(8))) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_process_has_threads_of_its_own():
+    assert list(threads.in_order(str, range(5))) == list("01234")
+    child = os.fork()
+    if not child:
+        is_right = list(threads.in_order(str, range(5))) == list("01234")
+        os._exit(0 if is_right else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_grad_mode_of_the_caller_does_not_reach_the_calls(num_threads):

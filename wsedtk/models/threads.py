@@ -7,6 +7,7 @@ others wait for it. Threads that compute different things do not wait for each o
 
 import collections
 import itertools
+import os
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable
@@ -21,6 +22,17 @@ Result = TypeVar("Result")
 _QUEUE: queue.SimpleQueue[tuple[Future[Any], Callable[[Any], Any], Any]] = queue.SimpleQueue()
 _STARTING = threading.Lock()
 _STARTED: list[threading.Thread] = []
+
+
+def _forget() -> None:
+    """Forget the threads of the parent process. A forked process does not have them."""
+    global _QUEUE, _STARTING
+    _QUEUE, _STARTING = queue.SimpleQueue(), threading.Lock()
+    _STARTED.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget)
 
 
 def in_order(
