@@ -235,8 +235,8 @@ class Sound:
     def _next_flac(self, reader: SndFile) -> tuple[Part, SndFile | AvFile] | None:
         """Return the next FLAC stream and its reader.
 
-        If no stream follows, but the current stream is longer than announced, return the rest of
-        the current stream and a reader for the rest. If there is no such rest, return None.
+        If no stream follows, but the current stream is longer than announced, return the current
+        stream and a reader that starts after the announced samples. Otherwise return None.
         """
         # This line must precede the search for the next stream, because the search changes the
         # reader's position in the file.

@@ -76,7 +76,7 @@ def balance(options: BalanceOptions) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Print the network's layers and stop.")
 def train(options: TrainOptions, dry_run: bool) -> None:
-    """Train a network on clip tags. An interrupted run is resumed from its last checkpoint.
+    """Train a network on clip tags. An interrupted run is resumed from its last saved state.
 
     To train on several GPUs, start the command with torchrun, with one process for each GPU:
     `torchrun --standalone --nproc-per-node 4 -m wsedtk train ...`. Each batch of `batch_size` clips

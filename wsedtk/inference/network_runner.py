@@ -173,7 +173,8 @@ class Runner:
     ) -> Generator[Result, None, None]:
         """Yield the result of a function that uses this runner for each item, in order.
 
-        On a CPU, each call has a thread; see `threads.in_order`.
+        On a CPU, several results are computed at the same time, each in one thread (see
+        `threads.in_order`).
         """
         if self.device.type == "cpu":
             yield from threads.in_order(function, items)

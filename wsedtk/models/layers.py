@@ -143,7 +143,8 @@ class Dropout(nn.Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Set random elements of `x` to 0 in training, and scale the others."""
-        dropped = round(self.p * 65536)  # this many of 65,536 random numbers set an element to 0
+        # Of the 65,536 possible values of a random number, `dropped` values set an element to 0.
+        dropped = round(self.p * 65536)
         if not self.training or x.device.type != "cpu" or not 0 < dropped < 65536:
             return super().forward(x)
         draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
