@@ -45,7 +45,7 @@ def _beside(path: Path, kind: str) -> Path:
 
 
 def _is_left_over(name: str) -> bool:
-    """Return whether a process that has ended used `name` for a temporary file or folder.
+    """Return whether `name` is the temporary file or folder of a process that has ended.
 
     The result is False for names that other machines used. It is also False if a running process
     has the same id as the process that has ended.

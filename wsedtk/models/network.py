@@ -181,8 +181,8 @@ def _check_output(output: Output, num_frames: int, num_classes: int, where: str)
     is_in_range = bool(((output.frame >= 0) & (output.frame <= 1)).all())
     if shapes != expected or not is_in_range:
         raise InputError(
-            f"{where}: expected clip, frame and mask of the shapes {expected}, and frame "
-            f"probabilities in [0, 1], for {num_frames} feature frames (time_reduction "
-            f"{num_frames // _CHECKED_FRAMES}), found the shapes {shapes}"
+            f"{where}: expected clip, frame and mask of the shapes {expected} for {num_frames} "
+            f"feature frames (time_reduction {num_frames // _CHECKED_FRAMES}), and frame "
+            f"probabilities in [0, 1]; found the shapes {shapes}"
             f"{'' if is_in_range else ', and frame probabilities outside [0, 1]'}"
         )

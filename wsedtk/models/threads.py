@@ -44,7 +44,8 @@ def in_order(
     the calling thread. Close the generator if it is not read to its end. If PyTorch uses only one
     thread, the calling thread computes everything.
 
-    The functions run without autocast and inference mode, unless they enter them.
+    The threads do not inherit autocast and inference mode from the calling thread. If `function`
+    needs one of these modes, it must enter the mode itself.
     """
     num_threads = torch.get_num_threads()
     if num_threads == 1 or not _threads():

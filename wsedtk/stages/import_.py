@@ -79,7 +79,7 @@ class Recognised(NamedTuple):
 def _parse_normalizer(content: bytes) -> Normalizer:
     """Parse the content of an npz or text file. Damaged content may raise any exception."""
     with warnings.catch_warnings():
-        # If a text has no numbers, numpy raises no error, but gives a warning.
+        # If a text is empty or has only comments, numpy raises no error, but gives a warning.
         warnings.simplefilter("error")
         if content[:2] == b"PK":
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:

@@ -113,7 +113,7 @@ def _links(file: BinaryIO, size: int) -> list[_Link]:
 
 
 def _add_links(links: list[_Link], file: BinaryIO, start: int, size: int) -> None:
-    """Find the links between an offset and the first damage, and append them to `links`."""
+    """Find the links from an offset up to the first damage, and append them to `links`."""
     for offset, page in _pages(file, start, size):
         belongs = _belongs(links[-1], page) if links else None
         if belongs is None and page.flags & _BEGINS:
