@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from wsedtk.models import layers, parallel_gru
+from wsedtk.models.network import build_network
+from wsedtk.models.networks import gated_crnn
 from wsedtk.models.pooling_functions import POOLINGS
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
@@ -49,6 +52,30 @@ def test_a_benchmark_adds_its_rows(tmp_path, script, options, num_rows):
     assert all(row[6] in ("yes", "no", "") for row in rows) and [
         p.name for p in tmp_path.iterdir()
     ] == ["rows.md"]
+
+
+@pytest.mark.parametrize("name", ["dcase-crnn", "talnet", "gated-crnn"])
+def test_a_plain_network_computes_the_same_without_the_layers_of_wsedtk(name, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import common
+    import gpu_checks
+
+    torch.manual_seed(0)
+    network = build_network(name, 3, "linear", num_mels=64, **gpu_checks.TOY[name])
+    x = torch.randn(2, 40, 64)
+    with torch.no_grad():
+        expected = network.eval()(x)
+        for module, function in (
+            (parallel_gru, "run"),
+            (layers.Dropout, "forward"),
+            (gated_crnn._NormalizedGate, "apply"),
+        ):
+            monkeypatch.setattr(module, function, None)  # not callable
+        found = common.make_plain(network)(x)
+    torch.testing.assert_close(found.frame, expected.frame)
+    torch.testing.assert_close(found.clip, expected.clip)
+    network.train()(x).clip.sum().backward()
+    assert all(p.grad is not None for p in network.parameters())
 
 
 def test_run_sh_prints_its_help():

@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -69,7 +68,38 @@ def parser(description):
     )
     made.add_argument("--rows", type=Path, help="add the rows of the table to this file, too")
     made.add_argument("--folder", default=tempfile.gettempdir(), help="where temporary files lie")
+    made.add_argument(
+        "--one", nargs="+", metavar=("KIND", "ARGUMENT"), help="used by some scripts for themselves"
+    )
     return made
+
+
+def started_as():
+    """Return KIND if a script was started by `alternate` (`--one KIND ...`), otherwise None."""
+    return sys.argv[sys.argv.index("--one") + 1] if "--one" in sys.argv else None
+
+
+def alternate(command, kinds, arguments, rounds, environments=None):
+    """Run a process `COMMAND --one KIND ARGUMENTS` for each kind, in alternation.
+
+    Each process prints a JSON object that contains at least its `seconds` and its `peak` memory.
+    `environments` contains {kind: additional environment variables}. Return the lists of seconds as
+    {kind: seconds per round}, and the objects of each kind as {kind: objects}.
+    """
+    printed = {kind: [] for kind in kinds}
+    for _ in range(rounds):
+        for kind, objects in printed.items():
+            line = map(str, [sys.executable, *command, "--one", kind, *arguments])
+            environment = {**os.environ, **(environments or {}).get(kind, {})}
+            done = subprocess.run(list(line), env=environment, stdout=subprocess.PIPE, text=True)
+            done.check_returncode()
+            objects.append(json.loads(done.stdout))
+    return {kind: [o["seconds"] for o in objects] for kind, objects in printed.items()}, printed
+
+
+def highest_peak(objects):
+    """Return the highest peak memory in MiB in objects that `alternate` has returned."""
+    return max(o["peak"] for o in objects)
 
 
 class Table:
@@ -162,8 +192,12 @@ def ratio(seconds, one, other):
 
 
 def peak():
-    """Return the peak memory of this process in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Return the peak memory of this process in MiB.
+
+    The value of `getrusage` includes the peak memory of the parent before the process was started.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 # A new process starts with the peak memory of its parent. This small process is started between.
@@ -325,6 +359,32 @@ def write_model(folder, name, options=None):
     )
     checkpoint.save_model(folder, spec, spec.build().state_dict())
     return folder
+
+
+def make_plain(network):
+    """Replace the layers of a network that compute faster than PyTorch's by those of PyTorch.
+
+    These layers are dropout, the gated convolution and the GRU. The weights are kept. Return the
+    network.
+    """
+    from torch import nn
+
+    from wsedtk.models.layers import Dropout, NormalizedConv
+    from wsedtk.models.networks.gated_crnn import GatedConv
+
+    class PlainGatedConv(GatedConv):
+        """A gated convolution whose gradients PyTorch computes."""
+
+        def forward(self, x):
+            return nn.functional.glu(NormalizedConv.forward(self, x), dim=1)
+
+    class PlainGru(nn.GRU):
+        """A GRU that `wsedtk.models.parallel_gru` does not support, because of its type."""
+
+    plain = {Dropout: nn.Dropout, GatedConv: PlainGatedConv, nn.GRU: PlainGru}
+    for module in network.modules():
+        module.__class__ = plain.get(type(module), type(module))
+    return network
 
 
 def need_disk(folder, gigabytes):
