@@ -64,7 +64,8 @@ def training(device, deadline, folder):
     """Measure the training of TALNet beside plain PyTorch, and its arithmetic."""
     batch, steps, waits = BATCH[device.type], STEPS[device.type], []
     title = f"train, {NETWORK}, {batch} clips"
-    trainer, spec = train.make_trainer(folder, NETWORK, device, batch, steps, options_of(device))
+    train.write_inputs(folder, NETWORK, batch, options_of(device))
+    trainer, spec = train.make_trainer(folder, NETWORK, device, batch, steps)
     exact = train.plain_loop(trainer, spec, device, steps)
 
     def plain_float32():
