@@ -233,11 +233,24 @@ def wsedtk(*arguments):
     return process(sys.executable, "-m", "wsedtk", *arguments)
 
 
-def write_sounds(folder, count, rate=44100):
-    """Write `count` files of 10 s of filtered noise with 16 bits, mono; return their paths."""
+SOUND_FORMATS = {  # {name: (libsndfile's format, its subtype, sample rate)}
+    "WAV": ("WAV", "PCM_16", 44100),
+    "FLAC": ("FLAC", "PCM_16", 44100),
+    "MP3": ("MP3", "MPEG_LAYER_III", 44100),
+    "Ogg Vorbis": ("OGG", "VORBIS", 44100),
+    "Opus": ("OGG", "OPUS", 48000),
+}
+
+
+def write_sounds(folder, count, name="WAV"):
+    """Write `count` files of 10 s of filtered noise, mono; return their paths.
+
+    name: one of SOUND_FORMATS. Formats without loss have 16 bits.
+    """
     import numpy as np
     import soundfile
 
+    form, subtype, rate = SOUND_FORMATS[name]
     folder.mkdir(parents=True, exist_ok=True)
     generator, paths = np.random.default_rng(0), []
     for number in range(count):
@@ -245,8 +258,8 @@ def write_sounds(folder, count, rate=44100):
         samples = (
             noise + np.roll(noise, 1) + np.roll(noise, 2) * np.sin(np.arange(len(noise)) / rate)
         )
-        paths.append(folder / f"{number}.wav")
-        soundfile.write(paths[-1], 0.3 * samples, rate, subtype="PCM_16")
+        paths.append(folder / f"{number}.{form.lower()}")
+        soundfile.write(paths[-1], 0.3 * samples, rate, subtype=subtype, format=form)
     return paths
 
 
