@@ -26,7 +26,7 @@ def cells(line):
     [
         ("startup.py", ["--rounds", "1"], 3),
         ("read.py", ["--rounds", "1", "--files", "2"], 8),
-        ("detect.py", ["--rounds", "1", "--clips", "2"], 3),
+        ("detect.py", ["--rounds", "1", "--clips", "2"], 5),
         ("scoring.py", ["--rounds", "1"], 5),
         ("shared.py", ["--rounds", "1", "--scale", "0.1"], 3),
     ],
