@@ -4,9 +4,10 @@
 
 Speed: the three networks at their published sizes with random weights run over a feature file,
 including segments, in float32 and with --fast (bfloat16). The plain loop reads batches of 16, as
-wsedtk does on a CPU, normalises them, and calls the network under `no_grad`, with the GRU of
-PyTorch. All cores are used. Each measurement is a process of its own, because the command line of
-wsedtk sets up OpenMP and the memory allocator for the whole process, and a plain program does not.
+wsedtk does with two threads, normalises them, and calls the network under `no_grad`, with the GRU
+of PyTorch. All cores are used. Each measurement is a process of its own, because the command line
+of wsedtk sets up OpenMP and the memory allocator for the whole process, and a plain program does
+not.
 
 Scores: a network that was trained for a minute on synthesised sounds. The scores of `predict` and
 `predict --fast` are compared with those of the plain loop.
