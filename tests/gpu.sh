@@ -7,8 +7,10 @@
 # packages that wsedtk requires. wsedtk itself need not be installed. The time is limited to eight
 # minutes. Without a GPU, the sizes are small, and this takes about a minute on two cores.
 set -euo pipefail
-case ${1:---help} in
-    --help | -h) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
+help() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p;}' "$0"; }
+case ${1:-} in
+    --help | -h) help; exit 0 ;;
+    "") help >&2; exit 2 ;;
 esac
 tests=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 mkdir -p -- "$1"

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from helpers import LABELS, contents, make_point, write_model, write_set, write_sound
+from helpers import LABELS, contents, make_point, stir, write_model, write_set, write_sound
 
+from wsedtk.audio.frontend import FrontendConfig, LogMel
+from wsedtk.core import config
 from wsedtk.core.errors import InputError
 from wsedtk.data.store import ScoreFile
 from wsedtk.decoding import operating_point
 from wsedtk.inference.model import Event, Prediction, load_model
+from wsedtk.models import checkpoint
 
 RATE = 16000
 
@@ -237,6 +240,35 @@ def state():
             np.random.get_state()[1].tolist(), random.getstate(), logging.root.level,
             list(logging.root.handlers), os.getcwd())
 """
+
+
+@pytest.mark.parametrize(
+    "network, options",
+    [
+        ("dcase-crnn", {"channels": [4, 6, 8], "num_hidden": 8}),
+        ("gated-crnn", {"num_channels": 4, "num_top_channels": 8, "num_hidden": 8}),
+        ("talnet", {"embedding_size": 64, "num_convs": 5}),
+    ],
+)
+def test_the_first_prediction_is_that_of_the_network(tmp_path, network, options):
+    spec = checkpoint.ModelSpec(
+        network,
+        {"num_mels": 64, **options},
+        "linear",
+        tuple(LABELS),
+        config.to_mapping(FrontendConfig()),
+        (-20.0,) * 64,
+        (8.0,) * 64,
+    )
+    plain = stir(spec.build()).eval()
+    checkpoint.save_model(tmp_path / "m", spec, plain.state_dict())
+    samples = tones(2)
+    found = load_model(tmp_path / "m", "cpu").predict(samples, RATE)
+    features = torch.from_numpy(LogMel(FrontendConfig())(samples[:, 0].astype(np.float32)))
+    with torch.inference_mode():
+        output = plain(((features + 20) / 8)[None])
+    np.testing.assert_allclose(found.frame, output.frame[0], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.clip, output.clip[0], rtol=0, atol=1e-5)
 
 
 def test_nothing_else_changes(folder, tmp_path):

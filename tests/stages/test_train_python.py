@@ -53,6 +53,14 @@ def test_the_weights_are_those_of_the_command_line(corpus, trained, tmp_path, ca
     assert result.model_dir == tmp_path / "m" and not result.was_done
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_gradient_mode_of_the_caller_does_not_matter(corpus, trained, tmp_path, mode):
+    with mode():
+        wsedtk.train(options_of(corpus, tmp_path / "m"))
+        assert not torch.is_grad_enabled()
+    assert equal_but_for_time(tmp_path / "m", trained)
+
+
 @pytest.mark.parametrize("select_by", ["loss", "f1", "map"])
 def test_the_result_equals_the_files(corpus, tmp_path, select_by):
     settings = {**SETTINGS, "select_by": select_by}

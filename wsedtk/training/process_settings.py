@@ -22,7 +22,7 @@ def seed_cpu(seed: int) -> None:
 
 @contextlib.contextmanager
 def restored() -> Iterator[None]:
-    """Restore process-wide settings after the block.
+    """Enable gradients within the block, and restore process-wide settings after it.
 
     The settings are the CPU's random state, the number of threads and the environment variable
     CUBLAS_WORKSPACE_CONFIG. Within the block, this variable gives cuBLAS a workspace of fixed size,
@@ -31,6 +31,8 @@ def restored() -> Iterator[None]:
     """
     threads = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.random.fork_rng(devices=[]))
         if "CUBLAS_WORKSPACE_CONFIG" not in os.environ:
             stack.enter_context(environment("CUBLAS_WORKSPACE_CONFIG", ":4096:8"))
