@@ -328,7 +328,7 @@ def extraction(device, deadline, folder):
             output.unlink()
         clips = [extract.clip_samples(frontend, common.SECONDS, False, path) for path in paths]
         exact = np.stack([LogMel(frontend)(c.values.astype(np.float64)) for c in clips])
-        # For levels down to this distance from the maximum, LogMel documents a precision of 0.01 dB.
+        # LogMel documents a precision of 0.01 dB for levels down to this distance from the maximum.
         audible = exact > exact.max(axis=(1, 2), keepdims=True) - 50 * frontend.power
         worst = [np.abs(features[1] - other)[audible].max() for other in (features[0], exact)]
         found = f"{worst[0]:.1e} dB; {worst[1]:.1e} dB"

@@ -119,8 +119,8 @@ class Runner:
         The device on which the network runs.
     precise : bool
         Whether all computations use float32. If False, autocast computes some layers in bfloat16,
-        such as convolutions. The GRU uses bfloat16 only when it is trained on a CPU. On a GPU, the
-        float32 computations of the GRU then use TF32, unless the program disables TF32.
+        such as convolutions and, on a CPU, the GRU. On a GPU, the GRU then uses float32 with TF32,
+        unless the program disables TF32.
     """
 
     network: Network

@@ -187,10 +187,10 @@ def fold_batch_norm(network: "Network") -> None:
 
     The network can't be trained afterwards. Batch norm outside `NormalizedConv` is kept.
     """
-    network.eval()
     for module in network.modules():
         if isinstance(module, NormalizedConv):
             module.fold()
+    network.eval()  # also the layers that `fold` has made
 
 
 def init_gru(gru: nn.GRU) -> None:

@@ -47,7 +47,7 @@ class GatedConv(NormalizedConv):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute C' output channels (B, C', T, F) from C input channels (B, C, T, F)."""
-        if x.device.type == "cpu" and isinstance(self.bn, nn.BatchNorm2d) and self.bn.training:
+        if x.device.type == "cpu" and self.bn.training:
             gated: Tensor = _NormalizedGate.apply(
                 self.conv(x), self.bn.weight, self.bn.bias, self.bn
             )  # type: ignore[no-untyped-call]
