@@ -1,0 +1,1 @@
+"""Ready models that other people published. Each module registers the models of one family."""

@@ -1,0 +1,97 @@
+"""The registry of ready models: networks that other people trained and published.
+
+A ready model is described by a `ReadyModel`. Its published files are downloaded or given by the
+user, and are converted to a model directory.
+
+F is the number of mel bins.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from wsedtk.audio.frontend import FrontendConfig
+from wsedtk.core.registry import Registry
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedFile:
+    """A file of a ready model.
+
+    Attributes
+    ----------
+    name : str
+        The name of the file, such as "yamnet.h5".
+    role : {"weights", "labels", "ontology"}
+        What the file contains. Weights and labels are required.
+    url : str
+        The address from which the file is downloaded.
+    num_bytes : int or None
+        The size of the file. None if it is not known.
+    sha256 : str or None
+        The SHA-256 hash of the file in hexadecimal. None if it is not known.
+    """
+
+    name: str
+    role: Literal["weights", "labels", "ontology"]
+    url: str
+    num_bytes: int | None = None
+    sha256: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadyModel:
+    """A published network, and how it is converted to a model directory.
+
+    Attributes
+    ----------
+    name : str
+        The name of the ready model, such as "yamnet".
+    summary : str
+        One line about the network and its training data.
+    network : str
+        The name of the network; see `wsedtk.models.network.build_network`.
+    network_options : mapping
+        The options of the network.
+    pooling : str
+        The pooling method that computes clip scores.
+    frontend : FrontendConfig
+        The front end that the network was trained with.
+    mean, std : float
+        The mean and the standard deviation that normalise the levels of all mel bins. They convert
+        decibels to the unit in which the network was trained.
+    files : tuple of PublishedFile
+        The published files.
+    read_weights : callable
+        A function that reads the file of the weights and returns the tensors of the network by
+        name. It raises InputError if the file is damaged, or is not a file of this model.
+    read_labels : callable
+        A function that reads the file of the labels and returns the K classes in the order of the
+        outputs. It raises InputError if the file is damaged.
+    num_classes : int
+        The number of classes K.
+    licence, citation, source : str
+        The licence of the weights, the publication to cite, and the address of the authors' page.
+    """
+
+    name: str
+    summary: str
+    network: str
+    network_options: Mapping[str, Any]
+    pooling: str
+    frontend: FrontendConfig
+    mean: float
+    std: float
+    files: tuple[PublishedFile, ...]
+    read_weights: Callable[[Path], Mapping[str, Tensor]]
+    read_labels: Callable[[Path], tuple[str, ...]]
+    num_classes: int
+    licence: str
+    citation: str
+    source: str
+
+
+READY_MODELS: Registry[ReadyModel] = Registry("ready model", "wsedtk.models.ready")
