@@ -117,7 +117,7 @@ class _Mixer:
 
     @property
     def number(self) -> int:
-        """The number of the set in seeds: 0 for train, 1 for test."""
+        """The number that identifies the set in a seed: 0 for train, 1 for test."""
         return int(self.name == "test")
 
     @property

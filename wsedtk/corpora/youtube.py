@@ -243,7 +243,7 @@ class Coverage:
         return "\n".join(lines) + rest
 
     def used(self) -> clip_sets.DataSet:
-        """Return the clips that can be used, as a set.
+        """Return a DataSet with the clips that can be used.
 
         The `info` of the set contains the results of `totals` and `per_class`.
         """

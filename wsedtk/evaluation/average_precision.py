@@ -310,11 +310,11 @@ def why_no_interval(positives: Sequence[int] | Integers) -> str | None:
 def ranking_estimates(scores: Floats, truth: Booleans) -> dict[str, intervals.Estimate | None]:
     """Return the `Estimate` of each of {map, mauc, dprime}.
 
-    An `Estimate` is None if the metric value is undefined. For the centre of MAP, the precision at
-    the score of a positive clip is computed from the *other* clips. If classes have few positive
-    clips, MAP is biased upwards. The centre is corrected for this bias. The influences of an
-    `Estimate` are None if there is no valid interval, for example because too many classes are rare
-    (see `why_no_interval`).
+    An `Estimate` is None if the metric value is undefined. If classes have few positive clips, MAP
+    is biased upwards. The `centre` of its `Estimate` is corrected for this bias: the precision at
+    the score of a positive clip is computed from the *other* clips (see `_precision_by_others`).
+    The influences of an `Estimate` are None if there is no valid interval, for example because too
+    many classes are rare (see `why_no_interval`).
 
     Parameters
     ----------

@@ -71,7 +71,7 @@ def in_order(
 
 
 def _threads() -> list[threading.Thread]:
-    """Start the threads if they have not been started. The list is empty if none can be started.
+    """Return the threads. Start them first if necessary. Return [] if no thread can be started.
 
     The threads are daemons. They do not delay the end of the program, and a thread of the user can
     use them after the main thread has ended.
