@@ -57,9 +57,10 @@ def test_features_are_the_front_ends(run, small_set, tmp_path):
     assert result.exit_code == 0, result.stderr
     assert result.stdout == f"{tmp_path}/new/a.h5: 12 clips, at most 400 frames x 64 bins\n"
     found = check(tmp_path / "new" / "a.h5", small_set)
-    assert found.frontend == config.to_mapping(
-        FrontendConfig()
-    ) and found.fingerprint == config.fingerprint(found.frontend)
+    assert (
+        found.frontend == FrontendConfig().settings()
+        and found.fingerprint == config.fingerprint(found.frontend)
+    )
     assert set(found.num_frames) == {40} and set(found.durations) == {1.0}
 
 
@@ -582,6 +583,13 @@ def test_less_than_a_frame_too_much_is_accepted(tmp_path, num_samples, good):
     write_sound(tmp_path / "x.wav", num_samples / 16000)
     features, *_ = extract.clip_features(FrontendConfig(), 1.0, False, tmp_path / "x.wav")
     assert (features is not None) == good and (not good or features.shape == (40, 64))
+
+
+def test_empty_mel_filters_are_reported(run, small_set, tmp_path):
+    (tmp_path / "c.yaml").write_text("mel_filters: htk\nnum_fft: 1024\nnum_mels: 256\n")
+    result = run("extract", small_set, tmp_path / "a.h5", "--config", tmp_path / "c.yaml")
+    message = "some mel filters contain no FFT bin and are 0 (1 of 256); use a smaller num_mels"
+    assert result.exit_code == 0 and message in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ Array dimensions: S samples, T frames, F mel bins, D bins of the FFT (num_fft //
 
 import contextlib
 import dataclasses
-import warnings
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 
+from wsedtk.core import config as config_files
 from wsedtk.core.types import Floats
 
 _BLOCK_FRAMES = 64  # frames that are transformed at once; their spectra fit into the CPU's cache
@@ -19,6 +19,9 @@ _BAND = 16  # number of neighbouring mel filters that are applied to the same ra
 _MOST_SAMPLES = 1 << 20  # maximum of sample_rate, window, hop and num_fft
 _MOST_MELS = 1 << 12
 _MOST_WEIGHTS = 1 << 27  # maximum of num_mels * num_fft, to bound the memory
+# Settings that were added later. `FrontendConfig.settings` omits them if they have their defaults.
+# Thus the fingerprints of features that were extracted with earlier versions are still valid.
+_LATER = ("mel_filters", "log_offset", "center", "pad_mode", "preemphasis", "symmetric_window")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +50,23 @@ class FrontendConfig:
     pad_to_seconds : float or None
         Clips that are shorter than this duration in seconds are padded with zeros to this duration.
         If None, only clips that are shorter than one hop are padded, to one hop.
+    mel_filters : {"slaney", "htk"}
+        The mel filters; see `mel_filters`.
+    log_offset : float
+        This value is added to the mel spectrum before the logarithm.
+    center : bool
+        If True, frame t is centred on sample t * hop. If False, the window of frame t begins at
+        sample t * hop.
+    pad_mode : {"constant", "reflect"}
+        How a clip is extended for the windows that begin before its first sample or end after its
+        last sample: with zeros, or with the samples of the clip in reverse order. Samples after the
+        last sample are always zeros if `center` is False.
+    preemphasis : float
+        The coefficient p of the filter x[n + 1] - p x[n], from 0 to 1. The filter is applied to the
+        samples x before the clip is extended. Its output is one sample shorter than its input. With
+        0, the samples are not filtered.
+    symmetric_window : bool
+        Whether the Hann window is symmetric. If False, it is periodic.
 
     Raises
     ------
@@ -65,6 +85,12 @@ class FrontendConfig:
     min_power: float = 1e-10
     top_db: float | None = 80.0
     pad_to_seconds: float | None = None
+    mel_filters: Literal["slaney", "htk"] = "slaney"
+    log_offset: float = 0.0
+    center: bool = True
+    pad_mode: Literal["constant", "reflect"] = "constant"
+    preemphasis: float = 0.0
+    symmetric_window: bool = False
 
     def __post_init__(self) -> None:
         if min(self.sample_rate, self.window, self.hop, self.num_mels) < 1:
@@ -99,6 +125,25 @@ class FrontendConfig:
                 "pad_to_seconds must be above 0 and at most 86400 (one day), or null, "
                 f"found {self.pad_to_seconds}"
             )
+        if self.mel_filters not in ("slaney", "htk"):
+            raise ValueError(f"mel_filters must be slaney or htk, found {self.mel_filters!r}")
+        if self.pad_mode not in ("constant", "reflect"):
+            raise ValueError(f"pad_mode must be constant or reflect, found {self.pad_mode!r}")
+        if not 0 <= self.log_offset < float("inf"):
+            raise ValueError(
+                f"log_offset must be a finite number of at least 0, found {self.log_offset}"
+            )
+        if not 0 <= self.preemphasis <= 1:
+            raise ValueError(f"preemphasis must be from 0 to 1, found {self.preemphasis}")
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings as a mapping, as they are stored with features and models."""
+        later = {field.name: field.default for field in dataclasses.fields(self)}
+        return {
+            name: value
+            for name, value in config_files.to_mapping(self).items()
+            if name not in _LATER or value != later[name]
+        }
 
     @property
     def seconds_per_frame(self) -> float:
@@ -115,7 +160,9 @@ class FrontendConfig:
 
     @property
     def samples_before(self) -> int:
-        """The number of zeros that precede the clip in the window of the first frame."""
+        """The number of samples before the clip in the window of the first frame."""
+        if not self.center:
+            return 0
         return self.num_fft // 2 - (self.num_fft - self.window) // 2
 
     def num_frames(self, num_samples: int) -> int:
@@ -147,38 +194,51 @@ def _mel_edges(config: FrontendConfig) -> Floats:
     return edges
 
 
+def _to_htk_mel(hz: Floats) -> Floats:
+    """Convert frequencies in Hz to mel, with the formula of HTK."""
+    mels: Floats = 1127 * np.log1p(hz / 700)
+    return mels
+
+
+def _triangles(bins: Floats, edges: Floats) -> Floats:
+    """Return triangles (F, D) of height 1 at the bins (D,). Their edges are (F + 2,)."""
+    lower, centre, upper = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    rising, falling = (bins - lower) / (centre - lower), (upper - bins) / (upper - centre)
+    triangles: Floats = np.maximum(0, np.minimum(rising, falling))
+    return triangles
+
+
 def mel_filters(config: FrontendConfig) -> Floats:
     """Return the mel filters (F, D) of a front end, float64.
 
-    Each filter is a triangle with an area of 1.
+    The filters "slaney" are triangles over the frequency in Hz, with an area of 1. Their edges are
+    equally spaced on Slaney's mel scale. They are equal to those of `librosa.filters.mel`. librosa
+    itself is not used, because its import makes numba compile functions that are not needed here.
+    The compilation takes a second, and fails without a writable cache folder.
 
-    The filters are equal to those of `librosa.filters.mel`. librosa itself is not used, because its
-    import makes numba compile functions that are not needed here. The compilation takes a second,
-    and fails without a writable cache folder.
-
-    Warns
-    -----
-    UserWarning
-        If some filters contain no FFT bin.
+    The filters "htk" are triangles over the frequency in mel, with a height of 1. A frequency of f
+    Hz corresponds to 1127 ln(1 + f / 700) mel. They are equal to those of TensorFlow
+    (`tf.signal.linear_to_mel_weight_matrix`) and of Kaldi.
     """
-    edges = _mel_edges(config)[:, None]
-    lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
     hz = np.fft.rfftfreq(config.num_fft, 1 / config.sample_rate)
-    rising, falling = (hz - lower) / (centre - lower), (upper - hz) / (upper - centre)
-    filters: Floats = np.maximum(0, np.minimum(rising, falling)) * (2 / (upper - lower))
-    num_empty = int((filters.max(axis=1) == 0).sum())
-    if num_empty:
-        warnings.warn(
-            f"some mel filters contain no FFT bin and are 0 ({num_empty} of {config.num_mels}); "
-            "use a smaller num_mels or a larger num_fft",
-            stacklevel=2,
-        )
+    if config.mel_filters == "htk":
+        low, high = _to_htk_mel(np.array([config.min_hz, config.max_hz]))
+        filters = _triangles(_to_htk_mel(hz), np.linspace(low, high, config.num_mels + 2))
+    else:
+        edges = _mel_edges(config)
+        filters = _triangles(hz, edges) * (2 / (edges[2:] - edges[:-2]))[:, None]
     return filters
+
+
+def num_empty_filters(config: FrontendConfig) -> int:
+    """Return the number of mel filters that contain no FFT bin. Their levels are constant."""
+    return int((mel_filters(config).max(axis=1) == 0).sum())
 
 
 def window_and_filters(config: FrontendConfig) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the window (window,) and the mel filters (F, D) of a front end, float64."""
-    window = torch.hann_window(config.window, periodic=True, dtype=torch.float64)
+    periodic = not config.symmetric_window
+    window = torch.hann_window(config.window, periodic=periodic, dtype=torch.float64)
     return window, torch.from_numpy(mel_filters(config))
 
 
@@ -265,10 +325,10 @@ class LogMel:
     def __call__(self, samples: Floats) -> Floats:
         """Return the log-mel levels of samples.
 
-        Frame t is centred on sample t * hop. The clip is padded with zeros on both sides. The
-        number of frames T is `config.num_frames(S)`, which is max(1, S // hop) if `pad_to_seconds`
-        is None. If the window is shorter than `num_fft`, each windowed frame is padded with zeros
-        at its end.
+        With the default settings, frame t is centred on sample t * hop, and the clip is padded with
+        zeros on both sides. The number of frames T is `config.num_frames(S)`, which is
+        max(1, S // hop) if `pad_to_seconds` is None. If the window is shorter than `num_fft`, each
+        windowed frame is padded with zeros at its end.
 
         In float64, the levels differ from those of librosa by at most 1e-6 dB. In float32, the
         difference is at most 0.01 dB for levels down to 50 dB (magnitude spectrum) or 100 dB (power
@@ -296,11 +356,8 @@ class LogMel:
     def _levels(self, samples: Floats) -> Floats:
         """Return the levels (T, F) of one clip (S,)."""
         config, num_frames = self.config, self.config.num_frames(len(samples))
-        before = config.samples_before
         dtype = np.float64 if samples.dtype == np.float64 else np.float32
-        padded = np.zeros((num_frames - 1) * config.hop + config.window, dtype)
-        kept = samples[: len(padded) - before]
-        padded[before : before + len(kept)] = kept
+        padded = self._extended(samples.astype(dtype, copy=False), num_frames)
         on_device = torch.from_numpy(padded).to(self.device)
         frames = on_device.unfold(0, config.window, config.hop)  # (T, window)
         window, bands = self._constants(frames.dtype)
@@ -315,8 +372,25 @@ class LogMel:
                 spectrum *= spectrum
             for filters, bins, weights in bands:
                 out[:, filters] = spectrum[:, bins] @ weights
-        level = 10 * torch.log10(mel.clamp_min(config.min_power))
+        level = 10 * torch.log10((mel + config.log_offset).clamp_min(config.min_power))
         if config.top_db is not None:
             level = torch.maximum(level, level.max() - config.top_db)
         features: Floats = level.cpu().numpy()
         return features
+
+    def _extended(self, samples: Floats, num_frames: int) -> Floats:
+        """Return the samples that the windows of all frames cover, with pre-emphasis."""
+        config, before = self.config, self.config.samples_before
+        num_covered = (num_frames - 1) * config.hop + config.window
+        if config.preemphasis or config.pad_mode == "reflect":
+            missing = max(2, config.min_samples) - len(samples)
+            samples = np.pad(samples, (0, max(0, missing)))
+        if config.preemphasis:
+            samples = samples[1:] - samples.dtype.type(config.preemphasis) * samples[:-1]
+        if config.center and config.pad_mode == "reflect":
+            after = max(0, num_covered - before - len(samples))
+            samples, before = np.pad(samples, (before, after), mode="reflect"), 0
+        extended = np.zeros(num_covered, samples.dtype)
+        kept = samples[: num_covered - before]
+        extended[before : before + len(kept)] = kept
+        return extended

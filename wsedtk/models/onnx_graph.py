@@ -121,14 +121,22 @@ class Frontend(nn.Module):
     def forward(self, samples: Tensor) -> Tensor:
         """Compute levels (B, T, F) in dB from samples (B, S)."""
         config = self.config
-        missing = torch.as_tensor(config.min_samples - samples.shape[1]).clamp_min(0)
+        shortest = max(config.min_samples, 2 if config.preemphasis else 1)
+        missing = torch.as_tensor(shortest - samples.shape[1]).clamp_min(0)
         samples = nn.functional.pad(
             samples,
             (0, missing),  # type: ignore[arg-type]  # a trace has tensors as sizes
         )
         starts = torch.arange(samples.shape[1] // config.hop) * config.hop
-        samples = nn.functional.pad(samples, (config.samples_before, config.window))
+        if config.preemphasis:
+            samples = samples[:, 1:] - config.preemphasis * samples[:, :-1]
         index = starts[:, None] + torch.arange(config.window)
+        if config.center and config.pad_mode == "reflect":
+            last = torch.as_tensor(samples.shape[1] - 1)
+            index = (index - config.samples_before).remainder((2 * last).clamp_min(1))
+            index = torch.minimum(index, 2 * last - index).clamp_min(0)
+        else:
+            samples = nn.functional.pad(samples, (config.samples_before, config.window))
         frames = samples[:, index] * self.window  # (B, T, window)
         frames = nn.functional.pad(frames, (0, self.num_filled * self.num_columns - config.window))
         frames = frames.reshape(frames.shape[0], -1, self.num_filled, self.num_columns)
@@ -144,7 +152,8 @@ class Frontend(nn.Module):
         spectrum = real * real + imaginary * imaginary  # (B, T, P, Q // 2 + 1)
         if config.power == 1:
             spectrum = torch.sqrt(spectrum)
-        level = 10 * torch.log10((spectrum.flatten(2) @ self.filters).clamp_min(config.min_power))
+        mel = spectrum.flatten(2) @ self.filters + config.log_offset
+        level = 10 * torch.log10(mel.clamp_min(config.min_power))
         if config.top_db is not None:
             level = torch.maximum(level, level.amax(dim=(1, 2), keepdim=True) - config.top_db)
         return level

@@ -16,7 +16,7 @@ import torch
 
 from wsedtk import __version__
 from wsedtk.audio import audio_files
-from wsedtk.audio.frontend import FrontendConfig, LogMel
+from wsedtk.audio.frontend import FrontendConfig, LogMel, num_empty_filters
 from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
@@ -291,6 +291,11 @@ def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> Ex
             f"{options.config}: pad_to_seconds {padded:g} is longer than max_seconds "
             f"{options.max_seconds:g}; increase max_seconds (--max-seconds)"
         )
+    if num_empty := num_empty_filters(frontend_config):
+        _LOG.warning(
+            f"some mel filters contain no FFT bin and are 0 ({num_empty} of "
+            f"{frontend_config.num_mels}); use a smaller num_mels or a larger num_fft"
+        )
     made = {
         "data_fingerprint": dataset.fingerprint(),
         "audio_fingerprint": str(dataset.info.get("audio_fingerprint") or ""),
@@ -301,7 +306,7 @@ def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> Ex
         number, count = options.shard
         feats = store.shard_path(feats, number, count)
         dataset = dataset.select(np.arange(len(dataset)) % count == number - 1)
-    settings = config.to_mapping(frontend_config)
+    settings = frontend_config.settings()
     max_frames = most_frames(frontend_config, options.max_seconds)
     layout = store.FeatureLayout(
         max_frames=max_frames,

@@ -301,7 +301,7 @@ def run(options: ImportOptions) -> ImportResult:
         network_options,
         pooling,
         labels,
-        config.to_mapping(frontend),
+        frontend.settings(),
         tuple(mean.tolist()),
         tuple(std.tolist()),
         trained=trained,
