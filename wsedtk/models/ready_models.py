@@ -26,7 +26,7 @@ class PublishedFile:
     name : str
         The name of the file, such as "yamnet.h5".
     role : {"weights", "labels", "ontology"}
-        What the file contains. Weights and labels are required.
+        What the file contains. The ontology is optional.
     url : str
         The address from which the file is downloaded.
     num_bytes : int or None
@@ -64,7 +64,8 @@ class ReadyModel:
         The mean and the standard deviation that normalise the levels of all mel bins. They convert
         decibels to the unit in which the network was trained.
     files : tuple of PublishedFile
-        The published files.
+        The published files. If none has the role "labels", the file of the weights contains the
+        labels.
     read_weights : callable
         A function that reads the file of the weights and returns the tensors of the network by
         name. It raises InputError if the file is damaged, or is not a file of this model.
@@ -94,4 +95,11 @@ class ReadyModel:
     source: str
 
 
+ONTOLOGY = PublishedFile(
+    "ontology.json",
+    "ontology",
+    "https://raw.githubusercontent.com/audioset/ontology/master/ontology.json",
+    342780,
+    "9c685f4403eecc3ca9be37fd7285cf212feaaea6ff7229d3e7ca89e0d1f2d15d",
+)
 READY_MODELS: Registry[ReadyModel] = Registry("ready model", "wsedtk.models.ready")

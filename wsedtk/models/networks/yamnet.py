@@ -1,0 +1,222 @@
+"""YAMNet, a MobileNet v1 that was trained on AudioSet.
+
+Source: M. Plakal and D. Ellis, YAMNet, in the repository of TensorFlow's models
+(research/audioset/yamnet). A. G. Howard et al., MobileNets: Efficient convolutional neural networks
+for mobile vision applications, arXiv:1704.04861, table 1.
+
+Array dimensions: B clips, T frames, F mel bins, C channels, P patches, T' output frames.
+
+With 64 mel bins, 521 classes and linear pooling, the network has 3,729,481 parameters. The network
+has no batch norm. The published batch norm is folded into the convolutions, because its statistics
+stay fixed when the network is trained further.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wsedtk.models.body_network import BodyNetwork
+from wsedtk.models.layers import pad_time, pool_mask, zero_padding
+from wsedtk.models.network import NETWORKS
+from wsedtk.models.pooling import Pooling
+
+PATCH_FRAMES = 96  # length of a patch
+PATCH_HOP = 48  # distance between the first frames of two patches
+_SILENCE = math.log(0.001)  # level of digital silence, in the unit of the features
+# Whether each block has a stride of 2, and the number of its output channels as a multiple of the
+# number of channels of the first convolution.
+_BLOCKS = (
+    (False, 2),
+    (True, 4),
+    (False, 4),
+    (True, 8),
+    (False, 8),
+    (True, 16),
+    *[(False, 16)] * 5,
+    (True, 32),
+    (False, 32),
+)
+
+
+class _Conv(nn.Conv2d):
+    """A 3x3 convolution with the padding that TensorFlow calls "same".
+
+    Parameters
+    ----------
+    num_inputs, num_outputs : int
+        The numbers of channels.
+    is_strided : bool
+        Whether the stride is 2 in both dimensions. An even number of frames or bins is then padded
+        with nothing before and one zero after.
+    **options
+        Options of `torch.nn.Conv2d`.
+    """
+
+    def __init__(self, num_inputs: int, num_outputs: int, is_strided: bool, **options: Any) -> None:
+        stride = 2 if is_strided else 1
+        super().__init__(num_inputs, num_outputs, 3, stride=stride, **options)
+        self.is_strided, self.time_dilation = is_strided, 1
+        self.keeps_frames = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute C' output channels (B, C', T', F') from C input channels (B, C, T, F)."""
+        dilation = self.time_dilation
+        bins = (0, 1) if self.is_strided else (1, 1)
+        frames = (dilation, dilation)
+        if self.is_strided:
+            frames = (0, 2 * dilation) if self.keeps_frames else (0, 1)
+        x = nn.functional.pad(x, (*bins, *frames))
+        strides = (1 if self.keeps_frames else self.stride[0], self.stride[1])
+        x = nn.functional.conv2d(
+            x, self.weight, self.bias, strides, dilation=(dilation, 1), groups=self.groups
+        )
+        return x
+
+
+class _Layer(nn.Module):
+    """A 3x3 convolution and ReLU, which a pointwise convolution and ReLU can follow.
+
+    Parameters
+    ----------
+    conv : _Conv
+        The 3x3 convolution.
+    activation : torch.nn.Module
+        ReLU or a variant of it.
+    pointwise : torch.nn.Conv2d, optional
+        The pointwise convolution.
+    """
+
+    def __init__(
+        self, conv: _Conv, activation: nn.Module, pointwise: nn.Conv2d | None = None
+    ) -> None:
+        super().__init__()
+        self.conv, self.activation, self.pointwise = conv, activation, pointwise
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Compute channels (B, C', T', F') and their mask from channels (B, C, T, F)."""
+        conv = self.conv
+        x = self.activation(conv(zero_padding(x, mask)))
+        mask = pool_mask(mask, 2 if conv.is_strided and not conv.keeps_frames else 1)
+        return x if self.pointwise is None else self.activation(self.pointwise(x)), mask
+
+
+@NETWORKS.register("yamnet")
+class YamNet(BodyNetwork):
+    """A convolution, 13 depthwise separable blocks, a mean over frequency and a head.
+
+    Five strides of 2 reduce the number of frames and of frequency bins. With `dense`, the last
+    strides over time are removed, and the later convolutions are dilated over time instead. The
+    frames of the strided network are then every 2 ** dense-th frame of the dense network. T feature
+    frames become max(1, T // (32 / 2 ** dense)) output frames. Each number of frames is rounded
+    down where TensorFlow rounds it up.
+
+    With `patches`, the network computes what the published network computes: the probabilities of
+    patches of 96 frames, one patch every 48 frames, with a mean over frequency and time. Padded
+    frames are silence. T feature frames become max(1, T // 48) output frames.
+
+    Parameters
+    ----------
+    pooling : Pooling
+        The pooling function.
+    num_mels : int
+        The number of mel bins F, a multiple of 32.
+    num_channels : int
+        The number of channels of the first convolution. The last block has 32 times as many.
+    dense : int
+        The number of removed strides over time, from 0 to 5.
+    patches : bool
+        Whether each output frame is the result of a patch.
+    relu6 : bool
+        Whether activations are limited to 6, as in the TensorFlow Lite file.
+    **head
+        Options of the head; see `BodyNetwork`.
+
+    Raises
+    ------
+    ValueError
+        If a parameter does not meet the conditions above, or if both `dense` and `patches` are set.
+    """
+
+    def __init__(
+        self,
+        pooling: Pooling,
+        num_mels: int = 64,
+        num_channels: int = 32,
+        *,
+        dense: int = 0,
+        patches: bool = False,
+        relu6: bool = False,
+        **head: Any,
+    ) -> None:
+        super().__init__(pooling, 32 * num_channels, **head)
+        if num_mels % 32:
+            raise ValueError(f"num_mels must be a multiple of 32, found {num_mels}")
+        if type(dense) is not int or not 0 <= dense <= 5:
+            raise ValueError(f"dense must be a whole number from 0 to 5, found {dense!r}")
+        for name, value in (("patches", patches), ("relu6", relu6)):
+            if type(value) is not bool:
+                raise ValueError(f"{name} must be true or false, found {value!r}")
+        if patches and dense:
+            raise ValueError(f"dense must be 0 with patches, found {dense}")
+        self.patches = patches
+        self.time_reduction = PATCH_HOP if patches else 32 >> dense
+        activation = nn.ReLU6() if relu6 else nn.ReLU()
+        self.layers = nn.ModuleList([_Layer(_Conv(1, num_channels, is_strided=True), activation)])
+        num_inputs = num_channels
+        for is_strided, factor in _BLOCKS:
+            depthwise = _Conv(num_inputs, num_inputs, is_strided, groups=num_inputs)
+            pointwise = nn.Conv2d(num_inputs, factor * num_channels, 1)
+            self.layers.append(_Layer(depthwise, activation, pointwise))
+            num_inputs = factor * num_channels
+        self._remove_strides(dense)
+        for layer in self.layers.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+
+    def _remove_strides(self, number: int) -> None:
+        """Remove the last strides over time, and dilate the later convolutions."""
+        convs = [layer for layer in self.layers.modules() if isinstance(layer, _Conv)]
+        kept = sum(conv.is_strided for conv in convs) - number
+        dilation = 1
+        for conv in convs:
+            conv.time_dilation = dilation
+            if conv.is_strided:
+                conv.keeps_frames = kept <= 0
+                kept -= 1
+                dilation *= 2 if conv.keeps_frames else 1
+
+    @property
+    def body_layers(self) -> Sequence[nn.Module]:
+        """The first convolution and the blocks."""
+        return list(self.layers)
+
+    def body(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Compute embeddings (B, T', 32 * num_channels); see `BodyNetwork.body`."""
+        if self.patches:
+            return self._patch_embeddings(x, mask)
+        x, mask = pad_time(x, mask, self.time_reduction)
+        x = x.unsqueeze(1)  # (B, 1, T, F)
+        for layer in self.layers:
+            x, mask = layer(x, mask)
+        return x.mean(dim=3).transpose(1, 2), mask
+
+    def _patch_embeddings(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Compute the embeddings (B, P, 32 * num_channels) of patches."""
+        if mask is not None:
+            x = torch.where(mask.unsqueeze(-1), x, _SILENCE)
+        num_patches = max(1, x.shape[1] // PATCH_HOP)
+        missing = PATCH_HOP * (num_patches + 1) - x.shape[1]
+        if mask is not None:
+            mask = nn.functional.pad(mask, (0, max(0, PATCH_HOP - x.shape[1])))
+        x = nn.functional.pad(x, (0, 0, 0, missing), value=_SILENCE)
+        patches = x.unfold(1, PATCH_FRAMES, PATCH_HOP).transpose(2, 3)  # (B, P, 96, F)
+        y = patches.flatten(0, 1).unsqueeze(1)  # (B * P, 1, 96, F)
+        for layer in self.layers:
+            y, _ = layer(y, None)
+        embedding = y.mean(dim=(2, 3)).reshape(*patches.shape[:2], -1)
+        return embedding, pool_mask(mask, PATCH_HOP)
