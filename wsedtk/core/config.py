@@ -362,6 +362,24 @@ def _plain(settings: Mapping[str, object]) -> dict[str, object]:
     return plain
 
 
+def _replace(mapping: dict[str, Any], key: str, value: object) -> None:
+    """Replace a value of a mapping. The key `a.b` is the key `b` of the mapping `a`.
+
+    Raises InputError if `a` is not a mapping.
+    """
+    *outer, last = key.split(".")
+    for depth, name in enumerate(outer):
+        inner = mapping.setdefault(name, {})
+        if not isinstance(inner, dict):
+            above = ".".join(outer[: depth + 1])
+            raise InputError(
+                f"setting {key}: {above} is {shown(inner)}, which has no keys; set {above} as a "
+                "whole"
+            )
+        mapping = inner
+    mapping[last] = value
+
+
 def load(
     cls: type[T],
     path: "PathLike | None" = None,
@@ -378,7 +396,8 @@ def load(
         Without a path, each field that is not in `overrides` has its default.
     overrides : mapping of str to object, or sequence of str
         Values that replace the values of the file: a mapping, or texts of the form `key=value`,
-        where the value is YAML.
+        where the value is YAML. The key `a.b` is the key `b` of the dict `a`, whose other keys keep
+        their values.
 
     Returns
     -------
@@ -395,14 +414,15 @@ def load(
     if mapping is None:
         mapping = {}
     if isinstance(overrides, Mapping) and overrides and isinstance(mapping, dict):
-        mapping |= _plain(overrides)
+        for key, value in _plain(overrides).items():
+            _replace(mapping, key, value)
         where += f" with settings {', '.join(map(str, overrides))}"
     elif overrides and isinstance(mapping, dict):
         for item in overrides:
             key, equals, value = item.partition("=")
             if not equals:
                 raise InputError(f"setting {item}: expected key=value")
-            mapping[key] = parse_yaml(value, f"setting {item}")
+            _replace(mapping, key, parse_yaml(value, f"setting {item}"))
         where += " with settings " + " ".join(overrides)
     return from_mapping(cls, mapping, where)
 

@@ -33,6 +33,7 @@ from wsedtk.inference.sliding_windows import Detector, Source
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import fold_batch_norm
+from wsedtk.models.resolution import at_resolution
 
 _LOGGER = logging.getLogger(__name__)
 _POINT = "operating_point.yaml"
@@ -376,7 +377,13 @@ class Model:
             operating_points.write(folder / _POINT, point)
 
 
-def load_model(path: PathLike, device: str = "auto", precise: bool = True) -> Model:
+def load_model(
+    path: PathLike,
+    device: str = "auto",
+    precise: bool = True,
+    *,
+    seconds_per_frame: float | None = None,
+) -> Model:
     """Read a trained model from a model directory.
 
     Parameters
@@ -389,6 +396,10 @@ def load_model(path: PathLike, device: str = "auto", precise: bool = True) -> Mo
     precise : bool
         Whether all computations use float32. If False, some use bfloat16, which is faster. Frame
         scores then differ from those in float32 in the third decimal place.
+    seconds_per_frame : float, optional
+        The duration of a frame of the scores in seconds. By default, the duration that the model
+        directory specifies. Only networks with the option `dense`, such as yamnet, have several
+        time resolutions.
 
     Returns
     -------
@@ -398,7 +409,8 @@ def load_model(path: PathLike, device: str = "auto", precise: bool = True) -> Mo
     ------
     InputError
         If the folder is not a complete model directory or is damaged, if model.yaml names code that
-        is not trusted, or if the device cannot be used.
+        is not trusted, if the device cannot be used, or if the network can't have this time
+        resolution.
 
     Examples
     --------
@@ -407,7 +419,10 @@ def load_model(path: PathLike, device: str = "auto", precise: bool = True) -> Mo
     runs_on = network_runner.pick_device(device, "device")
     # Building a network draws random weights. The random state of the caller must not change.
     with torch.random.fork_rng(devices=[]):
-        spec, network, fingerprint = checkpoint.load_model(path)
+        loaded = checkpoint.load_model(path)
+        if seconds_per_frame is not None:
+            loaded = at_resolution(loaded, seconds_per_frame, "seconds_per_frame")
+    spec, network, fingerprint = loaded
     tensors = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     fold_batch_norm(network)
     runner = network_runner.Runner.of(network, spec.mean, spec.std, runs_on, precise)

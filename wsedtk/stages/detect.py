@@ -33,6 +33,7 @@ from wsedtk.inference.sliding_windows import Detector, Piece, Source
 from wsedtk.inference.sources import check_names, sources_of
 from wsedtk.models import checkpoint
 from wsedtk.models.layers import fold_batch_norm
+from wsedtk.models.resolution import at_resolution
 from wsedtk.report.recording_picture import RecordingPicture
 from wsedtk.stages.options.results import DetectOptions
 
@@ -356,7 +357,10 @@ def _results(
 def _prepare(options: DetectOptions, form: formats.EventFormat) -> _Job:
     """Load the model, and read the chosen classes, the thresholds and the filters."""
     with torch.random.fork_rng(devices=[]):  # building a network draws random weights
-        spec, network, fingerprint = checkpoint.load_model(options.model_dir)
+        model = checkpoint.load_model(options.model_dir)
+        if options.seconds_per_frame is not None:
+            model = at_resolution(model, options.seconds_per_frame)
+    spec, network, fingerprint = model
     names = class_lists.choose(options.classes, spec.labels, options.model_dir)
     point = read_point(options, fingerprint, spec.labels)
     device = network_runner.pick_device(options.device)

@@ -274,6 +274,9 @@ class DetectOptions:
     operating_point : path-like, optional
         The operating point: a YAML file with thresholds and filters. By default, the operating
         point in the model directory is used.
+    seconds_per_frame : float, optional
+        The duration of a frame in seconds, for networks with several time resolutions, such as
+        yamnet. By default, the duration that the model directory specifies.
     scores : path-like, optional
         A folder for the score curves, with one table for each recording, in the format of
         sed_scores_eval.
@@ -305,6 +308,7 @@ class DetectOptions:
     classes: Sequence[str] = ()
     min_duration: float | None = None
     operating_point: PathLike | None = None
+    seconds_per_frame: float | None = None
     scores: PathLike | None = None
     plot: PathLike | None = None
     max_failures: float = 0.01
