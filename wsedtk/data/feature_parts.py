@@ -77,8 +77,8 @@ class Parts:
     layout : FeatureLayout
     dataset : DataSet
     signals : sequence of str
-        The names of the signals that have arrived so far. If a signal has arrived, `find`, `write`
-        and `join` raise NotFinished before they begin the next part.
+        The names of the stop signals, such as "SIGTERM", that have arrived so far. If a signal has
+        arrived, `find`, `write` and `join` raise NotFinished before they begin the next part.
     """
 
     def __init__(
