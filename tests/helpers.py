@@ -14,7 +14,7 @@ import soundfile
 import torch
 
 from wsedtk.audio.frontend import FrontendConfig
-from wsedtk.core import config, provenance
+from wsedtk.core import provenance
 from wsedtk.data import store
 from wsedtk.decoding import operating_point
 from wsedtk.models import checkpoint
@@ -217,7 +217,7 @@ def write_model(folder, pooling="linear", labels=LABELS):
         options,
         pooling,
         tuple(labels),
-        config.to_mapping(FrontendConfig()),
+        FrontendConfig().settings(),
         (-20.0,) * 64,
         (8.0,) * 64,
         trained={"clip_seconds": 1},

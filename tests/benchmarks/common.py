@@ -299,7 +299,7 @@ def write_features(path, num_clips, frontend, dtype="float32", shards=1, fractio
 
     shape, settings = (
         (round(SECONDS / frontend.seconds_per_frame), frontend.num_mels),
-        config.to_mapping(frontend),
+        frontend.settings(),
     )
     made = np.random.default_rng(0).normal(-40, 15, (50, *shape)).astype(dtype)
     names = names_of(num_clips)
@@ -355,7 +355,6 @@ def write_model(folder, name, options=None):
     """
     import torch
 
-    from wsedtk.core import config
     from wsedtk.models import checkpoint
 
     torch.manual_seed(0)
@@ -366,7 +365,7 @@ def write_model(folder, name, options=None):
         {"num_mels": bins, **(options or {})},
         "linear",
         tuple(CLASSES[: NUM_CLASSES[name]]),
-        config.to_mapping(frontend),
+        frontend.settings(),
         (-40.0,) * bins,
         (15.0,) * bins,
     )

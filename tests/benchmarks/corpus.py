@@ -70,7 +70,7 @@ def write_features(path, names, num_shards):
 
     frontend = common.front_ends()["dcase-crnn"]
     num_frames, bins = round(common.SECONDS / frontend.seconds_per_frame), frontend.num_mels
-    settings = config.to_mapping(frontend)
+    settings = frontend.settings()
     layout = store.FeatureLayout(
         num_frames, bins, "float16", settings, config.fingerprint(settings)
     )

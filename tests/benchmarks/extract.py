@@ -32,7 +32,7 @@ import soxr  # noqa: E402
 import torch  # noqa: E402
 
 from wsedtk.audio.frontend import FrontendConfig, _bands  # noqa: E402
-from wsedtk.core import config, processes  # noqa: E402
+from wsedtk.core import processes  # noqa: E402
 from wsedtk.data import store  # noqa: E402
 from wsedtk.stages import extract  # noqa: E402
 
@@ -73,7 +73,7 @@ def ours(path):
 
 def write_ours(paths, output):
     """Write the features of files as `extract` does."""
-    layout = store.FeatureLayout(400, 64, "float32", config.to_mapping(WANG), "benchmark")
+    layout = store.FeatureLayout(400, 64, "float32", WANG.settings(), "benchmark")
     with store.writing_features(output, layout) as (append, _):
         for number, path in enumerate(paths):
             append(

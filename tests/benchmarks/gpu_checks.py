@@ -319,7 +319,7 @@ def extraction(device, deadline, folder):
 
     def compare(name):
         frontend, settings = common.front_ends()[name], folder / f"{name}.yaml"
-        settings.write_text(config.to_yaml(config.to_mapping(frontend)), encoding="utf-8")
+        settings.write_text(config.to_yaml(frontend.settings()), encoding="utf-8")
         features = []
         for place in ("cpu", device.type):
             output = folder / f"{name}-{place}.h5"

@@ -19,7 +19,6 @@ from helpers import measured, write_by_pyav, write_set
 from mutations import FULL, count
 
 from wsedtk.audio.frontend import FrontendConfig
-from wsedtk.core import config
 from wsedtk.data import store
 from wsedtk.models import checkpoint
 
@@ -347,7 +346,7 @@ def detect(trial):
         {"channels": [4, 6, 8], "num_hidden": 8},
         "linear",
         labels,
-        config.to_mapping(FrontendConfig(**frontend)),
+        FrontendConfig(**frontend).settings(),
         (0.0,) * 64,
         (20.0,) * 64,
     )

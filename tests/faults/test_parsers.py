@@ -15,7 +15,7 @@ from test_checkpoint import small_spec
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config
 from wsedtk.corpora import audioset, audioset_metadata, dcase2017
-from wsedtk.data import class_lists, datadir, score_folders, score_tables, table_files
+from wsedtk.data import class_lists, datadir, ontologies, score_folders, score_tables, table_files
 from wsedtk.data.formats import dcase
 from wsedtk.decoding import operating_point
 from wsedtk.models import checkpoint
@@ -138,9 +138,7 @@ PARSERS = {
         of_file("p.yaml", operating_point.read),
     ),
     "front end": (
-        file_of(
-            "f.yaml", lambda p: p.write_text(config.to_yaml(config.to_mapping(FrontendConfig())))
-        ),
+        file_of("f.yaml", lambda p: p.write_text(config.to_yaml(FrontendConfig().settings()))),
         of_file("f.yaml", lambda p: config.load(FrontendConfig, p)),
     ),
     "training configuration": (
@@ -243,7 +241,7 @@ TEXT_READERS = {
     "AudioSet's list": lambda p: audioset_metadata.read_list(
         p, ["Car", "Dog"], ["/m/0k4j", "/m/0bt9lr"]
     ),
-    "ontology": audioset_metadata.read_ontology,
+    "ontology": ontologies.read,
     "DCASE's classes": dcase2017.read_classes,
     "DCASE's list": dcase2017.read_list,
     "DCASE's truth": dcase2017.read_truth,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 
@@ -12,7 +13,6 @@ import torch
 from helpers import LABELS, contents, make_point, stir, write_model, write_set, write_sound
 
 from wsedtk.audio.frontend import FrontendConfig, LogMel
-from wsedtk.core import config
 from wsedtk.core.errors import InputError
 from wsedtk.data.store import ScoreFile
 from wsedtk.decoding import operating_point
@@ -256,7 +256,7 @@ def test_the_first_prediction_is_that_of_the_network(tmp_path, network, options)
         {"num_mels": 64, **options},
         "linear",
         tuple(LABELS),
-        config.to_mapping(FrontendConfig()),
+        FrontendConfig().settings(),
         (-20.0,) * 64,
         (8.0,) * 64,
     )
@@ -306,3 +306,18 @@ def test_on_a_gpu_precision_is_no_global_flag(folder):
     )
     np.testing.assert_allclose(on_gpu.frame, on_cpu.frame, atol=1e-5)
     assert torch.backends.cudnn.allow_tf32
+
+
+def test_a_class_of_the_ontology_chooses_the_classes_below(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "m")
+    entries = [
+        {"id": "1", "name": "Tone", "child_ids": ["2", "3"]},
+        {"id": "2", "name": "low", "child_ids": []},
+        {"id": "3", "name": "Chord", "child_ids": []},
+    ]
+    (tmp_path / "m" / "ontology.json").write_text(json.dumps(entries))
+    found = load_model(tmp_path / "m", "cpu")
+    events = found.detect(tones(8), RATE, threshold=0.1, classes=["Tone"])
+    assert events == found.detect(tones(8), RATE, threshold=0.1, classes=["low"]) and events
+    with pytest.raises(InputError, match="no class 'Chord'; "):
+        found.detect(tones(8), RATE, classes=["Chord"])

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from wsedtk.corpora import audioset, audioset_metadata, dcase2017, youtube
+from wsedtk.corpora import audioset, dcase2017, youtube
+from wsedtk.data import ontologies
 
 RATE = 16000
 CORPORA = {"dcase2017": dcase2017.read, "audioset": audioset.read}
@@ -57,9 +58,9 @@ def classes_above(metadata_dir, mids):
 
     Without an ontology, no class is above another.
     """
-    path = Path(metadata_dir) / audioset_metadata.ONTOLOGY
+    path = Path(metadata_dir) / ontologies.FILE
     return (
-        audioset.ancestors(audioset_metadata.read_ontology(path), mids)
+        audioset.ancestors(ontologies.read(path), mids)
         if path.exists()
         else np.zeros((len(mids), len(mids)), bool)
     )

@@ -13,7 +13,6 @@ import soundfile
 from helpers import LABELS, RECIPES, make_point, write_sound
 
 from wsedtk.audio.frontend import FrontendConfig
-from wsedtk.core import config
 from wsedtk.data import datadir
 from wsedtk.decoding import event_decoding, operating_point
 from wsedtk.models import checkpoint
@@ -97,7 +96,7 @@ def own(tmp_path, monkeypatch):
             {"num_mels": 8},
             "linear",
             ("a", "b"),
-            config.to_mapping(frontend),
+            frontend.settings(),
             (-20.0,) * 8,
             (8.0,) * 8,
         )

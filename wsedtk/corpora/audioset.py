@@ -16,10 +16,10 @@ from wsedtk.core.paths import PathLike, as_paths
 from wsedtk.core.types import Booleans
 from wsedtk.core.wording import counted
 from wsedtk.corpora import audioset_metadata, official_sets, youtube
-from wsedtk.corpora.audioset_metadata import CLASSES, LISTS, MADE_BY, ONTOLOGY, OntologyClass
+from wsedtk.corpora.audioset_metadata import CLASSES, LISTS, MADE_BY
 from wsedtk.corpora.official_sets import OfficialSetsOptions, OfficialSetsResult
 from wsedtk.corpora.registry import CORPORA
-from wsedtk.data import datadir
+from wsedtk.data import datadir, ontologies
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.tables import first
 
@@ -68,7 +68,7 @@ class AudioSetOptions(OfficialSetsOptions):
             raise InputError(f"subset: found {self.subset!r}; expected {', '.join(SUBSETS)}")
 
 
-def ancestors(ontology: Mapping[str, OntologyClass], mids: Sequence[str]) -> Booleans:
+def ancestors(ontology: Mapping[str, ontologies.OntologyClass], mids: Sequence[str]) -> Booleans:
     """Return the ancestors of each class in the ontology.
 
     Parameters
@@ -87,13 +87,7 @@ def ancestors(ontology: Mapping[str, OntologyClass], mids: Sequence[str]) -> Boo
     index = {mid: k for k, mid in enumerate(mids)}
     above = np.zeros((len(mids), len(mids)), bool)
     for j, mid in enumerate(mids):
-        waiting, seen = list(ontology[mid].child_ids), set()
-        while waiting:
-            child = waiting.pop()
-            if child not in seen:
-                seen.add(child)
-                if child in ontology:
-                    waiting += ontology[child].child_ids
+        seen = ontologies.below(ontology, mid)
         above[[index[child] for child in seen if child in index], j] = True
     return above
 
@@ -218,7 +212,7 @@ def read(
         metadata_dir, f"AudioSet's lists, such as {CLASSES} and {LISTS['eval']}"
     )
     lists = [LISTS[name] for name in SUBSETS[subset]]
-    for name in (CLASSES, *lists, LISTS["eval"], *([ONTOLOGY] if with_ancestors else [])):
+    for name in (CLASSES, *lists, LISTS["eval"], *([ontologies.FILE] if with_ancestors else [])):
         if name not in files:
             raise InputError(
                 f"{metadata_dir}: {name} is missing; download it, or give the folder "
@@ -226,8 +220,8 @@ def read(
             )
     classes = audioset_metadata.read_classes(files[CLASSES])
     ontology = {}
-    if ONTOLOGY in files:
-        ontology = audioset_metadata.read_ontology(files[ONTOLOGY])
+    if ontologies.FILE in files:
+        ontology = ontologies.read(files[ontologies.FILE])
     differing = [
         f"{mid} ({name!r} and {ontology[mid].name!r})"
         for mid, name in zip(classes.mids, classes.names)
@@ -235,7 +229,7 @@ def read(
     ]
     if differing:
         _LOG.warning(
-            f"{files[CLASSES]} and {files[ONTOLOGY]} have different names for "
+            f"{files[CLASSES]} and {files[ontologies.FILE]} have different names for "
             f"{counted(len(differing), 'class')}: {first(differing)}; the names in {CLASSES} are "
             "used"
         )
@@ -251,8 +245,9 @@ def read(
         unknown = [mid for mid in classes.mids if mid not in ontology]
         if unknown:
             raise InputError(
-                f"{files[ONTOLOGY]}: lacks {counted(len(unknown), 'class')} of {files[CLASSES]}: "
-                f"{first(unknown)}; --ancestors needs an ontology that contains all classes"
+                f"{files[ontologies.FILE]}: lacks {counted(len(unknown), 'class')} of "
+                f"{files[CLASSES]}: {first(unknown)}; --ancestors needs an ontology that contains "
+                "all classes"
             )
         above = ancestors(ontology, classes.mids)
         for name, dataset in sets.items():

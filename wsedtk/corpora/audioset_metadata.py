@@ -15,7 +15,6 @@ Shapes: B rows of a block, M tags, K classes.
 """
 
 import csv
-import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +30,6 @@ from wsedtk.core.wording import counted
 from wsedtk.data import datadir
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.table_files import TableFile
-from wsedtk.data.tables import normal
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,7 +41,6 @@ LISTS = {
     "eval": "eval_segments.csv",
 }
 CLASSES = "class_labels_indices.csv"
-ONTOLOGY = "ontology.json"
 _COLUMNS = (
     ("ytid", "youtube_id", "video_id"),
     ("start_seconds", "start"),
@@ -66,13 +63,6 @@ class Classes(NamedTuple):
 
     names: list[str]
     mids: list[str]
-
-
-class OntologyClass(NamedTuple):
-    """The name of a class of the ontology, and the IDs of the classes directly below it."""
-
-    name: str
-    child_ids: frozenset[str]
 
 
 class _Cells(NamedTuple):
@@ -156,27 +146,6 @@ def read_classes(path: PathLike) -> Classes:
                 "file again"
             )
     return classes
-
-
-def read_ontology(path: PathLike) -> dict[str, OntologyClass]:
-    """Read the ontology, as {class ID: OntologyClass}.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or does not contain the ontology of AudioSet.
-    """
-    try:
-        entries = json.loads(Path(path).read_text(encoding="utf-8-sig")) or [None]
-        return {
-            entry["id"]: OntologyClass(normal(str(entry["name"])), frozenset(entry["child_ids"]))
-            for entry in entries
-        }
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(
-            f"{path}: expected AudioSet's ontology, a list of classes with id, name and child_ids "
-            f"({repr(error)[-300:]}); download the file again"
-        ) from None
 
 
 class _Form:

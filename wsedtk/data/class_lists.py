@@ -1,7 +1,8 @@
 """Read lists of classes. A list selects classes of a model and may rename them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from wsedtk.core import config
 from wsedtk.core.errors import InputError
@@ -62,18 +63,41 @@ def read(path: PathLike, labels: Sequence[str], model_dir: PathLike) -> dict[str
     return names
 
 
-def choose(values: Iterable[str], labels: Sequence[str], model_dir: PathLike) -> dict[str, str]:
+def matching(name: str, labels: Sequence[str], below: Mapping[str, Collection[str]]) -> list[str]:
+    """Return the classes of a model that have a name, or are below the class of this name.
+
+    Parameters
+    ----------
+    name : str
+    labels : sequence of str
+        The classes of the model.
+    below : mapping of str to collection of str
+        The classes below each ancestor.
+    """
+    family = {normal(name), *below.get(normal(name), ())}
+    return [label for label in labels if label in family]
+
+
+def choose(
+    values: Iterable[str],
+    labels: Sequence[str],
+    model_dir: PathLike,
+    below: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> dict[str, str]:
     """Return the classes that are chosen by the values of `--classes`.
 
     Parameters
     ----------
     values : iterable of str
-        Classes of the model, or files that `read` can read. If there are no values, all classes
-        are chosen.
+        Classes of the model, ancestors of such classes, or files that `read` can read. If there are
+        no values, all classes are chosen.
     labels : sequence of str
         The classes of the model.
     model_dir : path-like
         The model directory. It is used only in messages.
+    below : mapping of str to collection of str
+        The classes below each ancestor. A value that is an ancestor chooses all of them that the
+        model has, and also the class of the same name.
 
     Returns
     -------
@@ -84,19 +108,25 @@ def choose(values: Iterable[str], labels: Sequence[str], model_dir: PathLike) ->
     Raises
     ------
     InputError
-        If a value is neither a class nor a file, if a file is invalid, if a class is chosen twice,
-        or if two chosen classes would have the same name.
+        If a value is neither a class, nor an ancestor, nor a file, if a file is invalid, if a class
+        is chosen twice, or if two chosen classes would have the same name. A class can be chosen
+        both by its own name and by an ancestor.
     """
     chosen: dict[str, str] = {}
+    by_ancestor: list[str] = []
     for value in values:
-        if normal(value) in labels:
-            names = {normal(value): normal(value)}
+        found = matching(value, labels, below)
+        if found and normal(value) in below:
+            by_ancestor += found
+            continue
+        if found:
+            names = {found[0]: found[0]}
         elif Path(value).is_file():
             names = read(value, labels, model_dir)
         else:
             raise InputError(
                 f"--classes {value!r}: is neither a class of {model_dir} nor a file; "
-                f"{config.suggest(value, labels)}"
+                f"{config.suggest(value, [*labels, *below])}"
             )
         for label, name in names.items():
             if label in chosen or name in chosen.values():
@@ -105,4 +135,11 @@ def choose(values: Iterable[str], labels: Sequence[str], model_dir: PathLike) ->
                     "choose each class and each name once"
                 )
         chosen.update(names)
+    for label in by_ancestor:
+        if label not in chosen and label in chosen.values():
+            raise InputError(
+                f"--classes: the name {label!r} is given to another class, but an ancestor chooses "
+                "the class with this name, too; choose each name once"
+            )
+        chosen.setdefault(label, label)
     return chosen or {label: label for label in labels}

@@ -23,6 +23,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.types import Floats
 from wsedtk.core.wording import counted
+from wsedtk.data import class_lists, ontologies
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.events import Event
 from wsedtk.data.tables import normal
@@ -263,7 +264,8 @@ class Model:
             thresholds of the classes that are its keys. A class with the threshold `inf` is never
             detected.
         classes : sequence of str, optional
-            The classes whose events are returned. By default, all classes.
+            The classes whose events are returned. By default, all classes. If the model directory
+        contains AudioSet's ontology, an ancestor chooses all classes below it.
         min_seconds : float, optional
             The minimum duration of an event in seconds. It replaces the minimum durations of the
             operating point.
@@ -311,11 +313,6 @@ class Model:
                 f"min_seconds: found {min_seconds}; expected a number of seconds from 0 to "
                 f"{LONGEST_SECONDS:g}"
             )
-        chosen = self.labels if classes is None else tuple(map(normal, classes))
-        for label in chosen:
-            if label not in self.labels:
-                near = suggest(label, self.labels)
-                raise InputError(f"classes: the model has no class {label!r}; {near}")
         point = event_finding.read_point(
             path,
             self._folder,
@@ -325,7 +322,21 @@ class Model:
             min_seconds=min_seconds,
             option="threshold",
         )
-        return EventFinder(point, {label: label for label in chosen}, self.seconds_per_frame)
+        return EventFinder(point, self._names(classes), self.seconds_per_frame)
+
+    def _names(self, classes: Sequence[str] | None) -> dict[str, str]:
+        """Return the chosen classes, each as its own name, in the order of the choice."""
+        if classes is None:
+            return {label: label for label in self.labels}
+        below = ontologies.descendants_in(self._folder)
+        chosen: dict[str, str] = {}
+        for name in classes:
+            found = class_lists.matching(name, self.labels, below)
+            if not found:
+                near = suggest(name, [*self.labels, *below])
+                raise InputError(f"classes: the model has no class {normal(name)!r}; {near}")
+            chosen.update({label: label for label in found})
+        return chosen
 
     def _source(
         self, sound: PathLike | npt.ArrayLike, sample_rate: int | None, channel: int | None

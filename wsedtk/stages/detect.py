@@ -22,7 +22,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.progress import clock, progress_in_time
 from wsedtk.core.types import Floats
-from wsedtk.data import class_lists, formats, score_folders, score_tables
+from wsedtk.data import class_lists, formats, ontologies, score_folders, score_tables
 from wsedtk.data.events import Event
 from wsedtk.data.folders import as_text
 from wsedtk.data.tables import normal, unfit
@@ -361,7 +361,8 @@ def _prepare(options: DetectOptions, form: formats.EventFormat) -> _Job:
         if options.seconds_per_frame is not None:
             model = at_resolution(model, options.seconds_per_frame)
     spec, network, fingerprint = model
-    names = class_lists.choose(options.classes, spec.labels, options.model_dir)
+    below = ontologies.descendants_in(options.model_dir) if options.classes else {}
+    names = class_lists.choose(options.classes, spec.labels, options.model_dir, below)
     point = read_point(options, fingerprint, spec.labels)
     device = network_runner.pick_device(options.device)
     fold_batch_norm(network)

@@ -267,7 +267,9 @@ class DetectOptions:
         threshold inf is never detected. Can be given more than once.
     classes : sequence of str
         A class to find, or a file with the classes to find, one per line. A line NAME<TAB>NEW
-        renames a class. Can be given more than once. By default, all classes are found.
+        renames a class. If the model directory contains AudioSet's ontology, a class such as Animal
+        chooses all classes below it, too. Can be given more than once. By default, all classes are
+        found.
     min_duration : float, optional
         Minimum duration of an event in seconds. It replaces the minimum durations in the operating
         point.
