@@ -239,7 +239,7 @@ def zero_length_note(report: Mapping[str, Any]) -> str:
 
 
 def psds_note(report: Mapping[str, Any]) -> str:
-    """Return a note about the classes over which PSDS is averaged.
+    """Return a note about the classes over which PSDS is computed.
 
     If PSDS was not computed or is undefined, return "".
     """

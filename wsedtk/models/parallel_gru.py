@@ -139,7 +139,7 @@ def _tasks(x: Tensor, lengths: Tensor | None, weights: Sequence[Tensor]) -> list
 
 
 def _join(hidden: Sequence[Tensor]) -> Tensor:
-    """Return the hidden states (B, T, 2 H) of the results of all tasks."""
+    """Join the results of all tasks. Return the hidden states (B, T, 2 H) of the batch."""
     pairs = zip(hidden[::2], hidden[1::2])
     return torch.cat([torch.cat(pair, dim=2) for pair in pairs])
 

@@ -283,9 +283,9 @@ class General(PoolingFunction):
 class MonotoneAttention(PoolingFunction):
     """Monotone attention. The weight is exp(a x).
 
-    The network computes a >= 0 for each clip and class. a determines how fast the weight grows with
-    the probability. A frame with a higher probability never has a smaller weight. Wang, Li & Metze
-    2019 ask for a function with this property in section 4.
+    The network computes a number `a` >= 0 for each clip and class. This number determines how fast
+    the weight grows with the probability. A frame with a higher probability never has a smaller
+    weight. Wang, Li & Metze 2019 ask for a function with this property in section 4.
     """
 
     needs_weights = True

@@ -99,8 +99,8 @@ def _threads() -> list[threading.Thread]:
 
 def _serve(ready: "queue.SimpleQueue[None]") -> None:
     """Compute the items of the queue, each without helper threads."""
-    # In a new thread, the first call of `get_num_threads` applies the number of threads of the
-    # program. Without this call, it would be applied later, and replace the 1.
+    # In a new thread, the first call of `get_num_threads` sets the number of threads to that of the
+    # program. Without this call, PyTorch would do so later, after `set_num_threads(1)`.
     torch.get_num_threads()
     torch.set_num_threads(1)
     ready.put(None)

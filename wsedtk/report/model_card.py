@@ -191,7 +191,7 @@ def _legend() -> str:
     texts = legends(columns(Place.SUMMARY), metrics_of([]))
     return (
         f"In brackets: 95 % intervals over clips. {'; '.join(texts)}. "
-        "PSDS is the mean over the classes with events. If only one class has events, PSDS2 does "
+        "PSDS is computed over the classes with events. If only one class has events, PSDS2 does "
         "not count cross triggers."
     )
 
