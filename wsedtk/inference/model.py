@@ -409,8 +409,7 @@ def load_model(
         scores then differ from those in float32 in the third decimal place.
     seconds_per_frame : float, optional
         The duration of a frame of the scores in seconds. By default, the duration that the model
-        directory specifies. Only networks with the option `dense`, such as yamnet, have several
-        time resolutions.
+        directory specifies. Only some networks, such as yamnet, have several time resolutions.
 
     Returns
     -------

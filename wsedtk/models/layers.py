@@ -6,7 +6,8 @@ frames.
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -339,3 +340,20 @@ class Network(nn.Module):
         Output
         """
         raise NotImplementedError
+
+    @classmethod
+    def resolutions(cls, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return options of networks with the same tensors and other time resolutions.
+
+        Parameters
+        ----------
+        options : mapping of str to object
+            The options of a network of this class.
+
+        Returns
+        -------
+        list of dict
+            Options that differ from `options` only in the time resolution. By default, the list is
+            empty.
+        """
+        return []

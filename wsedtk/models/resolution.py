@@ -1,4 +1,4 @@
-"""Change the time resolution of a model whose network has the option `dense`."""
+"""Change the time resolution of a model whose network can have several time resolutions."""
 
 import dataclasses
 
@@ -6,23 +6,19 @@ import torch
 
 from wsedtk.core.errors import InputError
 from wsedtk.models.checkpoint import LoadedModel, ModelSpec
+from wsedtk.models.layers import Network
 
-_LARGEST = 16  # maximum of `dense` that is tried
 _TOLERANCE = 1e-6  # seconds
 
 
-def _resolutions(spec: ModelSpec) -> dict[float, ModelSpec]:
+def _resolutions(model: LoadedModel) -> dict[float, ModelSpec]:
     """Return a description of the model for each time resolution in seconds."""
     found: dict[float, ModelSpec] = {}
-    for dense in range(_LARGEST + 1):
-        candidate = dataclasses.replace(
-            spec, network_options={**spec.network_options, "dense": dense}
-        )
-        try:
-            with torch.device("meta"):  # does not allocate memory
-                network = candidate.build()
-        except InputError:  # the network does not have the option, or the number is too large
-            break
+    options_of = getattr(type(model.network), "resolutions", Network.resolutions)
+    for options in options_of(model.spec.network_options):
+        candidate = dataclasses.replace(model.spec, network_options=options)
+        with torch.device("meta"):  # does not allocate memory
+            network = candidate.build()
         found.setdefault(candidate.size(network)["seconds_per_frame"], candidate)
     return found
 
@@ -54,7 +50,7 @@ def at_resolution(
     now = model.spec.size(model.network)["seconds_per_frame"]
     if abs(now - seconds_per_frame) < _TOLERANCE:
         return model
-    resolutions = _resolutions(model.spec)
+    resolutions = _resolutions(model)
     for seconds, spec in resolutions.items():
         if abs(seconds - seconds_per_frame) < _TOLERANCE:
             network = spec.build()

@@ -12,7 +12,7 @@ stay fixed when the network is trained further.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,7 +24,6 @@ from wsedtk.models.network import NETWORKS
 from wsedtk.models.pooling import Pooling
 
 PATCH_FRAMES = 96  # length of a patch
-PATCH_HOP = 48  # distance between the first frames of two patches
 _SILENCE = math.log(0.001)  # level of digital silence, in the unit of the features
 # Whether each block has a stride of 2, and the number of its output channels as a multiple of the
 # number of channels of the first convolution.
@@ -113,9 +112,14 @@ class YamNet(BodyNetwork):
     frames become max(1, T // (32 / 2 ** dense)) output frames. Each number of frames is rounded
     down where TensorFlow rounds it up.
 
-    With `patches`, the network computes what the published network computes: the probabilities of
-    patches of 96 frames, one patch every 48 frames, with a mean over frequency and time. Padded
-    frames are silence. T feature frames become max(1, T // 48) output frames.
+    The published network was trained on patches of 96 frames. Its convolutions use the zeros around
+    a patch, so that its scores within longer inputs are wrong: digital silence is scored as music.
+    With `patch_hop`, each output frame is therefore the result of one patch, which is centred on
+    the `patch_hop` feature frames of the output frame. The mean is then over frequency and time.
+    Patches contain silence where the clip has no frames. T feature frames become
+    max(1, T // patch_hop) output frames. In the published code, one patch begins every 48 frames.
+
+    Without `patch_hop`, the embeddings of the frames are an input for a newly trained head.
 
     Parameters
     ----------
@@ -127,8 +131,9 @@ class YamNet(BodyNetwork):
         The number of channels of the first convolution. The last block has 32 times as many.
     dense : int
         The number of removed strides over time, from 0 to 5.
-    patches : bool
-        Whether each output frame is the result of a patch.
+    patch_hop : int
+        The number of feature frames from one patch to the next, from 1 to 96. With 0, there are no
+        patches.
     relu6 : bool
         Whether activations are limited to 6, as in the TensorFlow Lite file.
     **head
@@ -137,7 +142,8 @@ class YamNet(BodyNetwork):
     Raises
     ------
     ValueError
-        If a parameter does not meet the conditions above, or if both `dense` and `patches` are set.
+        If a parameter does not meet the conditions above, or if neither `dense` nor `patch_hop` is
+        0.
     """
 
     def __init__(
@@ -147,7 +153,7 @@ class YamNet(BodyNetwork):
         num_channels: int = 32,
         *,
         dense: int = 0,
-        patches: bool = False,
+        patch_hop: int = 0,
         relu6: bool = False,
         **head: Any,
     ) -> None:
@@ -156,13 +162,16 @@ class YamNet(BodyNetwork):
             raise ValueError(f"num_mels must be a multiple of 32, found {num_mels}")
         if type(dense) is not int or not 0 <= dense <= 5:
             raise ValueError(f"dense must be a whole number from 0 to 5, found {dense!r}")
-        for name, value in (("patches", patches), ("relu6", relu6)):
-            if type(value) is not bool:
-                raise ValueError(f"{name} must be true or false, found {value!r}")
-        if patches and dense:
-            raise ValueError(f"dense must be 0 with patches, found {dense}")
-        self.patches = patches
-        self.time_reduction = PATCH_HOP if patches else 32 >> dense
+        if type(patch_hop) is not int or not 0 <= patch_hop <= PATCH_FRAMES:
+            raise ValueError(
+                f"patch_hop must be a whole number from 0 to {PATCH_FRAMES}, found {patch_hop!r}"
+            )
+        if patch_hop and dense:
+            raise ValueError(f"dense must be 0 with patch_hop, found {dense}")
+        if type(relu6) is not bool:
+            raise ValueError(f"relu6 must be true or false, found {relu6!r}")
+        self.patch_hop = patch_hop
+        self.time_reduction = patch_hop or 32 >> dense
         activation = nn.ReLU6() if relu6 else nn.ReLU()
         self.layers = nn.ModuleList([_Layer(_Conv(1, num_channels, is_strided=True), activation)])
         num_inputs = num_channels
@@ -197,7 +206,7 @@ class YamNet(BodyNetwork):
 
     def body(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Compute embeddings (B, T', 32 * num_channels); see `BodyNetwork.body`."""
-        if self.patches:
+        if self.patch_hop:
             return self._patch_embeddings(x, mask)
         x, mask = pad_time(x, mask, self.time_reduction)
         x = x.unsqueeze(1)  # (B, 1, T, F)
@@ -207,16 +216,23 @@ class YamNet(BodyNetwork):
 
     def _patch_embeddings(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Compute the embeddings (B, P, 32 * num_channels) of patches."""
+        hop = self.patch_hop
+        x, mask = pad_time(x, mask, hop)
         if mask is not None:
             x = torch.where(mask.unsqueeze(-1), x, _SILENCE)
-        num_patches = max(1, x.shape[1] // PATCH_HOP)
-        missing = PATCH_HOP * (num_patches + 1) - x.shape[1]
-        if mask is not None:
-            mask = nn.functional.pad(mask, (0, max(0, PATCH_HOP - x.shape[1])))
-        x = nn.functional.pad(x, (0, 0, 0, missing), value=_SILENCE)
-        patches = x.unfold(1, PATCH_FRAMES, PATCH_HOP).transpose(2, 3)  # (B, P, 96, F)
+        before = PATCH_FRAMES // 2 - hop // 2
+        after = hop * (x.shape[1] // hop - 1) + PATCH_FRAMES - before - x.shape[1]
+        x = nn.functional.pad(x, (0, 0, before, after), value=_SILENCE)
+        patches = x.unfold(1, PATCH_FRAMES, hop).transpose(2, 3)  # (B, P, 96, F)
         y = patches.flatten(0, 1).unsqueeze(1)  # (B * P, 1, 96, F)
         for layer in self.layers:
             y, _ = layer(y, None)
         embedding = y.mean(dim=(2, 3)).reshape(*patches.shape[:2], -1)
-        return embedding, pool_mask(mask, PATCH_HOP)
+        return embedding, pool_mask(mask, hop)
+
+    @classmethod
+    def resolutions(cls, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return options with other time resolutions; see `Network.resolutions`."""
+        if options.get("patch_hop"):
+            return [{**options, "patch_hop": hop} for hop in (1, 2, 4, 8, 16, 32, 48, 96)]
+        return [{**options, "dense": dense} for dense in range(6)]

@@ -166,7 +166,7 @@ _YAMNET = ReadyModel(
     name="yamnet",
     summary="MobileNet v1, trained on AudioSet with the tags of clips of 10 s",
     network="yamnet",
-    network_options={"num_mels": 64},
+    network_options={"num_mels": 64, "patch_hop": 32},
     pooling="linear",
     frontend=FrontendConfig(
         window=400,
@@ -213,7 +213,7 @@ READY_MODELS.register("yamnet-tflite")(
         _YAMNET,
         name="yamnet-tflite",
         summary="YAMNet with weights of 8 bits, a smaller download",
-        network_options={"num_mels": 64, "relu6": True},
+        network_options={"num_mels": 64, "patch_hop": 32, "relu6": True},
         files=(
             PublishedFile(
                 "lite-model_yamnet_classification_tflite_1.tflite",
