@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import stir
-from test_models import SMALL
+from test_models import MELS, SMALL
 
 from wsedtk.audio import audio_files
 from wsedtk.audio.frontend import FrontendConfig, LogMel
@@ -20,7 +20,7 @@ pytest.importorskip("onnx", reason="the extra [export] is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [export] is not installed")
 
 FRONTEND = FrontendConfig(
-    sample_rate=4000, window=128, hop=100, num_fft=256, num_mels=16, max_hz=2000.0
+    sample_rate=4000, window=128, hop=100, num_fft=256, num_mels=MELS, max_hz=2000.0
 )
 LENGTHS = [1, FRONTEND.hop, 5 * FRONTEND.hop - 1, 40_000, 149_237]  # up to 10 s, and 37.3 s
 
@@ -29,7 +29,7 @@ def noise(*shape, seed=0):
     return np.random.default_rng(seed).normal(0, 0.1, shape).astype(np.float32)
 
 
-def runner_of(network, num_mels=16):
+def runner_of(network, num_mels=MELS):
     return network_runner.Runner.of(
         network.eval(),
         np.full(num_mels, -20.0),
@@ -228,7 +228,7 @@ def test_unsupported_networks_are_refused_first():
     network = lively("dcase-crnn", "linear")
     network.register_buffer("huge", torch.empty(1 << 30, device="meta"))
     runner = network_runner.Runner(
-        network, torch.zeros(16), torch.ones(16), torch.device("cpu"), True
+        network, torch.zeros(MELS), torch.ones(MELS), torch.device("cpu"), True
     )
     with pytest.raises(InputError, match="the model is too large for an ONNX file"):
         Graph(FRONTEND, runner)

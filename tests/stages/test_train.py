@@ -21,6 +21,7 @@ SIZES = {  # each network at a small size
     "dcase-crnn": {"channels": (8, 8, 8), "num_hidden": 16},
     "talnet": {"embedding_size": 32, "num_convs": 4, "num_pools": 2},
     "gated-crnn": {"num_channels": 6, "num_top_channels": 12, "num_hidden": 16, "dropout": 0.0},
+    "yamnet": {"num_channels": 4, "dense": 3},
 }
 
 
@@ -110,8 +111,8 @@ def test_overwrite_trains_again(corpus, trained, tmp_path, run):
 @pytest.mark.parametrize("pooling", POOLINGS.names())
 def test_one_batch_is_overfitted(name, pooling):
     torch.manual_seed(0)
-    network = build_network(name, 3, pooling=pooling, num_mels=16, **SIZES[name])
-    x, target = torch.randn(8, 40, 16), (torch.arange(24).reshape(8, 3) % 5 < 2).float()
+    network = build_network(name, 3, pooling=pooling, num_mels=32, **SIZES[name])
+    x, target = torch.randn(8, 40, 32), (torch.arange(24).reshape(8, 3) % 5 < 2).float()
     optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
     for _ in range(120):
         loss = training_loop.binary_cross_entropy(network(x).clip, target)

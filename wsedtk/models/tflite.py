@@ -4,6 +4,7 @@ A TensorFlow Lite file is a FlatBuffer: tables, vectors and texts that refer to 
 offsets. The names of the fields below are those of TensorFlow's `schema.fbs`.
 """
 
+import math
 import struct
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ _DTYPES: dict[int, np.dtype[Any]] = {
     2: np.dtype("<i4"),
     9: np.dtype("i1"),
 }  # TensorType
-_MOST_VALUES = 1 << 28  # maximum number of values of a tensor
+_MOST_BYTES = 1 << 28  # maximum size of a file
 
 
 class Layer(NamedTuple):
@@ -93,7 +94,7 @@ class _Table:
     def tables(self, field: int) -> list["_Table"]:
         """Return a vector of tables, which is empty by default."""
         start, length = self._vector(field)
-        if length > len(self._content):
+        if 4 * length > len(self._content):
             raise ValueError("a vector is longer than the file")
         places = range(start, start + 4 * length, 4)
         return [_Table(self._content, place + self._number("<I", place)) for place in places]
@@ -102,23 +103,29 @@ class _Table:
 def _values(tensor: _Table, buffers: list[_Table]) -> npt.NDArray[np.float32]:
     """Return the values of a tensor. Quantised values are converted to real numbers."""
     shape = [int(size) for size in tensor.array(0, "<i4")]
-    dtype = _DTYPES[tensor.integer(1, "<b")]
+    code = tensor.integer(1, "<b")
+    if code not in _DTYPES:
+        raise ValueError(f"a tensor has the type {code}; expected one of {sorted(_DTYPES)}")
     data = buffers[tensor.integer(2, "<I")].array(0, "u1")
-    if min(shape, default=0) < 1 or np.prod(shape, dtype=float) > _MOST_VALUES:
-        raise ValueError("a tensor has an invalid shape")
-    numbers: npt.NDArray[Any] = np.frombuffer(data.tobytes(), dtype)
+    numbers: npt.NDArray[Any] = np.frombuffer(data.tobytes(), _DTYPES[code])
+    if min(shape, default=0) < 1 or math.prod(shape) != len(numbers):
+        raise ValueError(f"a tensor of the shape {shape} has {len(numbers)} values")
     values = numbers.reshape(shape).astype(np.float64)
     quantization = tensor.table(4)
     scale = np.empty(0) if quantization is None else quantization.array(2, "<f4")
-    if quantization is not None and len(scale):
-        zero_point = quantization.array(3, "<i8")
-        along = [1] * len(shape)
-        if len(scale) > 1:
-            along[quantization.integer(6)] = len(scale)
-        values = (values - zero_point.reshape(along)) * scale.reshape(along)
-    elif dtype != _DTYPES[0]:
-        raise ValueError("a tensor of whole numbers has no scale")
-    real: npt.NDArray[np.float32] = values.astype(np.float32)
+    with np.errstate(all="ignore"):  # the caller checks whether the values are finite
+        if quantization is not None and len(scale):
+            zero_point = quantization.array(3, "<i8")
+            along = [1] * len(shape)
+            if len(scale) > 1:
+                axis = quantization.integer(6)
+                if not 0 <= axis < len(shape) or shape[axis] != len(scale):
+                    raise ValueError(f"a tensor of the shape {shape} has {len(scale)} scales")
+                along[axis] = len(scale)
+            values = (values - zero_point.reshape(along)) * scale.reshape(along)
+        elif _DTYPES[code].kind != "f":
+            raise ValueError("a tensor of whole numbers has no scale")
+        real: npt.NDArray[np.float32] = values.astype(np.float32)
     return real
 
 
@@ -131,12 +138,18 @@ def _layers(content: bytes) -> list[Layer]:
     graph, buffers = model.tables(2)[0], model.tables(4)
     tensors = graph.tables(0)
     found = []
+    num_values = 0
     for operator in graph.tables(3):
         code = codes[operator.integer(0, "<I")]
         inputs = operator.array(1, "<i4").tolist()
         if code not in (_CONV_2D, _DEPTHWISE_CONV_2D, _FULLY_CONNECTED) or len(inputs) < 3:
             continue
+        if min(inputs) < 0:
+            raise ValueError("a layer has no weight or no bias")
         weight, bias = (_values(tensors[index], buffers) for index in inputs[1:3])
+        num_values += weight.size + bias.size
+        if num_values > len(content):
+            raise ValueError("the layers have more values than the file has bytes")
         found.append(Layer(code == _DEPTHWISE_CONV_2D, weight, bias))
     return found
 
@@ -159,10 +172,14 @@ def read_layers(path: PathLike) -> list[Layer]:
     InputError
         If the file can't be read, or if it is damaged.
     """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file")
+    if Path(path).stat().st_size > _MOST_BYTES:
+        raise InputError(f"{path}: has more than {_MOST_BYTES:,} bytes")
     try:
         return _layers(Path(path).read_bytes())
     except OSError as error:
-        raise InputError(f"{path}: can't be read: {error.strerror}") from None
+        raise InputError(f"{path}: can't be read: {error.strerror or error}") from None
     except (struct.error, ValueError, IndexError, KeyError, OverflowError) as error:
         raise InputError(
             f"{path}: is not a TensorFlow Lite file, or is damaged ({error})"

@@ -5,15 +5,12 @@ C and C' are numbers of input and output channels.
 
 import csv
 import dataclasses
-import io
 import math
 import re
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -21,12 +18,14 @@ from torch import Tensor
 
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core.errors import InputError
-from wsedtk.models import tflite
+from wsedtk.data.table_files import TableFile
+from wsedtk.models import keras, tflite
 from wsedtk.models.ready_models import ONTOLOGY, READY_MODELS, PublishedFile, ReadyModel
 
 _NUM_CLASSES = 521
 _NUM_LAYERS = 28  # 14 convolutions over time and frequency, 13 pointwise ones, and the last layer
 _EPSILON = 1e-4  # of batch norm
+_MOST_TEXT = 1 << 20  # maximum number of bytes of the list of classes
 _LAYER = re.compile(
     r"(?:^|/)(?:layer(?P<number>\d{1,2})/(?P<kind>conv|depthwise_conv|pointwise_conv)"
     r"(?:/bn)?|(?P<last>logits|dense\w*))/(?P<name>\w+)(?::0)?$"
@@ -36,15 +35,29 @@ Array = npt.NDArray[np.float32]
 
 
 def _named(layers: list[tuple[Array, Array]]) -> dict[str, Tensor]:
-    """Return weights and biases, in the order of the layers, under the names of the network."""
+    """Return weights and biases, in the order of the layers, under the names of the network.
+
+    Raises ValueError if a number is not finite.
+    """
     names = ["layers.0.conv"]
     for number in range(1, _NUM_LAYERS // 2):
         names += [f"layers.{number}.conv", f"layers.{number}.pointwise"]
     tensors = {}
-    for name, (weight, bias) in zip([*names, "head.fc_prob"], layers, strict=True):
-        tensors[f"{name}.weight"] = torch.from_numpy(np.ascontiguousarray(weight))
-        tensors[f"{name}.bias"] = torch.from_numpy(np.ascontiguousarray(bias))
+    for name, arrays in zip([*names, "head.fc_prob"], layers, strict=True):
+        for kind, array in zip(("weight", "bias"), arrays):
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name}.{kind} contains numbers that are not finite")
+            tensors[f"{name}.{kind}"] = torch.from_numpy(np.ascontiguousarray(array))
     return tensors
+
+
+def _check_number(num_layers: int, path: Path) -> None:
+    """Raise InputError unless this is the number of layers with weights."""
+    if num_layers != _NUM_LAYERS:
+        raise InputError(
+            f"{path}: is not a published YAMNet: found {num_layers} layers with weights, expected "
+            f"{_NUM_LAYERS}"
+        )
 
 
 def read_tflite(path: Path) -> dict[str, Tensor]:
@@ -62,28 +75,11 @@ def read_tflite(path: Path) -> dict[str, Tensor]:
             layers.append((layer.weight.transpose(axes), layer.bias))
         elif len(layer.weight) == _NUM_CLASSES:  # the mel filters are another such layer
             layers.append((layer.weight, layer.bias))
-    if len(layers) != _NUM_LAYERS:
-        raise InputError(
-            f"{path}: is not a published YAMNet: found {len(layers)} layers with weights, expected "
-            f"{_NUM_LAYERS}"
-        )
-    return _named(layers)
-
-
-def _datasets(path: Path) -> dict[str, npt.NDArray[np.float64]]:
-    """Return the arrays of an HDF5 file by their path within the file."""
-    found: dict[str, npt.NDArray[np.float64]] = {}
-
-    def add(name: str, item: h5py.HLObject) -> None:
-        if isinstance(item, h5py.Dataset) and item.dtype.kind == "f" and item.size < 1 << 24:
-            found[name] = np.asarray(item[()], np.float64)
-
+    _check_number(len(layers), path)
     try:
-        with h5py.File(path) as file:
-            file.visititems(add)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: is not an HDF5 file, or is damaged ({error})") from None
-    return found
+        return _named(layers)
+    except ValueError as error:
+        raise InputError(f"{path}: is not a published YAMNet: {error}") from None
 
 
 def read_keras(path: Path) -> dict[str, Tensor]:
@@ -95,19 +91,17 @@ def read_keras(path: Path) -> dict[str, Tensor]:
         If the file can't be read, if it is damaged, or if it is not a published YAMNet.
     """
     arrays: dict[tuple[int, str], dict[str, npt.NDArray[np.float64]]] = {}
-    for name, array in _datasets(path).items():
+    for name, array in keras.read_arrays(path).items():
         if match := _LAYER.search(name):
             # Of each block, the depthwise convolution is computed first.
             place = (99, "") if match["last"] else (int(match["number"]), match["kind"])
-            arrays.setdefault(place, {})[match["name"].removeprefix("depthwise_")] = array
-    if len(arrays) != _NUM_LAYERS:
-        raise InputError(
-            f"{path}: is not a published YAMNet: found {len(arrays)} layers with weights, expected "
-            f"{_NUM_LAYERS}"
-        )
+            of_layer = arrays.setdefault(place, {})
+            if of_layer.setdefault(match["name"].removeprefix("depthwise_"), array) is not array:
+                raise InputError(f"{path}: is not a published YAMNet: {name} occurs twice")
+    _check_number(len(arrays), path)
     try:
         return _named([_folded(kind, arrays[number, kind]) for number, kind in sorted(arrays)])
-    except (KeyError, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: is not a published YAMNet: {error}") from None
 
 
@@ -115,15 +109,27 @@ def _folded(kind: str, arrays: Mapping[str, npt.NDArray[np.float64]]) -> tuple[A
     """Return the weight (C', C, 3, 3) and the bias (C',) of a convolution with batch norm.
 
     The last layer, whose kind is "", has the weight (C', C) and no batch norm.
+
+    Raises ValueError if an array is missing, unknown, or has a wrong shape.
     """
-    kernel = arrays["kernel"]
-    if not kind:
-        return kernel.T.astype(np.float32), arrays["bias"].astype(np.float32)
-    kernel = kernel.transpose((2, 3, 0, 1) if kind == "depthwise_conv" else (3, 2, 0, 1))
-    factor = 1 / np.sqrt(arrays["moving_variance"] + _EPSILON)
-    weight = kernel * factor[:, None, None, None]
-    bias = arrays["beta"] - arrays["moving_mean"] * factor
-    return weight.astype(np.float32), bias.astype(np.float32)
+    names = ["kernel", "beta", "moving_mean", "moving_variance"] if kind else ["kernel", "bias"]
+    if sorted(arrays) != sorted(names):
+        raise ValueError(f"found the arrays {sorted(arrays)}, expected {sorted(names)}")
+    kernel, *vectors = (arrays[name] for name in names)
+    if kind:
+        kernel = kernel.transpose((2, 3, 0, 1) if kind == "depthwise_conv" else (3, 2, 0, 1))
+    else:
+        kernel = kernel.T
+    if any(vector.shape != kernel.shape[:1] for vector in vectors):
+        shapes = [vector.shape for vector in vectors]
+        raise ValueError(f"found the shapes {shapes} for a layer of {len(kernel)} outputs")
+    with np.errstate(all="ignore"):  # `_named` refuses numbers that are not finite
+        if not kind:
+            return kernel.astype(np.float32), vectors[0].astype(np.float32)
+        beta, mean, variance = vectors
+        factor = 1 / np.sqrt(variance + _EPSILON)
+        weight = kernel * factor[:, None, None, None]
+        return weight.astype(np.float32), (beta - mean * factor).astype(np.float32)
 
 
 def read_class_map(path: Path) -> tuple[str, ...]:
@@ -134,15 +140,18 @@ def read_class_map(path: Path) -> tuple[str, ...]:
     InputError
         If the file can't be read, or if it is damaged.
     """
+    table = TableFile(path)
+    rows = csv.DictReader(table.lines())
+    table.raise_errors()
     try:
-        rows = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig")))
-        return tuple(row["display_name"] for row in rows)
-    except OSError as error:
-        raise InputError(f"{path}: can't be read: {error.strerror}") from None
-    except (KeyError, TypeError, UnicodeDecodeError, csv.Error):
+        labels = [row["display_name"] for row in rows]
+    except (KeyError, csv.Error):
+        labels = []
+    if not labels or None in labels:
         raise InputError(
             f"{path}: is not the class map of YAMNet; expected a table with the column display_name"
-        ) from None
+        )
+    return tuple(labels)
 
 
 def read_tflite_labels(path: Path) -> tuple[str, ...]:
@@ -153,13 +162,19 @@ def read_tflite_labels(path: Path) -> tuple[str, ...]:
     InputError
         If the file can't be read, or if it is damaged.
     """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
     try:
         with zipfile.ZipFile(path) as archive:
-            return tuple(archive.read("yamnet_label_list.txt").decode().splitlines())
-    except OSError as error:
-        raise InputError(f"{path}: can't be read: {error.strerror}") from None
-    except (KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error):
-        raise InputError(f"{path}: does not contain the classes of YAMNet, or is damaged") from None
+            member = archive.getinfo("yamnet_label_list.txt")
+            if member.file_size > _MOST_TEXT:
+                raise ValueError("the list of classes is too long")
+            return tuple(archive.read(member).decode().splitlines())
+    except Exception as error:  # damaged archives make zipfile raise various exceptions
+        reason = str(error) or type(error).__name__
+        raise InputError(
+            f"{path}: does not contain the classes of YAMNet, or is damaged ({reason})"
+        ) from None
 
 
 _YAMNET = ReadyModel(
