@@ -130,7 +130,7 @@ def check_overwrite(path: "PathLike", read: Callable[["PathLike"], object]) -> N
 
 
 @contextlib.contextmanager
-def _explained(path: "PathLike") -> Iterator[None]:
+def explained(path: "PathLike") -> Iterator[None]:
     """Convert an OSError or UnicodeEncodeError in the block to an InputError.
 
     The message of the InputError contains the path.
@@ -153,7 +153,7 @@ def make_folder(path: "PathLike") -> None:
     InputError
         If the folder can't be created, or if it is not writable.
     """
-    with _explained(path):
+    with explained(path):
         Path(path).mkdir(parents=True, exist_ok=True)
         if not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -175,7 +175,7 @@ def writing(path: "PathLike") -> Iterator[Path]:
     path = Path(path)
     temporary = _beside(path, "tmp")
     try:
-        with _explained(path):
+        with explained(path):
             if path.is_dir():
                 raise InputError(f"{path}: is a folder; choose another path for the output file")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -207,7 +207,7 @@ def writing_folder(path: "PathLike") -> Iterator[Path]:
     path = Path(path)
     temporary, old = _beside(path, "tmp"), _beside(path, "old")
     try:
-        with _explained(path):
+        with explained(path):
             if path.exists() and not path.is_dir():
                 raise InputError(f"{path}: is a file; choose another path for the output folder")
             temporary.mkdir(parents=True)
@@ -248,7 +248,7 @@ def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
     """
     path = Path(path)
     what = what or path.parent
-    with _explained(what):
+    with explained(what):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+b", buffering=0)
     with file:
@@ -275,7 +275,7 @@ def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
                 f"{what}: is in use by {process}; wait until that process ends, or stop it"
             )
         try:
-            with _explained(what):
+            with explained(what):
                 file.truncate(0)
                 file.write(f"{os.getpid()} on {platform.node()}".encode())
             yield
@@ -286,7 +286,7 @@ def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
 
 def remove(path: "PathLike") -> None:
     """Remove a file if it exists. Raise InputError if it can't be removed."""
-    with _explained(path):
+    with explained(path):
         Path(path).unlink(missing_ok=True)
 
 

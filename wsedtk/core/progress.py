@@ -117,7 +117,7 @@ def progress_in_time(
         with _bar_in_time(description, total_seconds, text) as show:
             yield show
     else:
-        yield _lines_in_time(description, total_seconds, text)
+        yield _lines(description, total_seconds, text)
 
 
 @contextlib.contextmanager
@@ -137,18 +137,51 @@ def _bar_in_time(
         yield show
 
 
-def _lines_in_time(
-    description: str, total_seconds: float | None, text: Callable[[float], str]
+@contextlib.contextmanager
+def progress_in_bytes(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Log or show how much of a file is processed.
+
+    Parameters
+    ----------
+    description : str
+        The name of the work, such as "download yamnet.h5", for the log or the bar.
+    total : int or None
+        The size of the file in bytes. None if the size is unknown.
+
+    Yields
+    ------
+    callable
+        A function. The block calls it with the number of bytes that have been processed.
+    """
+    end = "" if total is None else f" of {total / 1e6:.1f}"
+    if not (_shows_bars and sys.stderr.isatty()):
+        yield _lines(description, total, lambda size: f"{size / 1e6:.1f}{end} MB")
+        return
+    with tqdm(desc=description, total=total, unit="B", unit_scale=True, leave=False) as bar:
+
+        def show(size: int) -> None:
+            bar.update(size - bar.n)
+
+        yield show
+
+
+def _lines(
+    description: str, total: float | None, text: Callable[[float], str]
 ) -> Callable[[float], None]:
+    """Return a function that logs the progress of some work, at most `PLAIN_LINES` times.
+
+    The function takes how much is done, in the unit of `total`. If `total` is None, the number of
+    lines is not limited.
+    """
     last = time.monotonic()
     shown = 0
 
-    def show(seconds: float) -> None:
+    def show(done: float) -> None:
         nonlocal shown, last
         now = time.monotonic()
-        part = int(seconds * PLAIN_LINES / total_seconds) if total_seconds else shown + 1
+        part = int(done * PLAIN_LINES / total) if total else shown + 1
         if part > shown and now - last >= QUIET_SECONDS:
             shown, last = part, now
-            _LOG.info(f"{description}: {text(seconds)}")
+            _LOG.info(f"{description}: {text(done)}")
 
     return show
