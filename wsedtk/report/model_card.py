@@ -23,6 +23,7 @@ from wsedtk.evaluation.columns import columns, legends, metrics_of
 from wsedtk.evaluation.metric import Place
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
+from wsedtk.models.ready_models import ReadyModel
 from wsedtk.report.rendering import escape_markdown, render
 
 _LOG = logging.getLogger(__name__)
@@ -239,7 +240,17 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def refresh(folder: PathLike) -> None:
+def _head(folder: Path, ready: ReadyModel | None) -> str:
+    """Return the text above the marks of a new card."""
+    if ready is None:
+        return render(
+            "model_card_head.md", name=folder.absolute().name, licence="unknown", ready=None
+        )
+    licence = config.to_yaml({"license": ready.licence}).removeprefix("license: ").rstrip("\n")
+    return render("model_card_head.md", name=ready.name, licence=licence, ready=ready)
+
+
+def refresh(folder: PathLike, ready: ReadyModel | None = None) -> None:
     """Write the card of a model directory, or replace the text between the marks of its card.
 
     Nothing is written if there is no model, or if README.md exists but has no marks or cannot be
@@ -248,6 +259,8 @@ def refresh(folder: PathLike) -> None:
     Parameters
     ----------
     folder : path-like
+    ready : ReadyModel, optional
+        The ready model in the folder. A new card contains its licence, its source and its citation.
 
     Raises
     ------
@@ -263,7 +276,7 @@ def refresh(folder: PathLike) -> None:
     if path.exists():
         text = _read(path)
     else:
-        head = render("model_card_head.md", name=folder.absolute().name)
+        head = _head(folder, ready)
         text = f"{head}{BEGIN}\n{END}\n"
     if text is None or not _MARKED.search(text):
         _LOG.info(

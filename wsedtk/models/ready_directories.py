@@ -1,0 +1,180 @@
+"""Find the model directories of ready models, and convert published files to model directories."""
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from wsedtk.core import config, model_cache, provenance
+from wsedtk.core.atomic import explained
+from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
+from wsedtk.data.tables import normal
+from wsedtk.models import checkpoint
+from wsedtk.models.checkpoint import ModelSpec
+from wsedtk.models.ready_models import READY_MODELS, ReadyModel
+
+CLIP_SECONDS = 10  # the length of the clips of AudioSet, with which the networks were trained
+
+
+def get(name: str) -> ReadyModel:
+    """Return a ready model. Raises InputError if the name is unknown."""
+    names = READY_MODELS.names()
+    if name not in names:
+        raise InputError(f"unknown ready model {name!r}; {config.suggest(name, names)}")
+    return READY_MODELS.get(name)
+
+
+def find_ready(name: PathLike) -> Path | None:
+    """Return the model directory of a ready model. None if there is no ready model of this name.
+
+    Raises
+    ------
+    InputError
+        If there is such a ready model, but it is not fetched.
+    """
+    name = os.fspath(name)
+    if name not in READY_MODELS.names():
+        return None
+    found = model_cache.find(name)
+    if found is None:
+        raise InputError(
+            f"{name}: this ready model is not on this computer; to get it, run: "
+            f"wsedtk models fetch {name}"
+        )
+    return found
+
+
+def find_model_directory(path_or_name: PathLike) -> Path:
+    """Return a model directory.
+
+    Parameters
+    ----------
+    path_or_name : path-like
+        The path of a model directory, or the name of a ready model. If a folder and a ready model
+        have this name, the folder is used.
+
+    Returns
+    -------
+    Path
+        The path of the model directory. A path with several parts is returned unchanged.
+
+    Raises
+    ------
+    InputError
+        If the ready model is not fetched, if neither a folder nor a ready model has this name, or
+        if the folder with the name of a ready model is not a model directory.
+    """
+    path = Path(path_or_name)
+    if len(path.parts) != 1 or os.path.isfile(path / "model.yaml"):
+        return path
+    if os.path.isdir(path):
+        if str(path) in READY_MODELS.names():
+            raise InputError(
+                f"{path}: this folder has no model.yaml, and the ready model of the same name is "
+                f"not used as long as the folder exists; rename the folder, or give the path "
+                f"{model_cache.model_directory(str(path))}"
+            )
+        return path
+    if found := find_ready(path):
+        return found
+    near = config.nearest(path, READY_MODELS.names())
+    advice = "wsedtk models lists the ready models"
+    if near is not None:
+        advice = f"did you mean the ready model {near!r}?"
+    raise InputError(f"{path}: no such folder, and no such ready model; {advice}")
+
+
+def describe(ready: ReadyModel, labels: tuple[str, ...] | None = None) -> ModelSpec:
+    """Return the content of model.yaml, without the origin of the weights.
+
+    Parameters
+    ----------
+    ready : ReadyModel
+        The ready model.
+    labels : tuple of str, optional
+        The classes. By default, they are numbered.
+
+    Raises
+    ------
+    ValueError
+        If a class occurs twice.
+    """
+    num_mels = ready.frontend.num_mels
+    return ModelSpec(
+        ready.network,
+        dict(ready.network_options),
+        ready.pooling,
+        labels or tuple(map(str, range(ready.num_classes))),
+        ready.frontend.settings(),
+        (ready.mean,) * num_mels,
+        (ready.std,) * num_mels,
+    )
+
+
+def convert(ready: ReadyModel, files: Mapping[str, Path], folder: Path) -> ModelSpec:
+    """Convert published files to a model directory.
+
+    The ontology, if there is one, is copied to `ontology.json` in the model directory.
+
+    Parameters
+    ----------
+    ready : ReadyModel
+        The ready model.
+    files : mapping of str to Path
+        The published file of each role.
+    folder : Path
+        The model directory to write.
+
+    Returns
+    -------
+    ModelSpec
+        The content of model.yaml.
+
+    Raises
+    ------
+    InputError
+        If a file is damaged, or is not a file of this model.
+    """
+    source = files["weights"]
+    spec = describe(ready, _read_labels(ready, files.get("labels", source)))
+    tensors = dict(ready.read_weights(source))
+    with torch.random.fork_rng(devices=[]):  # building a network draws random weights
+        network = spec.build()
+    expected = network.state_dict()
+    for name, tensor in expected.items():
+        if name.endswith(".num_batches_tracked"):  # other programs do not save this tensor
+            tensors.setdefault(name, tensor)
+    checkpoint.check_tensors(tensors, expected, f"{source}: is not a file of {ready.name}")
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"{source}: the tensor {name!r} contains numbers that are not finite")
+    network.load_state_dict(tensors)
+    trained = {
+        "imported_from": source.name,
+        "fingerprint": provenance.fingerprint_file(source),
+        "clip_seconds": CLIP_SECONDS,
+        **provenance.made_by(),
+        **spec.size(network),
+    }
+    spec = dataclasses.replace(spec, trained=trained)
+    checkpoint.save_model(folder, spec, network.state_dict())
+    if "ontology" in files:
+        with explained(folder / "ontology.json"):
+            shutil.copyfile(files["ontology"], folder / "ontology.json")
+    return spec
+
+
+def _read_labels(ready: ReadyModel, path: Path) -> tuple[str, ...]:
+    """Return the classes in a published file. Raises InputError if there is a fault in them."""
+    labels = tuple(ready.read_labels(path))
+    if len(labels) != ready.num_classes:
+        raise InputError(
+            f"{path}: the number of classes is {len(labels)}; expected {ready.num_classes}"
+        )
+    if len(set(map(normal, labels))) < len(labels):
+        raise InputError(f"{path}: contains a class twice; expected {len(labels)} different ones")
+    return labels

@@ -1,0 +1,240 @@
+"""models: published files of networks that other people trained -> model directories in a cache.
+
+The functions list, fetch and remove ready models. `wsedtk.core.model_cache` documents the cache.
+"""
+
+import contextlib
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from wsedtk.core import model_cache
+from wsedtk.core.atomic import explained, locking, remove_left_over, writing_folder
+from wsedtk.core.errors import InputError
+from wsedtk.models import checkpoint, ready_directories, ready_files
+from wsedtk.models.ready_models import READY_MODELS, ReadyModel
+from wsedtk.report import model_card
+from wsedtk.stages.options.models import FetchOptions, RemoveOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class ListedModel:
+    """A ready model in the result of `list_models`.
+
+    Attributes
+    ----------
+    name, summary : str
+        The name, and one line about the network and its training data.
+    num_classes : int
+        Number of classes.
+    seconds_per_frame : float
+        The time from one frame of the scores to the next, in seconds.
+    num_bytes : int or None
+        The size of the required published files. None if it is not known.
+    licence, citation, source : str
+        The licence of the weights, the publication to cite, and the address of the authors' page.
+    model_dir : Path or None
+        The model directory. None if the model is not fetched.
+    """
+
+    name: str
+    summary: str
+    num_classes: int
+    seconds_per_frame: float
+    num_bytes: int | None
+    licence: str
+    citation: str
+    source: str
+    model_dir: Path | None
+
+
+@dataclasses.dataclass(frozen=True)
+class FetchResult:
+    """The result of `fetch`: a ready model that can be used by its name.
+
+    Attributes
+    ----------
+    name : str
+        The name of the ready model.
+    model_dir : Path
+        The model directory.
+    num_classes : int
+        Number of classes.
+    num_parameters : int
+        Number of parameters of the network.
+    seconds_per_frame : float
+        The time from one frame of the scores to the next, in seconds.
+    licence, citation, source : str
+        The licence of the weights, the publication to cite, and the address of the authors' page.
+    was_fetched : bool
+        Whether the model directory existed before.
+    """
+
+    name: str
+    model_dir: Path
+    num_classes: int
+    num_parameters: int
+    seconds_per_frame: float
+    licence: str
+    citation: str
+    source: str
+    was_fetched: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoveResult:
+    """The result of `remove`.
+
+    Attributes
+    ----------
+    name : str
+        The name of the ready model.
+    removed : tuple of Path
+        The folders that were removed.
+    """
+
+    name: str
+    removed: tuple[Path, ...]
+
+
+def list_models() -> tuple[ListedModel, ...]:
+    """Return all ready models, sorted by name."""
+    return tuple(map(_listed, sorted(READY_MODELS.names())))
+
+
+def _listed(name: str) -> ListedModel:
+    ready = READY_MODELS.get(name)
+    spec = ready_directories.describe(ready)
+    with torch.device("meta"):  # the weights need no memory
+        size = spec.size(spec.build())
+    return ListedModel(
+        name,
+        ready.summary,
+        ready.num_classes,
+        size["seconds_per_frame"],
+        ready_files.download_size(ready),
+        ready.licence,
+        ready.citation,
+        ready.source,
+        model_cache.find(name),
+    )
+
+
+@contextlib.contextmanager
+def _locked(name: str) -> Iterator[Path]:
+    """Yield the model directory of a ready model. No other process can change it in the block."""
+    folder = model_cache.model_directory(name)
+    with locking(model_cache.folder() / f".{name}.lock", folder):
+        remove_left_over(folder)
+        yield folder
+
+
+def fetch(options: FetchOptions) -> FetchResult:
+    """Download a ready model and convert it to a model directory, as `wsedtk models fetch` does.
+
+    If the model directory exists, nothing is downloaded. An interrupted download is resumed.
+
+    Parameters
+    ----------
+    options : FetchOptions
+        The name of the ready model, and where its files come from.
+
+    Returns
+    -------
+    FetchResult
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, if a file is missing, damaged or can't be downloaded, if a hash is
+        wrong or not known, or if another process fetches or removes the same model.
+
+    Examples
+    --------
+    >>> fetch(FetchOptions("yamnet")).model_dir
+    """
+    ready = ready_directories.get(options.name)
+    ready_files.check_hash_option(ready, options.sha256)
+    if not (was_fetched := model_cache.is_fetched(ready.name)):
+        with _locked(ready.name) as folder:
+            # Another process may have fetched the model just before the lock was taken.
+            if not (was_fetched := model_cache.is_fetched(ready.name)):
+                _make(ready, options, folder)
+    return _result(ready, was_fetched)
+
+
+def _make(ready: ReadyModel, options: FetchOptions, folder: Path) -> None:
+    """Write the model directory of a ready model."""
+    if options.from_files:
+        given = list(map(Path, options.from_files))
+        files = ready_files.take_files(ready, given, options.sha256)
+    else:
+        files = ready_files.download_files(ready, options.sha256)
+    with writing_folder(folder) as temporary:
+        ready_directories.convert(ready, files, temporary)
+        model_card.refresh(temporary, ready)
+    _remove_folder(model_cache.downloads(ready.name))
+
+
+def _result(ready: ReadyModel, was_fetched: bool) -> FetchResult:
+    folder = model_cache.model_directory(ready.name)
+    spec = checkpoint.read_spec(folder)
+    return FetchResult(
+        ready.name,
+        folder,
+        len(spec.labels),
+        int(spec.trained["parameters"]),
+        float(spec.trained["seconds_per_frame"]),
+        ready.licence,
+        ready.citation,
+        ready.source,
+        was_fetched,
+    )
+
+
+def _remove_folder(folder: Path) -> bool:
+    """Remove a folder if it exists, and return whether it existed.
+
+    A model directory loses model.yaml first. Therefore an incomplete directory is never used.
+    """
+    if not folder.is_dir():
+        return False
+    with explained(folder):
+        (folder / "model.yaml").unlink(missing_ok=True)
+        shutil.rmtree(folder)
+    return True
+
+
+def remove(options: RemoveOptions) -> RemoveResult:
+    """Remove the files of a ready model from this computer, as `wsedtk models remove` does.
+
+    The model directory and unfinished downloads are removed.
+
+    Parameters
+    ----------
+    options : RemoveOptions
+        The name of the ready model.
+
+    Returns
+    -------
+    RemoveResult
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, if there is nothing to remove, if a folder can't be removed, or if
+        another process fetches or removes the same model.
+    """
+    ready = ready_directories.get(options.name)
+    with _locked(ready.name) as folder:
+        candidates = (folder, model_cache.downloads(ready.name))
+        removed = tuple(filter(_remove_folder, candidates))
+    if not removed:
+        raise InputError(
+            f"{ready.name}: this ready model is not on this computer ({folder}), so there is "
+            "nothing to remove"
+        )
+    return RemoveResult(ready.name, removed)
