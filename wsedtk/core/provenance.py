@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsedtk import __version__
-from wsedtk.core import config, configurations
+from wsedtk.core import config, configurations, model_cache
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
@@ -240,12 +240,13 @@ def fingerprints(path: Path) -> dict[str, str]:
 def _input_files(path: Path) -> list[Path]:
     """Return the path of an input, or the paths of its shards.
 
-    An input is a path or the name of a configuration. If nothing is found, the list is empty.
+    An input is a path, or the name of a configuration or of a ready model. If nothing is found, the
+    list is empty.
     """
     files = files_of(path)
     if not files:
         with contextlib.suppress(InputError):
-            files = files_of(configurations.find(path))
+            files = files_of(model_cache.find(path) or configurations.find(path))
     return files
 
 

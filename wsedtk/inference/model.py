@@ -34,6 +34,7 @@ from wsedtk.inference.sliding_windows import Detector, Source
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import fold_batch_norm
+from wsedtk.models.ready_directories import find_model_directory
 from wsedtk.models.resolution import at_resolution
 
 _LOGGER = logging.getLogger(__name__)
@@ -395,12 +396,13 @@ def load_model(
     *,
     seconds_per_frame: float | None = None,
 ) -> Model:
-    """Read a trained model from a model directory.
+    """Read a trained model.
 
     Parameters
     ----------
     path : path-like
-        A model directory that was written by `wsedtk train`, `wsedtk import` or `Model.save`.
+        A model directory that was written by `wsedtk train`, `wsedtk import` or `Model.save`, or
+        the name of a ready model that was fetched with `wsedtk models fetch`.
     device : str
         The device on which the model runs: "cpu", "cuda", "cuda:1" and so on. "auto" chooses the
         GPU if CUDA is available, and otherwise the CPU.
@@ -418,22 +420,23 @@ def load_model(
     Raises
     ------
     InputError
-        If the folder is not a complete model directory or is damaged, if model.yaml names code that
-        is not trusted, if the device cannot be used, or if the network can't have this time
-        resolution.
+        If the folder is not a complete model directory or is damaged, if the ready model is not
+        fetched, if model.yaml names code that is not trusted, if the device cannot be used, or if
+        the network can't have this time resolution.
 
     Examples
     --------
     >>> model = wsedtk.load_model("exp/linear")
     """
     runs_on = network_runner.pick_device(device, "device")
+    folder = find_model_directory(path)
     # Building a network draws random weights. The random state of the caller must not change.
     with torch.random.fork_rng(devices=[]):
-        loaded = checkpoint.load_model(path)
+        loaded = checkpoint.load_model(folder)
         if seconds_per_frame is not None:
             loaded = at_resolution(loaded, seconds_per_frame, "seconds_per_frame")
     spec, network, fingerprint = loaded
     tensors = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     fold_batch_norm(network)
     runner = network_runner.Runner.of(network, spec.mean, spec.std, runs_on, precise)
-    return Model(path, spec, tensors, Detector(spec, network, runner), fingerprint)
+    return Model(folder, spec, tensors, Detector(spec, network, runner), fingerprint)

@@ -201,7 +201,7 @@ def describe(path: PathLike) -> About:
     path : path-like
         A file or folder. For some files that are part of a folder, such as tags.tsv in a data
         directory, the folder is described. The full name of an installed configuration, such as
-        mini/crnn_linear, is also accepted.
+        mini/crnn_linear, and the name of a ready model are also accepted.
 
     Returns
     -------
@@ -215,6 +215,8 @@ def describe(path: PathLike) -> About:
     path = Path(path)
     if str(path) in configurations.names() and not os.path.lexists(path):
         path = configurations.find(path)
+    elif len(path.parts) == 1 and not os.path.lexists(path):
+        path = _ready_model(path)
     if os.path.isdir(path):
         folders.look(path)  # raises InputError if the folder can't be entered
     try:
@@ -228,6 +230,17 @@ def describe(path: PathLike) -> About:
         raise InputError(f"{path}: no such file or folder")
     known = "; ".join(kind.name for kind in KINDS)
     raise InputError(f"{path}: is not an artefact of a known kind; known kinds: {known}")
+
+
+def _ready_model(path: Path) -> Path:
+    """Return the model directory of a ready model. Other paths are returned unchanged.
+
+    Raises InputError if the ready model is not fetched.
+    """
+    # The module imports torch, which is slow and rarely needed here.
+    from wsedtk.models.ready_directories import find_ready
+
+    return find_ready(path) or path
 
 
 def _describe_by_kind(path: Path) -> About | None:

@@ -33,6 +33,7 @@ from wsedtk.inference.sliding_windows import Detector, Piece, Source
 from wsedtk.inference.sources import check_names, sources_of
 from wsedtk.models import checkpoint
 from wsedtk.models.layers import fold_batch_norm
+from wsedtk.models.ready_directories import find_model_directory
 from wsedtk.models.resolution import at_resolution
 from wsedtk.report.recording_picture import RecordingPicture
 from wsedtk.stages.options.results import DetectOptions
@@ -409,6 +410,7 @@ def run(
     >>> run(DetectOptions("exp/linear", ["recordings"]), on_recording=results.append)
     """
     form = formats.event_format(options.format_name)
+    options = dataclasses.replace(options, model_dir=find_model_directory(options.model_dir))
     job = _prepare(options, form)
     in_files = options.has_file_per_recording
     found = recordings.find(options.audio, not in_files)

@@ -18,6 +18,7 @@ from wsedtk.decoding.operating_point import OperatingPoint
 from wsedtk.inference import network_runner
 from wsedtk.models import checkpoint, onnx_graph
 from wsedtk.models.checkpoint import ModelSpec
+from wsedtk.models.ready_directories import find_model_directory
 from wsedtk.stages.options.systems import ExportOptions
 
 _LOG = logging.getLogger(__name__)
@@ -171,6 +172,7 @@ def run(options: ExportOptions) -> ExportResult:
             "export: the package onnx is not installed; in the checkout of wsedtk, run pip install "
             "-c constraints.txt '.[export]'"
         )
+    options = dataclasses.replace(options, model_dir=find_model_directory(options.model_dir))
     spec, network, fingerprint = checkpoint.load_model(options.model_dir)
     frontend = spec.frontend_config()
     point = _read_point(options.model_dir, spec, fingerprint)

@@ -26,6 +26,7 @@ from wsedtk.inference.network_runner import Runner
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import fold_batch_norm
+from wsedtk.models.ready_directories import find_model_directory
 from wsedtk.stages.options.results import PredictOptions
 
 
@@ -169,6 +170,7 @@ def run(options: PredictOptions) -> PredictResult:
         If an input is missing or wrong, if the features and the model have different front ends,
         or if there is no clip to score.
     """
+    options = dataclasses.replace(options, model_dir=find_model_directory(options.model_dir))
     with torch.random.fork_rng(devices=[]):  # building a network draws random weights
         spec, network, model = checkpoint.load_model(options.model_dir)
     names: Mapping[str, str] = {label: label for label in spec.labels}

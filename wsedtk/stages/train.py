@@ -22,6 +22,7 @@ from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
 from wsedtk.models.network import check_network
+from wsedtk.models.ready_directories import find_model_directory
 from wsedtk.report import model_card
 from wsedtk.stages.options.systems import TrainOptions
 from wsedtk.training import augmentations, distributed, preparation, process_settings, resuming
@@ -201,7 +202,7 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
     layout = augmentations.FeatureResolution(seconds_per_frame, network.time_reduction, num_mels)
     augmentations.create(cfg, layout)
     if options.init_dir is not None:
-        spec = preparation.initialise(network, spec, options.init_dir)
+        spec = preparation.initialise(network, spec, find_model_directory(options.init_dir))
     return _Prepared(cfg, store, fit, valid, spec, network)
 
 

@@ -22,7 +22,7 @@ class PredictOptions:
     Parameters
     ----------
     model_dir : path-like
-        The model directory.
+        The model directory, or the name of a ready model.
     feats : path-like
         The feature file of the clips.
     scores : path-like
@@ -248,7 +248,7 @@ class DetectOptions:
     Parameters
     ----------
     model_dir : path-like
-        The model directory.
+        The model directory, or the name of a ready model.
     audio : sequence of path-like
         Sound files, folders (with all their subfolders) and patterns such as "night*.wav".
     output : path-like, optional
@@ -408,7 +408,7 @@ class InfoOptions:
     ----------
     paths : sequence of path-like
         The files and folders to describe. The full name of an installed configuration, such as
-        mini/crnn_linear, is also accepted.
+        mini/crnn_linear, and the name of a ready model are also accepted.
 
     Raises
     ------

@@ -136,8 +136,9 @@ class TrainOptions:
         A setting that replaces a setting of the configuration, such as batch_size=50. Can be given
         more than once. In Python, a mapping such as {"batch_size": 50} is possible, too.
     init_dir : path-like, optional
-        The model directory with the initial weights. If the classes of this model differ from
-        those of the training set, the layers that depend on the classes start from random weights.
+        The model directory with the initial weights, or the name of a ready model. If the classes
+        of this model differ from those of the training set, the layers that depend on the classes
+        start from random weights.
     cache : bool
         Keep all features in memory.
     overwrite : bool
@@ -213,7 +214,7 @@ class ExportOptions:
     Parameters
     ----------
     model_dir : path-like
-        The model directory.
+        The model directory, or the name of a ready model.
     output : path-like
         The ONNX file to write.
     """
