@@ -11,10 +11,12 @@ import shutil
 import sys
 from pathlib import Path
 
+import published
 import pytest
 from helpers import write_model, write_set, write_sound
 
 import wsedtk
+from wsedtk.core import model_cache
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
@@ -25,8 +27,12 @@ CLASSES = ["Dog bark", "Siren"]
 
 @pytest.fixture
 def folder(tmp_path, run, monkeypatch):
-    """The working directory of the pages: exp/linear, data directories, recordings and lists."""
+    """The working directory of the pages: exp/linear, data directories, recordings and lists.
+
+    A small network takes the place of the ready model yamnet.
+    """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(model_cache.VARIABLE, str(tmp_path / "cache"))
     write_model(Path("exp/linear"), labels=CLASSES)
     write_sound(Path("long.flac"), seconds=5, channels=2)
     write_sound(Path("clip.wav"), seconds=1)
@@ -57,8 +63,13 @@ def folder(tmp_path, run, monkeypatch):
     shutil.copy("data/test/events.tsv", "true_events.tsv")
     shutil.copy("data/test/events.tsv", "my_events.tsv")
     Path("recordings.txt").write_text("0.wav\tDog bark\n1.wav\tSiren\n")
+    Path("downloads").mkdir()
+    for name, content in published.contents().items():
+        Path("downloads", name).write_bytes(content)
     level = logging.getLogger("wsedtk").level
-    yield tmp_path
+    with published.serving() as server:
+        published.register(published.ready_model(server.address, "yamnet"), monkeypatch)
+        yield tmp_path
     logging.getLogger("wsedtk").setLevel(level)
 
 

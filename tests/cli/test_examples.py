@@ -9,6 +9,7 @@ import wave
 from pathlib import Path
 
 import audioset_lists
+import published
 import test_dcase2017
 import test_download
 import torch
@@ -81,6 +82,28 @@ def published_weights(folder):
     (folder / "normalizer.txt").rename(folder / "norm.txt")
 
 
+WITH_SERVER = """
+import published
+from wsedtk.cli.main import main
+from wsedtk.models.ready_models import READY_MODELS
+
+READY_MODELS.names()
+with published.serving() as server:
+    READY_MODELS._objects["yamnet"] = published.ready_model(server.address, "yamnet")
+    main()
+"""
+
+
+def a_small_yamnet(folder):
+    """Replace yamnet by a small network on a server of this computer."""
+    (folder / "with_server.py").write_text(WITH_SERVER)
+    paths = f"{Path(wsedtk.__file__).parent.parent}{os.pathsep}{Path(published.__file__).parent}"
+    (folder / "bin" / "wsedtk").write_text(
+        f'#!/bin/sh\nexport PYTHONPATH="{paths}" WSEDTK_MODELS="{folder / "cache"}" no_proxy="*"\n'
+        f'exec "{sys.executable}" "{folder / "with_server.py"}" "$@"\n'
+    )
+
+
 # For each verb, the inputs that earlier verbs do not make: a shell command, a function of the
 # folder, or None.
 ORDER = {
@@ -104,6 +127,9 @@ ORDER = {
     "prepare dcase2017": dcase,
     "prepare audioset": audioset,
     "download": one_clip_gone,
+    "models list": a_small_yamnet,
+    "models fetch": None,
+    "models remove": None,
 }
 
 
@@ -151,4 +177,5 @@ def test_the_examples_work_when_pasted(tmp_path):
             for parameter in command.params:
                 if parameter.type is OUT and context.params[parameter.name] is not None:
                     assert (tmp_path / context.params[parameter.name]).exists(), line
+    assert not (tmp_path / "cache" / "yamnet").exists()  # the last command removed it
     assert (tmp_path / "bin" / "log").exists()  # the stand-in for yt-dlp was used
