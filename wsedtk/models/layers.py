@@ -135,6 +135,15 @@ def run_gru(gru: nn.GRU, x: Tensor, mask: Tensor | None) -> Tensor:
         return hidden
 
 
+def mean_over_bins(x: Tensor) -> Tensor:
+    """Return the mean (B, T, C) of `x` (B, C, T, F) over the frequency bins.
+
+    For a single bin, the gradient of `x.mean(dim=3)` has strides for which PyTorch 2.13 computes
+    wrong gradients of batch norm on a CPU. This function avoids these strides.
+    """
+    return x.permute(0, 2, 3, 1).mean(dim=2)
+
+
 class Dropout(nn.Dropout):
     """Dropout whose random numbers are drawn faster on a CPU than those of PyTorch.
 
@@ -156,20 +165,51 @@ class Dropout(nn.Dropout):
 
 
 class NormalizedConv(nn.Module):
-    """A 3x3 convolution and batch norm. Its tensors are named `conv.*` and `bn.*`.
+    """A convolution and batch norm. Its tensors are named `conv.*` and `bn.*`.
 
     Parameters
     ----------
     num_inputs, num_outputs : int
         The numbers of channels.
+    kernel_size : int
+        The odd size of the kernel in time and in frequency. The input is padded with zeros so that
+        with a stride of 1, the output has as many frames and bins as the input.
+    stride : tuple of int
+        The strides in time and in frequency.
+    groups : int
+        The number of groups of channels that do not affect each other. If it is equal to both
+        numbers of channels, the convolution is depthwise.
+    bias : bool
+        Whether the convolution has a bias.
+    eps, momentum : float
+        See `torch.nn.BatchNorm2d`.
     """
 
     bn: nn.BatchNorm2d | nn.Identity
 
-    def __init__(self, num_inputs: int, num_outputs: int) -> None:
+    def __init__(
+        self,
+        num_inputs: int,
+        num_outputs: int,
+        kernel_size: int = 3,
+        *,
+        stride: tuple[int, int] = (1, 1),
+        groups: int = 1,
+        bias: bool = True,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(num_inputs, num_outputs, 3, padding=1)
-        self.bn = nn.BatchNorm2d(num_outputs)
+        self.conv = nn.Conv2d(
+            num_inputs,
+            num_outputs,
+            kernel_size,
+            stride,
+            padding=kernel_size // 2,
+            groups=groups,
+            bias=bias,
+        )
+        self.bn = nn.BatchNorm2d(num_outputs, eps, momentum)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute C' output channels (B, C', T, F) from C input channels (B, C, T, F)."""
