@@ -18,7 +18,7 @@ from wsedtk.corpora import audioset, audioset_metadata, dcase2017
 from wsedtk.data import class_lists, datadir, ontologies, score_folders, score_tables, table_files
 from wsedtk.data.formats import dcase
 from wsedtk.decoding import operating_point
-from wsedtk.models import checkpoint
+from wsedtk.models import checkpoint, published_weights
 from wsedtk.stages import import_
 from wsedtk.training.train_config import TrainConfig
 
@@ -168,7 +168,7 @@ PARSERS = {
     ),
     "published weights": (
         file_of("c.pt", lambda p: torch.save(small_spec().build().state_dict(), p)),
-        of_file("c.pt", import_.read_tensors),
+        of_file("c.pt", published_weights.read_checkpoint),
     ),
     "old weights": (
         file_of(
@@ -177,7 +177,7 @@ PARSERS = {
                 small_spec().build().state_dict(), p, _use_new_zipfile_serialization=False
             ),
         ),
-        of_file("c.pt", import_.read_tensors),
+        of_file("c.pt", published_weights.read_checkpoint),
     ),
     "event list": (
         file_of(

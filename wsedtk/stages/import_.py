@@ -23,6 +23,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.data import datadir
 from wsedtk.models import checkpoint
+from wsedtk.models.published_weights import Tensors, read_checkpoint
 from wsedtk.report import model_card
 from wsedtk.stages.options.systems import ImportOptions
 
@@ -30,8 +31,6 @@ _CONVERT = (
     "python3 -c \"import pickle, numpy; numpy.savetxt('normalizer.txt', "
     "pickle.load(open('normalizer.pkl', 'rb'), encoding='latin1'))\""
 )
-
-Tensors = dict[str, torch.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,63 +142,6 @@ def read_normalizer(path: PathLike, num_mels: int) -> Normalizer:
     return Normalizer(mean, std)
 
 
-def _check_tensor(path: PathLike, name: str, tensor: torch.Tensor) -> None:
-    """Raise InputError if a tensor is not an array of finite floating-point numbers.
-
-    The batch counters of batch normalisation may be integers. The variances of batch normalisation
-    must not be negative.
-    """
-    if not tensor.is_floating_point() and not name.endswith(".num_batches_tracked"):
-        raise InputError(
-            f"{path}: the tensor {name!r} contains {tensor.dtype}, expected floating-point numbers"
-        )
-    if (
-        tensor.is_quantized
-        or tensor.layout != torch.strided
-        or tensor.is_meta
-        or tensor.is_complex()
-        or tensor.numel() == 0
-    ):
-        raise InputError(
-            f"{path}: the tensor {name!r} is empty, sparse, quantized or complex; expected a plain "
-            "array of real numbers"
-        )
-    is_negative = name.endswith(".running_var") and bool((tensor < 0).any())
-    if is_negative or not torch.isfinite(tensor).all():
-        raise InputError(
-            f"{path}: the tensor {name!r} contains numbers that are not finite, or negative "
-            "variances"
-        )
-
-
-def read_tensors(path: PathLike) -> Tensors:
-    """Read the tensors of a checkpoint, by name.
-
-    The file contains a dict of tensors, either directly or under the key `model`.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, contains no tensors, or contains tensors with invalid numbers.
-    """
-    content = checkpoint.load_checkpoint(path)
-    tensors = content.get("model", content) if isinstance(content, dict) else None
-    if (
-        not isinstance(tensors, dict)
-        or not tensors
-        or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values())
-    ):
-        raise InputError(
-            f"{path}: contains no network; expected a dict of tensors, either directly or under "
-            "the key 'model'"
-        )
-    # torch.nn.DataParallel adds the prefix `module.` to the names.
-    tensors = {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}
-    for name, tensor in tensors.items():
-        _check_tensor(path, name, tensor)
-    return tensors
-
-
 def _size(tensors: Mapping[str, torch.Tensor], name: str, axis: int, default: int) -> int:
     """Return the size of an axis of a tensor, or the default if the tensor or axis is missing."""
     tensor = tensors.get(name)
@@ -288,7 +230,7 @@ def run(options: ImportOptions) -> ImportResult:
     frontend = config.load(FrontendConfig, options.frontend)
     labels = tuple(datadir.read_labels(Path(options.labels)))
     mean, std = read_normalizer(options.normalizer, frontend.num_mels)
-    tensors = read_tensors(source)
+    tensors = read_checkpoint(source)
     network_name, network_options = recognise(tensors, frontend.num_mels)
     pooling, is_assumed = _pooling(tensors, options.pooling)
     trained = {

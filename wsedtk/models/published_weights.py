@@ -1,0 +1,70 @@
+"""Read the tensors of files that other people published.
+
+The tensors are checked, because such files are not written by wsedtk.
+"""
+
+import torch
+from torch import Tensor
+
+from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
+from wsedtk.models import checkpoint
+
+Tensors = dict[str, Tensor]
+
+
+def _check_tensor(path: PathLike, name: str, tensor: Tensor) -> None:
+    """Raise InputError if a tensor is not an array of finite floating-point numbers.
+
+    The batch counters of batch normalisation may be integers. The variances of batch normalisation
+    must not be negative.
+    """
+    if not tensor.is_floating_point() and not name.endswith(".num_batches_tracked"):
+        raise InputError(
+            f"{path}: the tensor {name!r} contains {tensor.dtype}, expected floating-point numbers"
+        )
+    if (
+        tensor.is_quantized
+        or tensor.layout != torch.strided
+        or tensor.is_meta
+        or tensor.is_complex()
+        or tensor.numel() == 0
+    ):
+        raise InputError(
+            f"{path}: the tensor {name!r} is empty, sparse, quantized or complex; expected a plain "
+            "array of real numbers"
+        )
+    is_negative = name.endswith(".running_var") and bool((tensor < 0).any())
+    if is_negative or not torch.isfinite(tensor).all():
+        raise InputError(
+            f"{path}: the tensor {name!r} contains numbers that are not finite, or negative "
+            "variances"
+        )
+
+
+def read_checkpoint(path: PathLike) -> Tensors:
+    """Read the tensors of a checkpoint, by name.
+
+    The file contains a dict of tensors, either directly or under the key `model`.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, contains no tensors, or contains tensors with invalid numbers.
+    """
+    content = checkpoint.load_checkpoint(path)
+    tensors = content.get("model", content) if isinstance(content, dict) else None
+    if (
+        not isinstance(tensors, dict)
+        or not tensors
+        or not all(isinstance(tensor, Tensor) for tensor in tensors.values())
+    ):
+        raise InputError(
+            f"{path}: contains no network; expected a dict of tensors, either directly or under "
+            "the key 'model'"
+        )
+    # torch.nn.DataParallel adds the prefix `module.` to the names.
+    tensors = {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}
+    for name, tensor in tensors.items():
+        _check_tensor(path, name, tensor)
+    return tensors
