@@ -15,7 +15,15 @@ from test_checkpoint import small_spec
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config
 from wsedtk.corpora import audioset, audioset_metadata, dcase2017
-from wsedtk.data import class_lists, datadir, ontologies, score_folders, score_tables, table_files
+from wsedtk.data import (
+    class_lists,
+    class_map,
+    datadir,
+    ontologies,
+    score_folders,
+    score_tables,
+    table_files,
+)
 from wsedtk.data.formats import dcase
 from wsedtk.decoding import operating_point
 from wsedtk.models import checkpoint, published_weights
@@ -237,7 +245,7 @@ def test_damaged_official_metadata(real_data, tmp_path, corpus, read, record_pro
 TEXT_READERS = {
     "event list": read_list,
     "labels": datadir.read_labels,
-    "AudioSet's classes": audioset_metadata.read_classes,
+    "AudioSet's classes": class_map.read_classes,
     "AudioSet's list": lambda p: audioset_metadata.read_list(
         p, ["Car", "Dog"], ["/m/0k4j", "/m/0bt9lr"]
     ),

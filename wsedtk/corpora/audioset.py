@@ -19,7 +19,7 @@ from wsedtk.corpora import audioset_metadata, official_sets, youtube
 from wsedtk.corpora.audioset_metadata import CLASSES, LISTS, MADE_BY
 from wsedtk.corpora.official_sets import OfficialSetsOptions, OfficialSetsResult
 from wsedtk.corpora.registry import CORPORA
-from wsedtk.data import datadir, ontologies
+from wsedtk.data import class_map, datadir, ontologies
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.tables import first
 
@@ -218,7 +218,7 @@ def read(
                 f"{metadata_dir}: {name} is missing; download it, or give the folder "
                 "that contains it"
             )
-    classes = audioset_metadata.read_classes(files[CLASSES])
+    classes = class_map.read_classes(files[CLASSES])
     ontology = {}
     if ontologies.FILE in files:
         ontology = ontologies.read(files[ontologies.FILE])
