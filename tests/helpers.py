@@ -202,7 +202,7 @@ def stir(network):
         if tensor.is_floating_point():
             torch.nn.init.normal_(tensor, std=0.3)
     for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
+        if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
             module.running_var.uniform_(0.5, 2)
     network.pooling.project()
     return network

@@ -380,7 +380,11 @@ def test_a_network_without_its_pooling_function_is_refused():
 @pytest.mark.parametrize(
     "name, options, message",
     [
-        ("crnn", {}, "unknown network 'crnn'; known: .*dcase-crnn, .*gated-crnn, .*talnet"),
+        (
+            "transformer",
+            {},
+            "unknown network 'transformer'; known: .*dcase-crnn, .*gated-crnn, .*talnet",
+        ),
         ("no.such:Thing", {}, "network 'no.such:Thing': No module named 'no'"),
         ("wsedtk.models:Thing", {}, "has no attribute 'Thing'"),
         ("os:system", {}, "network 'os:system': is not a subclass of torch.nn.Module"),

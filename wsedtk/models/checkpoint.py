@@ -182,7 +182,7 @@ def save_tensors(path: PathLike, tensors: Mapping[str, Tensor]) -> None:
         temporary.write_bytes(content)
 
 
-def _read_weights(path: Path) -> tuple[dict[str, Tensor], bytes]:
+def load_safetensors(path: Path) -> tuple[dict[str, Tensor], bytes]:
     """Return the tensors and the bytes of a safetensors file.
 
     Raises InputError if the file can't be read.
@@ -331,7 +331,7 @@ def load_model(folder: PathLike, trusted: Collection[str] = ()) -> LoadedModel:
             "your consent; if you trust this code, set the environment variable "
             f"{TRUSTED}={','.join(packages)}"
         )
-    tensors, content = _read_weights(folder / "model.safetensors")
+    tensors, content = load_safetensors(folder / "model.safetensors")
     _check_types(tensors, folder)
     network = _build(spec, tensors, folder)
     _check_finite(tensors, folder)

@@ -3,6 +3,8 @@
 The tensors are checked, because such files are not written by wsedtk.
 """
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -40,6 +42,20 @@ def _check_tensor(path: PathLike, name: str, tensor: Tensor) -> None:
             f"{path}: the tensor {name!r} contains numbers that are not finite, or negative "
             "variances"
         )
+
+
+def read_safetensors(path: PathLike) -> Tensors:
+    """Read the tensors of a safetensors file, by name.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or contains tensors with invalid numbers.
+    """
+    tensors, _ = checkpoint.load_safetensors(Path(path))
+    for name, tensor in tensors.items():
+        _check_tensor(path, name, tensor)
+    return tensors
 
 
 def read_checkpoint(path: PathLike) -> Tensors:

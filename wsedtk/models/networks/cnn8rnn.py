@@ -1,0 +1,90 @@
+"""Cnn8Rnn, a CRNN with the convolutions of PANNs, and with a bidirectional GRU.
+
+Source: the code of X. Xu (GitHub wsntxxn/AudioSetEventDetection).
+
+Array dimensions: B clips, T frames, F mel bins, C channels, E embedding size, K classes, T' output
+frames.
+
+With 64 mel bins, 447 classes and linear pooling, the network has 6,360,959 parameters.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from wsedtk.models.body_network import BodyNetwork
+from wsedtk.models.layers import run_gru
+from wsedtk.models.network import NETWORKS
+from wsedtk.models.panns_layers import BlockSizes, ConvStack, LinearRelu
+from wsedtk.models.pooling import Pooling
+
+
+@NETWORKS.register("cnn8rnn")
+class Cnn8Rnn(BodyNetwork):
+    """A network of four blocks of two 3x3 convolutions, a bidirectional GRU and a head.
+
+    Each block ends with the sum of average-pooling and max-pooling. The first two blocks halve the
+    number of frames, and all blocks halve the number of mel bins. After the mean over the mel bins
+    follow a linear layer with ReLU, and the GRU, whose outputs are the embeddings. T feature frames
+    become max(1, T // 4) output frames. With the 100 feature frames per second of the authors, the
+    network has 25 output frames per second.
+
+    The layers start with the weights of the authors' code: Xavier-uniform weights and zero biases,
+    and PyTorch's default weights of the GRU in the body. The probabilities of real frames are
+    clamped to [1e-7, 1 - 1e-7].
+
+    Parameters
+    ----------
+    pooling : Pooling
+        The pooling function.
+    num_mels : int
+        The number of mel bins F, a multiple of 16.
+    channels : sequence of int
+        The numbers of output channels of the four blocks. The last number is even. It is the size
+        of the embedding E, too.
+    conv_dropout, fc_dropout : float
+        The dropout rates of the outputs of each block, and of the inputs of the linear layer of the
+        body, from 0 to 1. The defaults are those of the authors.
+    **head
+        Options of the head; see `BodyNetwork`.
+
+    Raises
+    ------
+    ValueError
+        If a parameter does not meet the conditions above.
+    """
+
+    time_reduction = 4
+
+    def __init__(
+        self,
+        pooling: Pooling,
+        num_mels: int = 64,
+        channels: Sequence[int] = (64, 128, 256, 512),
+        *,
+        conv_dropout: float = 0.2,
+        fc_dropout: float = 0.5,
+        **head: Any,
+    ) -> None:
+        if len(channels) != 4 or channels[3] % 2:
+            raise ValueError(
+                f"channels: expected four numbers, the last of which is even, found {channels!r}"
+            )
+        size = channels[3]
+        super().__init__(pooling, size, floor=1e-7, **head)
+        blocks = [BlockSizes(number, 2, 2) for number in channels[:2]]
+        blocks += [BlockSizes(number, 1, 2) for number in channels[2:]]
+        self.convs = ConvStack(num_mels, blocks, adds_max=True, dropout=conv_dropout)
+        self.fc1 = LinearRelu(size, fc_dropout)
+        self.rnn = nn.GRU(size, size // 2, batch_first=True, bidirectional=True)
+
+    @property
+    def body_layers(self) -> Sequence[nn.Module]:
+        """The layers of the body that can be frozen, from the input to the embedding."""
+        return self.convs.bn0, *self.convs.blocks, self.fc1, self.rnn
+
+    def body(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Compute the embeddings of the output frames; see `BodyNetwork.body`."""
+        x, mask = self.convs(x, mask)  # (B, T', C)
+        return run_gru(self.rnn, self.fc1(x), mask), mask
