@@ -19,6 +19,8 @@ from wsedtk.models.ready_models import READY_MODELS, ReadyModel
 
 CLIP_SECONDS = 10  # the length of the clips of AudioSet, with which the networks were trained
 
+READY_MODEL = "ready_model"  # key of `ModelSpec.trained` with the name of the ready model
+
 
 def get(name: str) -> ReadyModel:
     """Return a ready model. Raises InputError if the name is unknown."""
@@ -154,6 +156,7 @@ def convert(ready: ReadyModel, files: Mapping[str, Path], folder: Path) -> Model
             raise InputError(f"{source}: the tensor {name!r} contains numbers that are not finite")
     network.load_state_dict(tensors)
     trained = {
+        READY_MODEL: ready.name,
         "imported_from": source.name,
         "fingerprint": provenance.fingerprint_file(source),
         "clip_seconds": CLIP_SECONDS,

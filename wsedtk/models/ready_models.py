@@ -76,6 +76,10 @@ class ReadyModel:
         The number of classes K.
     licence, citation, source : str
         The licence of the weights, the publication to cite, and the address of the authors' page.
+    threshold : float
+        The threshold of all classes until the user tunes thresholds.
+    threshold_note : str
+        How the threshold was chosen, and what precision and recall it was measured to give.
     """
 
     name: str
@@ -93,6 +97,8 @@ class ReadyModel:
     licence: str
     citation: str
     source: str
+    threshold: float = 0.5
+    threshold_note: str = "one threshold of 0.5 for all classes, not tuned on any recordings"
 
 
 ONTOLOGY = PublishedFile(

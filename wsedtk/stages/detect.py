@@ -33,7 +33,7 @@ from wsedtk.inference.sliding_windows import Detector, Piece, Source
 from wsedtk.inference.sources import check_names, sources_of
 from wsedtk.models import checkpoint
 from wsedtk.models.layers import fold_batch_norm
-from wsedtk.models.ready_directories import find_model_directory
+from wsedtk.models.ready_directories import READY_MODEL, find_model_directory
 from wsedtk.models.resolution import at_resolution
 from wsedtk.report.recording_picture import RecordingPicture
 from wsedtk.stages.options.results import DetectOptions
@@ -365,6 +365,11 @@ def _prepare(options: DetectOptions, form: formats.EventFormat) -> _Job:
     below = ontologies.descendants_in(options.model_dir) if options.classes else {}
     names = class_lists.choose(options.classes, spec.labels, options.model_dir, below)
     point = read_point(options, fingerprint, spec.labels)
+    if READY_MODEL in spec.trained and point.tuned is None and not options.thresholds:
+        _LOG.info(
+            f"{spec.trained[READY_MODEL]}: {point.tuned_on}; the thresholds are not tuned on your "
+            "recordings; use --threshold or wsedtk tune for others"
+        )
     device = network_runner.pick_device(options.device)
     fold_batch_norm(network)
     runner = network_runner.Runner.of(network, spec.mean, spec.std, device, options.precise)

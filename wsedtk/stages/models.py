@@ -6,14 +6,15 @@ The functions list, fetch and remove ready models. `wsedtk.core.model_cache` doc
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 
-from wsedtk.core import model_cache
+from wsedtk.core import model_cache, provenance
 from wsedtk.core.atomic import explained, locking, remove_left_over, writing_folder
 from wsedtk.core.errors import InputError
+from wsedtk.decoding import operating_point
 from wsedtk.models import checkpoint, ready_directories, ready_files
 from wsedtk.models.ready_models import READY_MODELS, ReadyModel
 from wsedtk.report import model_card
@@ -174,9 +175,20 @@ def _make(ready: ReadyModel, options: FetchOptions, folder: Path) -> None:
     else:
         files = ready_files.download_files(ready, options.sha256)
     with writing_folder(folder) as temporary:
-        ready_directories.convert(ready, files, temporary)
+        spec = ready_directories.convert(ready, files, temporary)
+        _write_operating_point(ready, spec.labels, temporary)
         model_card.refresh(temporary, ready)
     _remove_folder(model_cache.downloads(ready.name))
+
+
+def _write_operating_point(ready: ReadyModel, labels: Sequence[str], folder: Path) -> None:
+    """Write the operating point that is used until the user tunes thresholds."""
+    point = dataclasses.replace(
+        operating_point.untuned(labels, ready.threshold),
+        tuned_on=ready.threshold_note,
+        model=provenance.fingerprint_model_directory(folder),
+    )
+    operating_point.write(folder / "operating_point.yaml", point)
 
 
 def _result(ready: ReadyModel, was_fetched: bool) -> FetchResult:

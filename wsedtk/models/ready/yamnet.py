@@ -220,6 +220,12 @@ _YAMNET = ReadyModel(
     licence="Apache-2.0",
     citation="M. Plakal and D. Ellis, YAMNet, 2020",
     source="https://github.com/tensorflow/models/tree/master/research/audioset/yamnet",
+    threshold=0.15,
+    threshold_note=(
+        "one threshold of 0.15 for all classes; on mixtures of ESC-10's recordings (7 classes, "
+        "segments of 1 s), the weights of yamnet-tflite then have a precision of 0.81 and a recall "
+        "of 0.41"
+    ),
 )
 READY_MODELS.register("yamnet")(_YAMNET)
 
