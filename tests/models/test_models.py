@@ -249,6 +249,8 @@ def test_padding_leaks_without_the_masks(name, monkeypatch):
     with pytest.raises(AssertionError):
         check_padded_is_alone(lively(name, "linear"), (40, 37, 20))
     monkeypatch.undo()
+    if name == "yamnet":  # has no GRU
+        return
     monkeypatch.setattr(f"wsedtk.models.networks.{module}.run_gru", lambda gru, x, mask: gru(x)[0])
     with pytest.raises(AssertionError):
         check_padded_is_alone(lively(name, "linear"), (40, 37, 20))

@@ -66,7 +66,16 @@ def listing(folder):
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
-MODEL = ["tiny/README.md", "tiny/model.safetensors", "tiny/model.yaml", "tiny/ontology.json"]
+MODEL = [
+    f"tiny/{name}"
+    for name in (
+        "README.md",
+        "model.safetensors",
+        "model.yaml",
+        "ontology.json",
+        "operating_point.yaml",
+    )
+]
 
 
 # ---- fetch ----
