@@ -459,8 +459,12 @@ def test_remove_unfinished_downloads(server, cache):
 
 # ---- processes ----
 
+# A shell that starts the tests in the background ignores SIGINT, and its children inherit this.
 PROGRAM = """
+import signal
 import sys
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import published
 from wsedtk.models.ready_models import READY_MODELS
 READY_MODELS.register("tiny")(published.ready_model(sys.argv.pop(1)))
