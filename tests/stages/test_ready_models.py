@@ -97,6 +97,7 @@ def test_fetch(run, server, cache):
         assert torch.equal(tensor, expected[name]), name
     assert (spec.labels, spec.mean, spec.std) == (tuple(LABELS), (-40.0,) * 16, (10.0,) * 16)
     assert spec.trained == {
+        "ready_model": "tiny",
         "imported_from": "tiny.safetensors",
         "fingerprint": SHA256[:16],
         "clip_seconds": 10,
