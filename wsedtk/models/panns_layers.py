@@ -18,6 +18,7 @@ from wsedtk.models.layers import (
     Dropout,
     NormalizedConv,
     init_xavier,
+    mean_over_bins,
     pad_time,
     pool_mask,
     zero_padding,
@@ -134,7 +135,7 @@ class ConvStack(nn.Module):
         for block, factor in zip(self.blocks, self.time_factors):
             x = block(x, mask)
             mask = pool_mask(mask, factor)
-        return x.mean(dim=3).transpose(1, 2), mask
+        return mean_over_bins(x), mask
 
     def _normalize(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Apply batch norm to the mel bins of features (B, T, F)."""

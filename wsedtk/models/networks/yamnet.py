@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from wsedtk.models.body_network import BodyNetwork
-from wsedtk.models.layers import pad_time, pool_mask, zero_padding
+from wsedtk.models.layers import mean_over_bins, pad_time, pool_mask, zero_padding
 from wsedtk.models.network import NETWORKS
 from wsedtk.models.pooling import Pooling
 
@@ -212,7 +212,7 @@ class YamNet(BodyNetwork):
         x = x.unsqueeze(1)  # (B, 1, T, F)
         for layer in self.layers:
             x, mask = layer(x, mask)
-        return x.mean(dim=3).transpose(1, 2), mask
+        return mean_over_bins(x), mask
 
     def _patch_embeddings(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Compute the embeddings (B, P, 32 * num_channels) of patches."""
