@@ -432,10 +432,9 @@ def load_model(
     folder = find_model_directory(path)
     # Building a network draws random weights. The random state of the caller must not change.
     with torch.random.fork_rng(devices=[]):
-        loaded = checkpoint.load_model(folder)
-        if seconds_per_frame is not None:
-            loaded = at_resolution(loaded, seconds_per_frame, "seconds_per_frame")
-    spec, network, fingerprint = loaded
+        spec, network, fingerprint = at_resolution(
+            checkpoint.load_model(folder), seconds_per_frame, "seconds_per_frame"
+        )
     tensors = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     fold_batch_norm(network)
     runner = network_runner.Runner.of(network, spec.mean, spec.std, runs_on, precise)

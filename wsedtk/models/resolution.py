@@ -24,7 +24,7 @@ def _resolutions(model: LoadedModel) -> dict[float, ModelSpec]:
 
 
 def at_resolution(
-    model: LoadedModel, seconds_per_frame: float, option: str = "--seconds-per-frame"
+    model: LoadedModel, seconds_per_frame: float | None, option: str = "--seconds-per-frame"
 ) -> LoadedModel:
     """Return a model with the same weights and another time resolution.
 
@@ -32,8 +32,8 @@ def at_resolution(
     ----------
     model : LoadedModel
         The model.
-    seconds_per_frame : float
-        The duration of an output frame in seconds.
+    seconds_per_frame : float or None
+        The duration of an output frame in seconds. With None, the resolution is not changed.
     option : str
         The name of the option, for messages.
 
@@ -47,6 +47,8 @@ def at_resolution(
     InputError
         If the network can't have this time resolution.
     """
+    if seconds_per_frame is None:
+        return model
     now = model.spec.size(model.network)["seconds_per_frame"]
     if abs(now - seconds_per_frame) < _TOLERANCE:
         return model

@@ -358,10 +358,9 @@ def _results(
 def _prepare(options: DetectOptions, form: formats.EventFormat) -> _Job:
     """Load the model, and read the chosen classes, the thresholds and the filters."""
     with torch.random.fork_rng(devices=[]):  # building a network draws random weights
-        model = checkpoint.load_model(options.model_dir)
-        if options.seconds_per_frame is not None:
-            model = at_resolution(model, options.seconds_per_frame)
-    spec, network, fingerprint = model
+        spec, network, fingerprint = at_resolution(
+            checkpoint.load_model(options.model_dir), options.seconds_per_frame
+        )
     below = ontologies.descendants_in(options.model_dir) if options.classes else {}
     names = class_lists.choose(options.classes, spec.labels, options.model_dir, below)
     point = read_point(options, fingerprint, spec.labels)
