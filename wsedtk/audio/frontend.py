@@ -138,11 +138,11 @@ class FrontendConfig:
 
     def settings(self) -> dict[str, Any]:
         """Return the settings as a mapping, as they are stored with features and models."""
-        later = {field.name: field.default for field in dataclasses.fields(self)}
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
         return {
             name: value
             for name, value in config_files.to_mapping(self).items()
-            if name not in _LATER or value != later[name]
+            if name not in _LATER or value != defaults[name]
         }
 
     @property
