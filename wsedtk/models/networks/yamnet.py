@@ -13,7 +13,7 @@ stay fixed when the network is trained further.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -40,39 +40,65 @@ _BLOCKS = (
 )
 
 
+class _Step(NamedTuple):
+    """What a 3x3 convolution does in both dimensions.
+
+    Attributes
+    ----------
+    is_strided : bool
+        Whether the stride over frequency is 2.
+    time_stride, dilation : int
+        The stride and the dilation over time.
+    """
+
+    is_strided: bool
+    time_stride: int
+    dilation: int
+
+
+def _steps(dense: int) -> list[_Step]:
+    """Return the steps of all 3x3 convolutions. `dense` is the number of removed strides."""
+    steps, num_kept, dilation = [], 5 - dense, 1
+    for is_strided in (True, *(is_strided for is_strided, _ in _BLOCKS)):
+        time_stride = 2 if is_strided and num_kept > 0 else 1
+        steps.append(_Step(is_strided, time_stride, dilation))
+        if is_strided:
+            num_kept -= 1
+            dilation *= 2 // time_stride
+    return steps
+
+
 class _Conv(nn.Conv2d):
     """A 3x3 convolution with the padding that TensorFlow calls "same".
+
+    With a stride of 2, nothing is padded before, and one zero is padded after an even number of
+    frames or bins. If only the stride over time is removed, the zeros after the frames are twice
+    the dilation.
 
     Parameters
     ----------
     num_inputs, num_outputs : int
         The numbers of channels.
-    is_strided : bool
-        Whether the stride is 2 in both dimensions. An even number of frames or bins is then padded
-        with nothing before and one zero after.
-    **options
-        Options of `torch.nn.Conv2d`.
+    step : _Step
+        The strides and the dilation.
+    groups : int
+        See `torch.nn.Conv2d`.
     """
 
-    def __init__(self, num_inputs: int, num_outputs: int, is_strided: bool, **options: Any) -> None:
-        stride = 2 if is_strided else 1
-        super().__init__(num_inputs, num_outputs, 3, stride=stride, **options)
-        self.is_strided, self.time_dilation = is_strided, 1
-        self.keeps_frames = False
+    def __init__(self, num_inputs: int, num_outputs: int, step: _Step, groups: int = 1) -> None:
+        strides = step.time_stride, 2 if step.is_strided else 1
+        super().__init__(
+            num_inputs, num_outputs, 3, strides, dilation=(step.dilation, 1), groups=groups
+        )
+        self.time_stride = step.time_stride
+        bins, frames = (1, 1), (step.dilation, step.dilation)
+        if step.is_strided:
+            bins, frames = (0, 1), (0, 1 if step.time_stride == 2 else 2 * step.dilation)
+        self.zeros = (*bins, *frames)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute C' output channels (B, C', T', F') from C input channels (B, C, T, F)."""
-        dilation = self.time_dilation
-        bins = (0, 1) if self.is_strided else (1, 1)
-        frames = (dilation, dilation)
-        if self.is_strided:
-            frames = (0, 2 * dilation) if self.keeps_frames else (0, 1)
-        x = nn.functional.pad(x, (*bins, *frames))
-        strides = (1 if self.keeps_frames else self.stride[0], self.stride[1])
-        x = nn.functional.conv2d(
-            x, self.weight, self.bias, strides, dilation=(dilation, 1), groups=self.groups
-        )
-        return x
+        return super().forward(nn.functional.pad(x, self.zeros))
 
 
 class _Layer(nn.Module):
@@ -96,9 +122,8 @@ class _Layer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Compute channels (B, C', T', F') and their mask from channels (B, C, T, F)."""
-        conv = self.conv
-        x = self.activation(conv(zero_padding(x, mask)))
-        mask = pool_mask(mask, 2 if conv.is_strided and not conv.keeps_frames else 1)
+        x = self.activation(self.conv(zero_padding(x, mask)))
+        mask = pool_mask(mask, self.conv.time_stride)
         return x if self.pointwise is None else self.activation(self.pointwise(x)), mask
 
 
@@ -173,31 +198,19 @@ class YamNet(BodyNetwork):
         self.patch_hop = patch_hop
         self.time_reduction = patch_hop or 32 >> dense
         activation = nn.ReLU6() if relu6 else nn.ReLU()
-        self.layers = nn.ModuleList([_Layer(_Conv(1, num_channels, is_strided=True), activation)])
+        first, *steps = _steps(dense)
+        self.layers = nn.ModuleList([_Layer(_Conv(1, num_channels, first), activation)])
         num_inputs = num_channels
-        for is_strided, factor in _BLOCKS:
-            depthwise = _Conv(num_inputs, num_inputs, is_strided, groups=num_inputs)
+        for step, (_, factor) in zip(steps, _BLOCKS):
+            depthwise = _Conv(num_inputs, num_inputs, step, groups=num_inputs)
             pointwise = nn.Conv2d(num_inputs, factor * num_channels, 1)
             self.layers.append(_Layer(depthwise, activation, pointwise))
             num_inputs = factor * num_channels
-        self._remove_strides(dense)
         for layer in self.layers.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
-
-    def _remove_strides(self, number: int) -> None:
-        """Remove the last strides over time, and dilate the later convolutions."""
-        convs = [layer for layer in self.layers.modules() if isinstance(layer, _Conv)]
-        kept = sum(conv.is_strided for conv in convs) - number
-        dilation = 1
-        for conv in convs:
-            conv.time_dilation = dilation
-            if conv.is_strided:
-                conv.keeps_frames = kept <= 0
-                kept -= 1
-                dilation *= 2 if conv.keeps_frames else 1
 
     @property
     def body_layers(self) -> Sequence[nn.Module]:
