@@ -7,6 +7,7 @@ repositories pauldarvin/wav_SED and FerventOrange/cutpoint-models. The hash of C
 scripts of several projects that download the file from Zenodo and check it.
 """
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -125,46 +126,41 @@ READY_MODELS.register("cnn8rnn")(
         source=_CNN8RNN,
     )
 )
-READY_MODELS.register("panns-cnn14-framewise")(
-    ReadyModel(
-        name="panns-cnn14-framewise",
-        summary="Cnn14_DecisionLevelMax of PANNs, which pools frame probabilities (AudioSet)",
-        network="panns-cnn14",
-        network_options={"num_mels": 64},
-        pooling="max",
-        frontend=_FRONTEND,
-        mean=0.0,
-        std=1.0,
-        files=(
-            PublishedFile(
-                "Cnn14_DecisionLevelMax_mAP=0.385.pth",
-                "weights",
-                f"{_ZENODO}/files/Cnn14_DecisionLevelMax_mAP%3D0.385.pth?download=1",
-                327428481,
-                "dd3b4043a87d4ec13df8082c0fcfee3fb5084151808e47e060987a95eabdd142",
-            ),
-            _CLASSES,
-            ONTOLOGY,
+_FRAMEWISE = ReadyModel(
+    name="panns-cnn14-framewise",
+    summary="Cnn14_DecisionLevelMax of PANNs, which pools frame probabilities (AudioSet)",
+    network="panns-cnn14",
+    network_options={"num_mels": 64},
+    pooling="max",
+    frontend=_FRONTEND,
+    mean=0.0,
+    std=1.0,
+    files=(
+        PublishedFile(
+            "Cnn14_DecisionLevelMax_mAP=0.385.pth",
+            "weights",
+            f"{_ZENODO}/files/Cnn14_DecisionLevelMax_mAP%3D0.385.pth?download=1",
+            327428481,
+            "dd3b4043a87d4ec13df8082c0fcfee3fb5084151808e47e060987a95eabdd142",
         ),
-        read_weights=_read_cnn14,
-        read_labels=_read_class_map,
-        num_classes=527,
-        licence=_PANNS_LICENCE,
-        citation=_PANNS_CITATION,
-        source=_ZENODO,
-    )
+        _CLASSES,
+        ONTOLOGY,
+    ),
+    read_weights=_read_cnn14,
+    read_labels=_read_class_map,
+    num_classes=527,
+    licence=_PANNS_LICENCE,
+    citation=_PANNS_CITATION,
+    source=_ZENODO,
 )
+READY_MODELS.register("panns-cnn14-framewise")(_FRAMEWISE)
 READY_MODELS.register("panns-cnn14")(
-    ReadyModel(
+    dataclasses.replace(
+        _FRAMEWISE,
         name="panns-cnn14",
         summary="Cnn14 of PANNs, whose clip probabilities are better than its frame "
         "probabilities (AudioSet)",
-        network="panns-cnn14",
         network_options={"num_mels": 64, "clip_embedding": True},
-        pooling="max",
-        frontend=_FRONTEND,
-        mean=0.0,
-        std=1.0,
         files=(
             PublishedFile(
                 "Cnn14_mAP=0.431.pth",
@@ -176,11 +172,5 @@ READY_MODELS.register("panns-cnn14")(
             _CLASSES,
             ONTOLOGY,
         ),
-        read_weights=_read_cnn14,
-        read_labels=_read_class_map,
-        num_classes=527,
-        licence=_PANNS_LICENCE,
-        citation=_PANNS_CITATION,
-        source=_ZENODO,
     )
 )
