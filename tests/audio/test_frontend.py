@@ -15,6 +15,7 @@ import soundfile
 from wsedtk.audio import audio_files
 from wsedtk.audio.frontend import FrontendConfig, LogMel, mel_filters, num_empty_filters
 from wsedtk.core import config as config_files
+from wsedtk.models.ready_models import READY_MODELS
 
 WANG = FrontendConfig()
 HE = FrontendConfig(
@@ -38,31 +39,8 @@ ODD = FrontendConfig(
     power=2,
     top_db=40,
 )
-YAMNET = FrontendConfig(
-    window=400,
-    hop=160,
-    num_fft=512,
-    min_hz=125,
-    max_hz=7500,
-    top_db=None,
-    mel_filters="htk",
-    log_offset=0.001,
-    center=False,
-)
-FRAME_MN = FrontendConfig(
-    window=400,
-    hop=160,
-    num_fft=512,
-    num_mels=128,
-    max_hz=7000,
-    power=2,
-    min_power=1e-7,
-    top_db=None,
-    mel_filters="htk",
-    pad_mode="reflect",
-    preemphasis=0.97,
-    symmetric_window=True,
-)
+YAMNET = READY_MODELS.get("yamnet").frontend
+FRAME_MN = READY_MODELS.get("frame-mn10").frontend
 CONFIGS = pytest.mark.parametrize(
     "config", [WANG, HE, ODD, YAMNET, FRAME_MN], ids=["Wang", "He", "odd", "YAMNet", "frame-mn"]
 )

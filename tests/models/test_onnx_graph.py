@@ -15,6 +15,7 @@ from wsedtk.models.network import build_network
 from wsedtk.models.onnx_graph import Frontend, Graph, difference, trace, with_metadata
 from wsedtk.models.pooling import HIERARCHIES
 from wsedtk.models.pooling_functions import POOLINGS
+from wsedtk.models.ready_models import READY_MODELS
 
 pytest.importorskip("onnx", reason="the extra [export] is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [export] is not installed")
@@ -91,30 +92,8 @@ def assert_same(session, runner, samples, config=FRONTEND, atol=1e-5):
             8000, 300, 100, 509, 16, 50.0, 3900.0, 2, 1e-8, 60.0, pad_to_seconds=1.0
         ),  # a prime number of points
         FrontendConfig(8000, 256, 300, 257, 8, 0.0, 4000.0),
-        FrontendConfig(
-            window=400,
-            hop=160,
-            num_fft=512,
-            min_hz=125.0,
-            max_hz=7500.0,
-            top_db=None,
-            mel_filters="htk",
-            log_offset=0.001,
-            center=False,
-        ),
-        FrontendConfig(
-            window=400,
-            hop=160,
-            num_fft=512,
-            max_hz=7000.0,
-            power=2,
-            min_power=1e-7,
-            top_db=None,
-            mel_filters="htk",
-            pad_mode="reflect",
-            preemphasis=0.97,
-            symmetric_window=True,
-        ),
+        READY_MODELS.get("yamnet").frontend,
+        READY_MODELS.get("frame-mn10").frontend,
         FrontendConfig(8000, 200, 80, 200, 16, 0.0, 4000.0),  # hops are longer than the window
         FrontendConfig(8000, 1, 1, 1, 1, 0.0, 4000.0),
         FrontendConfig(8000, 2, 1, 2, 1, 0.0, 4000.0),
