@@ -3,6 +3,7 @@
 The tensors are checked, because such files are not written by wsedtk.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -42,6 +43,16 @@ def _check_tensor(path: PathLike, name: str, tensor: Tensor) -> None:
             f"{path}: the tensor {name!r} contains numbers that are not finite, or negative "
             "variances"
         )
+
+
+def add_batch_counters(tensors: Tensors, expected: Mapping[str, Tensor]) -> None:
+    """Add the counters of batch norm that are missing, from the tensors of a network.
+
+    Old releases of PyTorch and other programs do not save these counters.
+    """
+    for name, tensor in expected.items():
+        if name.endswith(".num_batches_tracked"):
+            tensors.setdefault(name, tensor)
 
 
 def read_safetensors(path: PathLike) -> Tensors:

@@ -13,7 +13,7 @@ from wsedtk.core.atomic import explained
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.data.tables import normal
-from wsedtk.models import checkpoint
+from wsedtk.models import checkpoint, published_weights
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.ready_models import READY_MODELS, ReadyModel
 
@@ -147,9 +147,7 @@ def convert(ready: ReadyModel, files: Mapping[str, Path], folder: Path) -> Model
     with torch.random.fork_rng(devices=[]):  # building a network draws random weights
         network = spec.build()
     expected = network.state_dict()
-    for name, tensor in expected.items():
-        if name.endswith(".num_batches_tracked"):  # other programs do not save this tensor
-            tensors.setdefault(name, tensor)
+    published_weights.add_batch_counters(tensors, expected)
     checkpoint.check_tensors(tensors, expected, f"{source}: is not a file of {ready.name}")
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():

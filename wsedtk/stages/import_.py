@@ -23,7 +23,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.data import datadir
 from wsedtk.models import checkpoint
-from wsedtk.models.published_weights import Tensors, read_checkpoint
+from wsedtk.models.published_weights import Tensors, add_batch_counters, read_checkpoint
 from wsedtk.report import model_card
 from wsedtk.stages.options.systems import ImportOptions
 
@@ -194,9 +194,7 @@ def _pooling(tensors: Mapping[str, torch.Tensor], wanted: str | None) -> tuple[s
 def _load_weights(network: torch.nn.Module, tensors: Tensors, message: str) -> None:
     """Copy published tensors into a network. Raises InputError if the tensors do not fit."""
     expected = {name.removeprefix("head."): tensor for name, tensor in network.state_dict().items()}
-    for name in expected:
-        if name.endswith(".num_batches_tracked"):  # old releases of torch did not save this tensor
-            tensors.setdefault(name, expected[name])
+    add_batch_counters(tensors, expected)
     checkpoint.check_tensors(tensors, expected, message)
     network.load_state_dict(
         {name: tensors[name.removeprefix("head.")] for name in network.state_dict()}
