@@ -17,7 +17,7 @@ from wsedtk.core import config
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.corpora import audioset_metadata, youtube
-from wsedtk.data import datadir
+from wsedtk.data import class_map, datadir
 from wsedtk.models import checkpoint
 
 
@@ -79,7 +79,7 @@ def main():
         dcase = datadir.read(options.dcase_set)
         pairs = classes_of(
             labels,
-            audioset_metadata.read_classes(files[audioset_metadata.CLASSES]),
+            class_map.read_classes(files[audioset_metadata.CLASSES]),
             (dcase.labels, dcase.info["class_ids"]),
         )
         write_text(options.output, "".join(f"{name}\t{label}\n" for name, label in pairs))

@@ -25,7 +25,7 @@ from wsedtk.core import config
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.corpora import audioset_metadata, official_sets, youtube
-from wsedtk.data import clip_sets, datadir
+from wsedtk.data import class_map, clip_sets, datadir
 from wsedtk.data.store import FeatureStore
 from wsedtk.evaluation import report_data
 from wsedtk.models import checkpoint
@@ -41,7 +41,7 @@ def seen_videos(metadata_dir, data_sets):
     sources, trained, classes = (
         {},
         [],
-        audioset_metadata.read_classes(
+        class_map.read_classes(
             files.get(audioset_metadata.CLASSES, metadata_dir / audioset_metadata.CLASSES)
         ),
     )
