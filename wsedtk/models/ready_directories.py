@@ -87,7 +87,9 @@ def find_model_directory(path_or_name: PathLike) -> Path:
     advice = "wsedtk models lists the ready models"
     if near is not None:
         advice = f"did you mean the ready model {near!r}?"
-    raise InputError(f"{path}: no such folder, and no such ready model; {advice}")
+    raise InputError(
+        f"{path}: has no model.yaml; there is no such folder, and no such ready model; {advice}"
+    )
 
 
 def describe(ready: ReadyModel, labels: tuple[str, ...] | None = None) -> ModelSpec:
