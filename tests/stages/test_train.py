@@ -21,7 +21,7 @@ SIZES = {  # each network at a small size
     "dcase-crnn": {"channels": (8, 8, 8), "num_hidden": 16},
     "talnet": {"embedding_size": 32, "num_convs": 4, "num_pools": 2},
     "gated-crnn": {"num_channels": 6, "num_top_channels": 12, "num_hidden": 16, "dropout": 0.0},
-    "yamnet": {"num_channels": 4, "dense": 3},
+    "yamnet": {"num_channels": 5, "dense": 3},
 }
 
 
