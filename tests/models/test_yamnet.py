@@ -117,26 +117,29 @@ def test_other_resolutions(options, seconds, expected):
 
 
 def keras_file(path, rng):
-    """Write random weights as Keras does. Return them by layer, in float64."""
+    """Write random weights as Keras does. Return them by layer, in float64.
+
+    The scales of the weights are such that the scores depend on the patch.
+    """
     sizes = [32, 64, 128, 128, 256, 256, *[512] * 6, 1024, 1024]
     arrays = {}
 
     def norm(group, channels):
-        arrays[f"{group}/bn/beta:0"] = rng.normal(0, 0.3, channels)
-        arrays[f"{group}/bn/moving_mean:0"] = rng.normal(0, 0.3, channels)
-        arrays[f"{group}/bn/moving_variance:0"] = rng.uniform(0.5, 2, channels)
+        arrays[f"{group}/bn/beta:0"] = rng.normal(0, 0.1, channels)
+        arrays[f"{group}/bn/moving_mean:0"] = rng.normal(0, 0.1, channels)
+        arrays[f"{group}/bn/moving_variance:0"] = rng.uniform(0.5, 1.5, channels)
 
     arrays["layer1/conv/kernel:0"] = rng.normal(0, 0.4, (3, 3, 1, 32))
     norm("layer1/conv", 32)
     for number, (before, after) in enumerate(zip(sizes, sizes[1:]), start=2):
         arrays[f"layer{number}/depthwise_conv/depthwise_kernel:0"] = rng.normal(
-            0, 0.4, (3, 3, before, 1)
+            0, 0.47, (3, 3, before, 1)
         )
         norm(f"layer{number}/depthwise_conv", before)
         shape = (1, 1, before, after)
-        arrays[f"layer{number}/pointwise_conv/kernel:0"] = rng.normal(0, before**-0.5, shape)
+        arrays[f"layer{number}/pointwise_conv/kernel:0"] = rng.normal(0, 1.41 * before**-0.5, shape)
         norm(f"layer{number}/pointwise_conv", after)
-    arrays["logits/kernel:0"] = rng.normal(0, 0.1, (1024, 521))
+    arrays["logits/kernel:0"] = rng.normal(0, 0.01, (1024, 521))
     arrays["logits/bias:0"] = rng.normal(0, 0.1, 521)
     with h5py.File(path, "w") as file:
         for name, array in arrays.items():
@@ -177,8 +180,59 @@ def test_the_file_of_keras(tmp_path):
     found, expected = network(x[None]).frame[0, 0], keras_scores(arrays, x)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
     assert expected.std() > 0.1
+    with torch.no_grad():
+        assert (keras_scores(arrays, x.flip(0)) - expected).abs().mean() > 0.01
     gradients = [torch.autograd.grad(scores.sum(), x)[0] for scores in (found, expected)]
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4 * float(gradients[1].abs().max()))
+
+
+# Outputs of the published code (tensorflow/models, research/audioset/yamnet) with the weights of
+# `keras_file(path, numpy.random.default_rng(0))`, in tf_keras 2.21.0. The levels and the
+# scores of the noise were computed in float32, the other numbers in float64.
+LEVELS = [  # of frames 0, 100 and 247 of the noise, in every 8th mel bin
+    [0.66101, 0.54798, 0.45156, 0.94831, 1.35637, 1.39711, 1.47242, 1.91349],
+    [0.73389, -0.66414, 0.23466, 0.57210, 0.89025, 2.00615, 1.87251, 2.05908],
+    [0.76448, 0.54115, 0.79918, -0.42212, 0.80281, 1.11184, 1.65001, 2.36717],
+]
+NOISE_SCORES = [  # of the patches of the noise, of every 104th class
+    [0.540650, 0.628543, 0.596602, 0.531211, 0.461725, 0.507306],
+    [0.546045, 0.632651, 0.603602, 0.532019, 0.453926, 0.512300],
+    [0.542375, 0.625352, 0.602381, 0.529968, 0.451850, 0.505442],
+    [0.542516, 0.624618, 0.599588, 0.527596, 0.454229, 0.503530],
+    [0.693598, 0.835969, 0.792616, 0.427474, 0.246311, 0.411480],
+]
+SCORES = [  # of a random patch, of every 52nd class
+    *(0.637345, 0.690134, 0.789253, 0.456550, 0.728018, 0.416502),
+    *(0.548194, 0.793132, 0.336733, 0.397891, 0.473652),
+]
+GRADIENT = [  # of the sum of every 2nd score, at every 24th frame and 16th mel bin of the patch
+    [8.91058e-06, -1.06001e-03, 7.30779e-04, 6.74662e-04],
+    [4.64830e-04, -2.31235e-02, -1.81760e-02, -1.76059e-02],
+    [-5.39065e-03, 2.12037e-02, 4.71399e-03, 6.79969e-03],
+    [3.54427e-05, -7.49544e-03, -3.26572e-02, 5.41341e-03],
+]
+
+
+def close(found, expected, atol):
+    torch.testing.assert_close(found, found.new_tensor(expected), rtol=0, atol=atol)
+
+
+def test_the_published_code(tmp_path):
+    keras_file(tmp_path / "yamnet.h5", np.random.default_rng(0))
+    network = build_network("yamnet", 521, patch_hop=96).eval()
+    network.load_state_dict(yamnet.read_keras(tmp_path / "yamnet.h5"))
+    noise = np.random.default_rng(3).normal(0, 0.1, 40000).astype(np.float32)
+    padded = np.pad(noise, (0, 15600 + 4 * 7680 - 40000))  # as the published code does
+    ready = READY_MODELS.get("yamnet")
+    levels = torch.from_numpy(LogMel(ready.frontend)(padded) / ready.std).float()
+    close(levels[[0, 100, 247], ::8], LEVELS, atol=1e-4)
+    patches = levels.unfold(0, 96, 48).transpose(1, 2)  # (P, 96, F)
+    close(frames(network, patches)[:, 0, ::104], NOISE_SCORES, atol=1e-5)
+    x = torch.from_numpy(np.random.default_rng(2).normal(0, 2, (1, 96, 64))).requires_grad_()
+    scores = network.double()(x).frame[0, 0]
+    close(scores[::52], SCORES, atol=1e-6)
+    (gradient,) = torch.autograd.grad(scores[::2].sum(), x)
+    close(gradient[0, ::24, ::16], GRADIENT, atol=1e-7)
 
 
 @pytest.mark.parametrize("reader", [yamnet.read_keras, yamnet.read_tflite])
