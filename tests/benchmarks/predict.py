@@ -26,9 +26,8 @@ import numpy as np
 import torch
 
 from wsedtk.data import store
-from wsedtk.inference import network_runner
+from wsedtk.inference import loading, network_runner
 from wsedtk.models import checkpoint
-from wsedtk.models.layers import fold_batch_norm
 
 CLIPS = {"dcase-crnn": 192, "talnet": 96, "gated-crnn": 64}
 TARGET = {
@@ -60,18 +59,15 @@ def plain_scores(network, spec, features, batch=16):
 
 def one_pass(folder, kind, name):
     """Score all clips twice, and print the seconds of the second time and the peak memory."""
-    spec, network, _ = checkpoint.load_model(folder / name)
+    model = loading.read_model(folder / name)
     features = store.FeatureStore([folder / f"{name}.h5"])
     if kind == "plain":
 
         def run():
-            plain_scores(network, spec, features)
+            plain_scores(model.network, model.spec, features)
 
     else:
-        fold_batch_norm(network)
-        runner = network_runner.Runner.of(
-            network, spec.mean, spec.std, torch.device("cpu"), precise=kind == "precise"
-        )
+        runner = loading.make_runner(model, torch.device("cpu"), precise=kind == "precise")
 
         def run():
             for _, output, _ in network_runner.score(

@@ -26,8 +26,7 @@ from wsedtk.cli import main as cli
 from wsedtk.core import config
 from wsedtk.data import score_folders
 from wsedtk.decoding import event_decoding, operating_point
-from wsedtk.inference import network_runner, recordings, sliding_windows
-from wsedtk.models import checkpoint
+from wsedtk.inference import loading, recordings, sliding_windows
 from wsedtk.report import recording_picture
 
 RATE, STEP = 16000, 0.1
@@ -52,12 +51,9 @@ def model(trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def detector(model):
-    spec, network, _ = checkpoint.load_model(model)
-    return sliding_windows.Detector(
-        spec,
-        network,
-        network_runner.Runner.of(network, spec.mean, spec.std, torch.device("cpu"), precise=True),
-    )
+    loaded = loading.read_model(model)
+    runner = loading.make_runner(loaded, torch.device("cpu"), precise=True)
+    return sliding_windows.Detector(loaded.spec, runner)
 
 
 def tones(seconds, rate=RATE, seed=0):

@@ -28,14 +28,12 @@ from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.events import Event
 from wsedtk.data.tables import normal
 from wsedtk.decoding import operating_point as operating_points
-from wsedtk.inference import event_finding, network_runner
+from wsedtk.inference import event_finding, loading, network_runner
 from wsedtk.inference.event_finding import EventFinder, Threshold
 from wsedtk.inference.sliding_windows import Detector, Source
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
-from wsedtk.models.layers import fold_batch_norm
 from wsedtk.models.ready_directories import find_model_directory
-from wsedtk.models.resolution import at_resolution
 
 _LOGGER = logging.getLogger(__name__)
 _POINT = "operating_point.yaml"
@@ -430,12 +428,7 @@ def load_model(
     """
     runs_on = network_runner.pick_device(device, "device")
     folder = find_model_directory(path)
-    # Building a network draws random weights. The random state of the caller must not change.
-    with torch.random.fork_rng(devices=[]):
-        spec, network, fingerprint = at_resolution(
-            checkpoint.load_model(folder), seconds_per_frame, "seconds_per_frame"
-        )
-    tensors = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    fold_batch_norm(network)
-    runner = network_runner.Runner.of(network, spec.mean, spec.std, runs_on, precise)
-    return Model(folder, spec, tensors, Detector(spec, network, runner), fingerprint)
+    model = loading.read_model(folder, seconds_per_frame, "seconds_per_frame")
+    tensors = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
+    detector = Detector(model.spec, loading.make_runner(model, runs_on, precise))
+    return Model(folder, model.spec, tensors, detector, model.fingerprint)

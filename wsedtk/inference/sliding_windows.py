@@ -23,7 +23,6 @@ from wsedtk.core.types import Floats
 from wsedtk.inference import recordings
 from wsedtk.inference.network_runner import Runner
 from wsedtk.models.checkpoint import ModelSpec
-from wsedtk.models.layers import Network
 
 CLIP_SECONDS = 10.0  # length of training clips, if model.yaml does not contain it
 _BLOCK = 1 << 20  # samples in a block, if the samples are in memory
@@ -235,10 +234,8 @@ class Detector:
     ----------
     spec : ModelSpec
         The description of the model.
-    network : Network
-        The network.
     runner : Runner
-        The runner of this network.
+        The runner of the network.
 
     Attributes
     ----------
@@ -261,10 +258,10 @@ class Detector:
         If model.yaml contains an invalid front end or an invalid length of the training clips.
     """
 
-    def __init__(self, spec: ModelSpec, network: Network, runner: Runner) -> None:
+    def __init__(self, spec: ModelSpec, runner: Runner) -> None:
         self.frontend = LogMel(spec.frontend_config(), runner.device)
         self.runner, config = runner, self.frontend.config
-        self.reduction = network.time_reduction
+        self.reduction = runner.network.time_reduction
         self._unit = config.hop * self.reduction  # samples
         self.seconds_per_frame = self._unit / config.sample_rate
         self.seconds_per_feature = config.seconds_per_frame

@@ -14,7 +14,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from wsedtk.core.atomic import make_folder, write_text, writing
 from wsedtk.core.config import suggest_fraction
@@ -27,14 +26,11 @@ from wsedtk.data.events import Event
 from wsedtk.data.folders import as_text
 from wsedtk.data.tables import normal, unfit
 from wsedtk.decoding.operating_point import OperatingPoint
-from wsedtk.inference import event_finding, network_runner, recordings
+from wsedtk.inference import event_finding, loading, network_runner, recordings
 from wsedtk.inference.event_finding import EventFinder, Threshold
 from wsedtk.inference.sliding_windows import Detector, Piece, Source
 from wsedtk.inference.sources import check_names, sources_of
-from wsedtk.models import checkpoint
-from wsedtk.models.layers import fold_batch_norm
 from wsedtk.models.ready_directories import READY_MODEL, find_model_directory
-from wsedtk.models.resolution import at_resolution
 from wsedtk.report.recording_picture import RecordingPicture
 from wsedtk.stages.options.results import DetectOptions
 
@@ -357,22 +353,18 @@ def _results(
 
 def _prepare(options: DetectOptions, form: formats.EventFormat) -> _Job:
     """Load the model, and read the chosen classes, the thresholds and the filters."""
-    with torch.random.fork_rng(devices=[]):  # building a network draws random weights
-        spec, network, fingerprint = at_resolution(
-            checkpoint.load_model(options.model_dir), options.seconds_per_frame
-        )
+    model = loading.read_model(options.model_dir, options.seconds_per_frame)
+    spec = model.spec
     below = ontologies.descendants_in(options.model_dir) if options.classes else {}
     names = class_lists.choose(options.classes, spec.labels, options.model_dir, below)
-    point = read_point(options, fingerprint, spec.labels)
+    point = read_point(options, model.fingerprint, spec.labels)
     if READY_MODEL in spec.trained and point.tuned is None and not options.thresholds:
         _LOG.info(
             f"{spec.trained[READY_MODEL]}: {point.tuned_on}; the thresholds are not tuned on your "
             "recordings; use --threshold or wsedtk tune for others"
         )
     device = network_runner.pick_device(options.device)
-    fold_batch_norm(network)
-    runner = network_runner.Runner.of(network, spec.mean, spec.std, device, options.precise)
-    detector = Detector(spec, network, runner)
+    detector = Detector(spec, loading.make_runner(model, device, options.precise))
     return _Job(
         detector,
         EventFinder(point, names, detector.seconds_per_frame),

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
@@ -21,11 +20,9 @@ from wsedtk.core.progress import progress
 from wsedtk.core.types import Integers
 from wsedtk.data import class_lists, datadir, store
 from wsedtk.data.store import FeatureStore
-from wsedtk.inference import network_runner
+from wsedtk.inference import loading, network_runner
 from wsedtk.inference.network_runner import Runner
-from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
-from wsedtk.models.layers import fold_batch_norm
 from wsedtk.models.ready_directories import find_model_directory
 from wsedtk.stages.options.results import PredictOptions
 
@@ -171,8 +168,8 @@ def run(options: PredictOptions) -> PredictResult:
         or if there is no clip to score.
     """
     options = dataclasses.replace(options, model_dir=find_model_directory(options.model_dir))
-    with torch.random.fork_rng(devices=[]):  # building a network draws random weights
-        spec, network, model = checkpoint.load_model(options.model_dir)
+    model = loading.read_model(options.model_dir)
+    spec, network = model.spec, model.network
     names: Mapping[str, str] = {label: label for label in spec.labels}
     if options.classes is not None:
         names = class_lists.read(options.classes, spec.labels, options.model_dir)
@@ -185,9 +182,8 @@ def run(options: PredictOptions) -> PredictResult:
         )
     frontend = spec.frontend_config()
     device = network_runner.pick_device(options.device)
-    fold_batch_norm(network)
     job = _Job(
-        runner=Runner.of(network, spec.mean, spec.std, device, options.precise),
+        runner=loading.make_runner(model, device, options.precise),
         features=features,
         rows=rows,
         columns=[spec.labels.index(name) for name in names],
@@ -203,7 +199,7 @@ def run(options: PredictOptions) -> PredictResult:
         failed,
     )
     identity = {
-        "model": model,
+        "model": model.fingerprint,
         "frontend": features.fingerprint,
         "features": features.content_fingerprint(rows),
         "precise": options.precise,
@@ -217,7 +213,7 @@ def run(options: PredictOptions) -> PredictResult:
         job.batches(),
         failed=failed,
         seconds_per_frame=result.seconds_per_frame,
-        model=model,
+        model=model.fingerprint,
         features=str(Path(options.feats).absolute()),
         features_fingerprint=features.fingerprint,
         audio_fingerprint=features.audio[0],
