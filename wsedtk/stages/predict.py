@@ -164,11 +164,11 @@ def run(options: PredictOptions) -> PredictResult:
     Raises
     ------
     InputError
-        If an input is missing or wrong, if the features and the model have different front ends,
-        or if there is no clip to score.
+        If an input is missing or wrong, if the network can't have the time resolution, if the
+        features and the model have different front ends, or if there is no clip to score.
     """
     options = dataclasses.replace(options, model_dir=find_model_directory(options.model_dir))
-    model = loading.read_model(options.model_dir)
+    model = loading.read_model(options.model_dir, options.seconds_per_frame)
     spec, network = model.spec, model.network
     names: Mapping[str, str] = {label: label for label in spec.labels}
     if options.classes is not None:
@@ -204,6 +204,7 @@ def run(options: PredictOptions) -> PredictResult:
         "features": features.content_fingerprint(rows),
         "precise": options.precise,
         "classes": list(names.items()),
+        "seconds_per_frame": result.seconds_per_frame,
     }
     store.write_scores(
         options.scores,

@@ -38,6 +38,9 @@ class PredictOptions:
     classes : path-like, optional
         A file with the classes to keep, one per line, in the order of the output. A line
         NAME<TAB>NEW renames a class. By default, all classes are kept.
+    seconds_per_frame : float, optional
+        The duration of a frame in seconds, for networks with several time resolutions, such as
+        yamnet. By default, the duration that the model directory specifies.
     device : str
         "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if there is one.
     """
@@ -50,6 +53,7 @@ class PredictOptions:
     precise: bool = dataclasses.field(default=True, metadata={"flag": "--precise/--fast"})
     no_frames: bool = False
     classes: PathLike | None = None
+    seconds_per_frame: float | None = None
     device: str = "auto"
 
 
