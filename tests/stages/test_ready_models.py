@@ -88,7 +88,7 @@ def test_fetch(run, server, cache):
         f"{cache}/tiny: tiny, 2 classes, 3,200 parameters, 0.1 s per frame\n"
         "licence: CC-BY-4.0 (https://example.org/tiny)\n"
         "please cite: Doe & Roe (2020), Small networks\n"
-        "to use it, run for example: wsedtk detect tiny recording.flac --threshold 0.5\n",
+        "to use it, run for example: wsedtk detect tiny recording.flac\n",
     )
     assert listing(cache) == MODEL and server.asked() == list(published.ROLES)
     spec, network, _ = checkpoint.load_model(cache / "tiny")

@@ -54,7 +54,7 @@ def fetched(result: "FetchResult") -> str:
         f"{result.num_parameters:,} parameters, {result.seconds_per_frame:g} s per frame{state}\n"
         f"licence: {result.licence} ({result.source})\n"
         f"please cite: {result.citation}\n"
-        f"to use it, run for example: wsedtk detect {result.name} recording.flac --threshold 0.5"
+        f"to use it, run for example: wsedtk detect {result.name} recording.flac"
     )
 
 
