@@ -246,18 +246,19 @@ def test_wrong_files(tmp_path, reader, content):
 
 
 def test_the_class_map(tmp_path):
-    path = tmp_path / "map.csv"
+    path, read = tmp_path / "map.csv", READY_MODELS.get("yamnet").read_labels
     path.write_text('index,mid,display_name\n0,/m/1,Speech\n1,/m/2,"Child speech, kid speaking"\n')
-    assert yamnet.read_class_map(path) == ("Speech", "Child speech, kid speaking")
-    path.write_text("index,mid,name\n0,/m/1,Speech\n")
-    with pytest.raises(InputError, match="map.csv: is not the class map of YAMNet"):
-        yamnet.read_class_map(path)
+    assert read(path) == ("Speech", "Child speech, kid speaking")
+    path.write_text("index,mid,display_name\n1,/m/1,Speech\n")
+    with pytest.raises(InputError, match="map.csv:2: expected the index 0, a class ID and a class"):
+        read(path)
 
 
 def test_the_published_tflite_file(real_data):
     path = real_data / TFLITE
     labels = yamnet.read_tflite_labels(path)
-    assert labels == yamnet.read_class_map(real_data / "yamnet" / "yamnet_class_map.csv")
+    read = READY_MODELS.get("yamnet").read_labels
+    assert labels == read(real_data / "yamnet" / "yamnet_class_map.csv")
     layers = tflite.read_layers(path)
     assert sum(layer.is_depthwise for layer in layers) == 13
     tensors = yamnet.read_tflite(path)

@@ -29,6 +29,11 @@ def _split(line: str, delimiter: str) -> list[str]:
     return cells
 
 
+def read_class_names(path: PathLike) -> tuple[str, ...]:
+    """Read the names of the classes in a list of classes. Raises the errors of `read_classes`."""
+    return tuple(read_classes(path).names)
+
+
 def read_classes(path: PathLike) -> Classes:
     """Read a list of classes, such as class_labels_indices.csv.
 

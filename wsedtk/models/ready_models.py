@@ -108,4 +108,13 @@ ONTOLOGY = PublishedFile(
     342780,
     "9c685f4403eecc3ca9be37fd7285cf212feaaea6ff7229d3e7ca89e0d1f2d15d",
 )
+# AudioSet's 527 classes in the order of their indices. PANNs publish the file with their code.
+AUDIOSET_CLASSES = PublishedFile(
+    "class_labels_indices.csv",
+    "labels",
+    "https://raw.githubusercontent.com/qiuqiangkong/audioset_tagging_cnn/"
+    "d2f4b8c18eab44737fcc0de1248ae21eb43f6aa4/metadata/class_labels_indices.csv",
+    14675,
+    "cdd1049833c4b86127c2773ac0d14a2754b6a6d0d1798002ed5c66e699708429",
+)
 READY_MODELS: Registry[ReadyModel] = Registry("ready model", "wsedtk.models.ready")

@@ -16,9 +16,16 @@ from torch import Tensor
 
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core.errors import InputError
-from wsedtk.data import class_map, datadir
+from wsedtk.data import datadir
+from wsedtk.data.class_map import read_class_names
 from wsedtk.models import published_weights
-from wsedtk.models.ready_models import ONTOLOGY, READY_MODELS, PublishedFile, ReadyModel
+from wsedtk.models.ready_models import (
+    AUDIOSET_CLASSES,
+    ONTOLOGY,
+    READY_MODELS,
+    PublishedFile,
+    ReadyModel,
+)
 
 _FRONTEND = FrontendConfig(
     sample_rate=32000,
@@ -35,15 +42,6 @@ _FRONTEND = FrontendConfig(
 )
 _CNN8RNN = "https://huggingface.co/wsntxxn/cnn8rnn-audioset-sed"
 _ZENODO = "https://zenodo.org/records/3987831"
-# The file of the classes in the authors' code, at the last commit.
-_CLASSES = PublishedFile(
-    "class_labels_indices.csv",
-    "labels",
-    "https://raw.githubusercontent.com/qiuqiangkong/audioset_tagging_cnn/"
-    "d2f4b8c18eab44737fcc0de1248ae21eb43f6aa4/metadata/class_labels_indices.csv",
-    14675,
-    "cdd1049833c4b86127c2773ac0d14a2754b6a6d0d1798002ed5c66e699708429",
-)
 _PANNS_LICENCE = "CC BY 4.0"
 _PANNS_CITATION = (
     "Q. Kong, Y. Cao, T. Iqbal, Y. Wang, W. Wang & M. D. Plumbley, PANNs: Large-scale pretrained "
@@ -97,10 +95,6 @@ def _read_names(path: Path) -> tuple[str, ...]:
     return tuple(datadir.read_labels(path))
 
 
-def _read_class_map(path: Path) -> tuple[str, ...]:
-    return tuple(class_map.read_classes(path).names)
-
-
 READY_MODELS.register("cnn8rnn")(
     ReadyModel(
         name="cnn8rnn",
@@ -143,11 +137,11 @@ _FRAMEWISE = ReadyModel(
             327428481,
             "dd3b4043a87d4ec13df8082c0fcfee3fb5084151808e47e060987a95eabdd142",
         ),
-        _CLASSES,
+        AUDIOSET_CLASSES,
         ONTOLOGY,
     ),
     read_weights=_read_cnn14,
-    read_labels=_read_class_map,
+    read_labels=read_class_names,
     num_classes=527,
     licence=_PANNS_LICENCE,
     citation=_PANNS_CITATION,
@@ -169,7 +163,7 @@ READY_MODELS.register("panns-cnn14")(
                 327428481,
                 "0dc499e40e9761ef5ea061ffc77697697f277f6a960894903df3ada000e34b31",
             ),
-            _CLASSES,
+            AUDIOSET_CLASSES,
             ONTOLOGY,
         ),
     )

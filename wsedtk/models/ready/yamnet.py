@@ -3,7 +3,6 @@
 C and C' are numbers of input and output channels.
 """
 
-import csv
 import dataclasses
 import math
 import re
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core.errors import InputError
-from wsedtk.data.table_files import TableFile
+from wsedtk.data.class_map import read_class_names
 from wsedtk.models import keras, tflite
 from wsedtk.models.ready_models import ONTOLOGY, READY_MODELS, PublishedFile, ReadyModel
 
@@ -132,28 +131,6 @@ def _folded(kind: str, arrays: Mapping[str, npt.NDArray[np.float64]]) -> tuple[A
         return weight.astype(np.float32), (beta - mean * factor).astype(np.float32)
 
 
-def read_class_map(path: Path) -> tuple[str, ...]:
-    """Read the classes from the class map.
-
-    Raises
-    ------
-    InputError
-        If the file can't be read, or if it is damaged.
-    """
-    table = TableFile(path)
-    rows = csv.DictReader(table.lines())
-    table.raise_errors()
-    try:
-        labels = [row["display_name"] for row in rows]
-    except (KeyError, csv.Error):
-        labels = []
-    if not labels or None in labels:
-        raise InputError(
-            f"{path}: is not the class map of YAMNet; expected a table with the column display_name"
-        )
-    return tuple(labels)
-
-
 def read_tflite_labels(path: Path) -> tuple[str, ...]:
     """Read the classes from the TensorFlow Lite file, which ends with a zip archive.
 
@@ -215,7 +192,7 @@ _YAMNET = ReadyModel(
         ONTOLOGY,
     ),
     read_weights=read_keras,
-    read_labels=read_class_map,
+    read_labels=read_class_names,
     num_classes=_NUM_CLASSES,
     licence="Apache-2.0",
     citation="M. Plakal and D. Ellis, YAMNet, 2020",
