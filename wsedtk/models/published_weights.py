@@ -1,6 +1,6 @@
 """Read the tensors of files that other people published.
 
-The tensors are checked, because such files are not written by wsedtk.
+Their numbers must be checked with `check_numbers`, because such files are not written by wsedtk.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,29 @@ from wsedtk.models import checkpoint
 Tensors = dict[str, Tensor]
 
 
-def _check_tensor(path: PathLike, name: str, tensor: Tensor) -> None:
-    """Raise InputError if a tensor is not an array of finite floating-point numbers.
+def check_numbers(path: PathLike, tensors: Mapping[str, Tensor]) -> None:
+    """Check that tensors are arrays of finite floating-point numbers.
 
-    The batch counters of batch normalisation may be integers. The variances of batch normalisation
-    must not be negative.
+    The batch counters of batch norm may be integers. The variances of batch norm must not be
+    negative.
+
+    Parameters
+    ----------
+    path : path-like
+        The file from which the tensors were read, for messages.
+    tensors : mapping of str to Tensor
+        The tensors by name.
+
+    Raises
+    ------
+    InputError
+        If a tensor does not meet the conditions above. The message names the first such tensor.
     """
+    for name, tensor in tensors.items():
+        _check_tensor(path, name, tensor)
+
+
+def _check_tensor(path: PathLike, name: str, tensor: Tensor) -> None:
     if not tensor.is_floating_point() and not name.endswith(".num_batches_tracked"):
         raise InputError(
             f"{path}: the tensor {name!r} contains {tensor.dtype}, expected floating-point numbers"
@@ -61,11 +78,9 @@ def read_safetensors(path: PathLike) -> Tensors:
     Raises
     ------
     InputError
-        If the file cannot be read, or contains tensors with invalid numbers.
+        If the file cannot be read.
     """
     tensors, _ = checkpoint.load_safetensors(Path(path))
-    for name, tensor in tensors.items():
-        _check_tensor(path, name, tensor)
     return tensors
 
 
@@ -77,7 +92,7 @@ def read_checkpoint(path: PathLike) -> Tensors:
     Raises
     ------
     InputError
-        If the file cannot be read, contains no tensors, or contains tensors with invalid numbers.
+        If the file cannot be read, or contains no tensors.
     """
     content = checkpoint.load_checkpoint(path)
     tensors = content.get("model", content) if isinstance(content, dict) else None
@@ -91,7 +106,4 @@ def read_checkpoint(path: PathLike) -> Tensors:
             "the key 'model'"
         )
     # torch.nn.DataParallel adds the prefix `module.` to the names.
-    tensors = {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}
-    for name, tensor in tensors.items():
-        _check_tensor(path, name, tensor)
-    return tensors
+    return {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}

@@ -146,14 +146,12 @@ def convert(ready: ReadyModel, files: Mapping[str, Path], folder: Path) -> Model
     source = files["weights"]
     spec = describe(ready, _read_labels(ready, files.get("labels", source)))
     tensors = dict(ready.read_weights(source))
+    published_weights.check_numbers(source, tensors)
     with torch.random.fork_rng(devices=[]):  # building a network draws random weights
         network = spec.build()
     expected = network.state_dict()
     published_weights.add_batch_counters(tensors, expected)
     checkpoint.check_tensors(tensors, expected, f"{source}: is not a file of {ready.name}")
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise InputError(f"{source}: the tensor {name!r} contains numbers that are not finite")
     network.load_state_dict(tensors)
     trained = {
         READY_MODEL: ready.name,

@@ -68,7 +68,8 @@ class ReadyModel:
         labels.
     read_weights : callable
         A function that reads the file of the weights and returns the tensors of the network by
-        name. It raises InputError if the file is damaged, or is not a file of this model.
+        name. It raises InputError if the file is damaged, or is not a file of this model. It need
+        not check whether the numbers are finite.
     read_labels : callable
         A function that reads the file of the labels and returns the K classes in the order of the
         outputs. It raises InputError if the file is damaged.

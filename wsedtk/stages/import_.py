@@ -23,7 +23,12 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.data import datadir
 from wsedtk.models import checkpoint
-from wsedtk.models.published_weights import Tensors, add_batch_counters, read_checkpoint
+from wsedtk.models.published_weights import (
+    Tensors,
+    add_batch_counters,
+    check_numbers,
+    read_checkpoint,
+)
 from wsedtk.report import model_card
 from wsedtk.stages.options.systems import ImportOptions
 
@@ -229,6 +234,7 @@ def run(options: ImportOptions) -> ImportResult:
     labels = tuple(datadir.read_labels(Path(options.labels)))
     mean, std = read_normalizer(options.normalizer, frontend.num_mels)
     tensors = read_checkpoint(source)
+    check_numbers(source, tensors)
     network_name, network_options = recognise(tensors, frontend.num_mels)
     pooling, is_assumed = _pooling(tensors, options.pooling)
     trained = {

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core.errors import InputError
-from wsedtk.models.checkpoint import load_checkpoint
+from wsedtk.models.published_weights import read_checkpoint
 from wsedtk.models.ready_models import ONTOLOGY, READY_MODELS, PublishedFile, ReadyModel
 
 _REPOSITORY = "fschmid56/PretrainedSED"
@@ -32,11 +32,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
     InputError
         If the file can't be read, or does not contain the tensors of a Frame-MobileNet.
     """
-    tensors = load_checkpoint(path)
-    if not isinstance(tensors, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
-    ):
-        raise InputError(f"{path}: is not a published Frame-MobileNet; expected a dict of tensors")
+    tensors = read_checkpoint(path)
     for prefix in (_BODY, _HEAD):
         if not any(name.startswith(prefix) for name in tensors):
             raise InputError(

@@ -34,18 +34,13 @@ Array = npt.NDArray[np.float32]
 
 
 def _named(layers: list[tuple[Array, Array]]) -> dict[str, Tensor]:
-    """Return weights and biases, in the order of the layers, under the names of the network.
-
-    Raises ValueError if a number is not finite.
-    """
+    """Return weights and biases, in the order of the layers, under the names of the network."""
     names = ["layers.0.conv"]
     for number in range(1, _NUM_LAYERS // 2):
         names += [f"layers.{number}.conv", f"layers.{number}.pointwise"]
     tensors = {}
     for name, arrays in zip([*names, "head.fc_prob"], layers, strict=True):
         for kind, array in zip(("weight", "bias"), arrays):
-            if not np.isfinite(array).all():
-                raise ValueError(f"{name}.{kind} contains numbers that are not finite")
             tensors[f"{name}.{kind}"] = torch.from_numpy(np.ascontiguousarray(array))
     return tensors
 
@@ -75,10 +70,7 @@ def read_tflite(path: Path) -> dict[str, Tensor]:
         elif len(layer.weight) == _NUM_CLASSES:  # the mel filters are another such layer
             layers.append((layer.weight, layer.bias))
     _check_number(len(layers), path)
-    try:
-        return _named(layers)
-    except ValueError as error:
-        raise InputError(f"{path}: is not a published YAMNet: {error}") from None
+    return _named(layers)
 
 
 def read_keras(path: Path) -> dict[str, Tensor]:
@@ -122,7 +114,7 @@ def _folded(kind: str, arrays: Mapping[str, npt.NDArray[np.float64]]) -> tuple[A
     if any(vector.shape != kernel.shape[:1] for vector in vectors):
         shapes = [vector.shape for vector in vectors]
         raise ValueError(f"found the shapes {shapes} for a layer of {len(kernel)} outputs")
-    with np.errstate(all="ignore"):  # `_named` refuses numbers that are not finite
+    with np.errstate(all="ignore"):  # numbers that are not finite are refused later
         if not kind:
             return kernel.astype(np.float32), vectors[0].astype(np.float32)
         beta, mean, variance = vectors
