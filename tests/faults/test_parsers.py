@@ -26,8 +26,7 @@ from wsedtk.data import (
 )
 from wsedtk.data.formats import dcase
 from wsedtk.decoding import operating_point
-from wsedtk.models import checkpoint, published_weights
-from wsedtk.stages import import_
+from wsedtk.models import checkpoint, normalizers, published_weights
 from wsedtk.training.train_config import TrainConfig
 
 FUZZ = settings(
@@ -159,11 +158,11 @@ PARSERS = {
     ),
     "normalizer": (
         file_of("n.txt", write_normalizer),
-        of_file("n.txt", lambda p: import_.read_normalizer(p, 8)),
+        of_file("n.txt", lambda p: normalizers.read_normalizer(p, 8)),
     ),
     "normalizer, npz": (
         file_of("n.npz", lambda p: np.savez(p, mean=np.zeros(8), std=np.ones(8))),
-        of_file("n.npz", lambda p: import_.read_normalizer(p, 8)),
+        of_file("n.npz", lambda p: normalizers.read_normalizer(p, 8)),
     ),
     "checkpoint": (
         file_of(
@@ -255,7 +254,7 @@ TEXT_READERS = {
     "DCASE's truth": dcase2017.read_truth,
     "classes": lambda p: class_lists.read(p, ["Car", "a"], "model"),
     "scores": score_tables.read_table,
-    "normalizer": lambda p: import_.read_normalizer(p, 2),
+    "normalizer": lambda p: normalizers.read_normalizer(p, 2),
     "operating point": operating_point.read,
     "training configuration": lambda p: config.load(TrainConfig, p),
 }

@@ -23,7 +23,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.data import datadir
 from wsedtk.data.store import ScoreFile
 from wsedtk.models import checkpoint
-from wsedtk.stages.import_ import read_normalizer
+from wsedtk.models.normalizers import read_normalizer
 
 TALNET = (32, 32, 64, 64, 128, 128, 256, 256, 512, 512)
 SMALL = (

@@ -15,6 +15,7 @@ from wsedtk.core.paths import PathLike
 from wsedtk.data.tables import normal
 from wsedtk.models import checkpoint, published_weights
 from wsedtk.models.checkpoint import ModelSpec
+from wsedtk.models.normalizers import read_normalizer
 from wsedtk.models.ready_models import READY_MODELS, ReadyModel
 
 CLIP_SECONDS = 10  # the length of the clips of AudioSet, with which the networks were trained
@@ -145,6 +146,9 @@ def convert(ready: ReadyModel, files: Mapping[str, Path], folder: Path) -> Model
     """
     source = files["weights"]
     spec = describe(ready, _read_labels(ready, files.get("labels", source)))
+    if "normalizer" in files:
+        mean, std = read_normalizer(files["normalizer"], ready.frontend.num_mels)
+        spec = dataclasses.replace(spec, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
     tensors = dict(ready.read_weights(source))
     published_weights.check_numbers(source, tensors)
     with torch.random.fork_rng(devices=[]):  # building a network draws random weights

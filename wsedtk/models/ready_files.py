@@ -57,11 +57,18 @@ def download_files(ready: ReadyModel, weights_sha256: str | None = None) -> dict
     Raises
     ------
     InputError
-        If a file can't be downloaded or written, if its size or hash is wrong, or if the hash of
-        the weights is not known.
+        If a file has no address, can't be downloaded or can't be written, if its size or hash is
+        wrong, or if the hash of the weights is not known.
     """
+    if any(file.url is None for file in ready.files):
+        places = ", ".join(file.place for file in ready.files)
+        raise InputError(
+            f"{ready.name}: can't be downloaded, because one of its files is part of an archive; "
+            f"get these files, and give each of them with --from FILE: {places}"
+        )
     found: dict[str, Path] = {}
     for file in ready.files:
+        assert file.url is not None
         path = model_cache.downloads(ready.name) / file.name
         try:
             if not path.is_file():
@@ -120,13 +127,13 @@ def take_files(
     missing = [file for file in ready.files if file.role not in found]
     required = [file for file in missing if file.role not in _OPTIONAL]
     if required:
-        names = ", ".join(f"{file.name} ({file.url})" for file in required)
+        names = ", ".join(file.place for file in required)
         raise InputError(
             f"{ready.name}: among the given files, these are missing: {names}; download them, and "
             "give them with --from FILE too"
         )
     for file in missing:
-        _LOG.info(f"{ready.name}: used without the optional file {file.name} ({file.url})")
+        _LOG.info(f"{ready.name}: used without the optional file {file.place}")
     for file in ready.files:
         if file.role in found:
             try:
@@ -138,7 +145,7 @@ def take_files(
 
 def _assign(ready: ReadyModel, given: Sequence[Path]) -> dict[str, Path]:
     """Return the given file of each role. Raises InputError if the role of a file is not clear."""
-    roles = {file.name: file.role for file in ready.files}
+    roles = {name: file.role for file in ready.files for name in (file.name, *file.other_names)}
     found: dict[str, Path] = {}
     unnamed = []
     for path in given:

@@ -25,21 +25,33 @@ class PublishedFile:
     ----------
     name : str
         The name of the file, such as "yamnet.h5".
-    role : {"weights", "labels", "ontology"}
+    role : {"weights", "labels", "normalizer", "ontology"}
         What the file contains. The ontology is optional.
-    url : str
-        The address from which the file is downloaded.
+    url : str or None
+        The address from which the file is downloaded. None if the file can't be downloaded alone,
+        because it is part of an archive.
     num_bytes : int or None
         The size of the file. None if it is not known.
     sha256 : str or None
         The SHA-256 hash of the file in hexadecimal. None if it is not known.
+    archive : str or None
+        The address of the archive that contains the file, if `url` is None.
+    other_names : tuple of str
+        Names of files to which the user can convert the file.
     """
 
     name: str
-    role: Literal["weights", "labels", "ontology"]
-    url: str
+    role: Literal["weights", "labels", "normalizer", "ontology"]
+    url: str | None
     num_bytes: int | None = None
     sha256: str | None = None
+    archive: str | None = None
+    other_names: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """The name of the file and where it is, for messages."""
+        return f"{self.name} ({self.url or f'in the archive {self.archive}'})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +74,8 @@ class ReadyModel:
         The front end that the network was trained with.
     mean, std : float
         The mean and the standard deviation that normalise the levels of all mel bins. They convert
-        decibels to the unit in which the network was trained.
+        decibels to the unit in which the network was trained. A file with the role "normalizer"
+        replaces them.
     files : tuple of PublishedFile
         The published files. If none has the role "labels", the file of the weights contains the
         labels.
