@@ -42,6 +42,7 @@ measure train.py
 measure predict.py
 measure scoring.py
 measure detect.py
+measure detect_yamnet.py
 measure shared.py
 if python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
     measure train.py --device cuda --networks talnet --batch 250
