@@ -13,7 +13,7 @@ import published
 import pytest
 import torch
 import yaml
-from helpers import LABELS, contents
+from helpers import LABELS, contents, write_sound
 from published import describe, ready_model, register, serving
 
 import wsedtk
@@ -105,6 +105,21 @@ def test_fetch(run, server, cache):
         **spec.size(network),
     }
     assert json.loads((cache / "tiny" / "ontology.json").read_text()) == published.PARENTS
+
+
+def test_the_printed_example_works(run, server, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_sound(tmp_path / "recording.flac", seconds=2)
+    printed = run("models", "fetch", "tiny").stdout.splitlines()[-1]
+    program, *words = printed.removeprefix("to use it, run for example: ").split()
+    result = run(*words)
+    assert program == "wsedtk" and result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("filename\tonset\toffset\tevent_label\n")
+    assert (
+        "tiny: one threshold of 0.5 for all classes, not tuned on any recordings; the thresholds "
+        "are not tuned on your recordings; use --threshold or wsedtk tune for others"
+    ) in result.stderr
+    assert "not tuned" not in run(*words, "--threshold", "0.5").stderr
 
 
 def test_fetch_again_downloads_nothing(run, fetched, server, cache):
