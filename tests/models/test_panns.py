@@ -167,7 +167,9 @@ def test_the_published_sizes(ready, num_parameters, num_frames):
         network = build_network(
             model.network, model.num_classes, model.pooling, **model.network_options
         )
-        hidden, _ = network.convs(torch.empty(2, 1000, model.frontend.num_mels), None)
+        x = torch.empty(2, 1000, model.frontend.num_mels)
+        # The GRU can't be run without memory, so the body is run without it.
+        hidden, _ = network.run_body(x, None, stop=6 if ready == "cnn8rnn" else None)
     assert sum(p.numel() for p in network.parameters()) == num_parameters
     assert hidden.shape == (2, num_frames, network.head.fc_prob.in_features)
     seconds = model.frontend.seconds_per_frame * network.time_reduction
@@ -266,7 +268,7 @@ def test_a_clip_of_one_frame_has_twice_its_hidden_state():
     """The maximum and the mean of one frame are the frame itself."""
     network = lively("panns-cnn14", "max", clip_embedding=True)
     x = torch.randn(2, 40, 32, dtype=torch.float64)
-    hidden, mask = network.convs(x, None)
+    hidden, mask = network.run_body(x, None)
     assert hidden.shape == (2, 1, 8) and mask is None
     expected = torch.sigmoid(network.head.fc_prob(network.fc1(2 * hidden)))[:, 0]
     torch.testing.assert_close(network(x).clip, expected, rtol=0, atol=1e-12)

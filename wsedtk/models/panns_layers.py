@@ -18,8 +18,6 @@ from wsedtk.models.layers import (
     Dropout,
     NormalizedConv,
     init_xavier,
-    mean_over_bins,
-    pad_time,
     pool_mask,
     zero_padding,
 )
@@ -58,8 +56,8 @@ class ConvBlock(nn.Module):
         init_xavier(self.conv1.conv)
         init_xavier(self.conv2.conv)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Compute (B, C', T // time_factor, F // mel_factor) from (B, C, T, F).
+    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Compute (B, C', T // time_factor, F // mel_factor) and its mask from (B, C, T, F).
 
         `mask` (B, T) is True for real frames. If it is None, all frames are real.
         """
@@ -68,17 +66,34 @@ class ConvBlock(nn.Module):
         if self.factors != (1, 1):
             average = nn.functional.avg_pool2d(x, self.factors)
             x = average + nn.functional.max_pool2d(x, self.factors) if self.adds_max else average
-        dropped: Tensor = self.dropout(x)
-        return dropped
+        return self.dropout(x), pool_mask(mask, self.factors[0])
+
+
+class MelNorm(nn.BatchNorm1d):
+    """Batch norm of each mel bin.
+
+    In training, the statistics exclude padded frames, in which the features are 0: if the features
+    are levels in dB, 0 is far from the levels of real frames.
+    """
+
+    def forward(  # type: ignore[override]  # the mask is another argument
+        self, x: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Normalise the mel bins of (B, 1, T, F), and return the unchanged mask."""
+        x = x.squeeze(1)
+        if mask is None or not self.training:
+            normalized = super().forward(x.transpose(1, 2)).transpose(1, 2)
+        else:
+            normalized = torch.zeros_like(x)
+            normalized[mask] = super().forward(x[mask])
+        return normalized.unsqueeze(1), mask
 
 
 class ConvStack(nn.Module):
-    """Batch norm of each mel bin, several blocks of convolutions, and the mean over the mel bins.
+    """Batch norm of each mel bin, and several blocks of convolutions.
 
-    The convolutions start with Xavier-uniform weights, as in the authors' code. In training, the
-    statistics of batch norm of the mel bins exclude padded frames, in which the features are 0: if
-    the features are levels in dB, 0 is far from the levels of real frames. The statistics of batch
-    norm of the convolutions include padded frames, as in the authors' code.
+    The convolutions start with Xavier-uniform weights, as in the authors' code. The statistics of
+    their batch norm include padded frames, as in the authors' code.
 
     Parameters
     ----------
@@ -104,47 +119,17 @@ class ConvStack(nn.Module):
         mel_reduction = math.prod(sizes.mel_factor for sizes in blocks)
         if num_mels % mel_reduction:
             raise ValueError(f"num_mels must be a multiple of {mel_reduction}, found {num_mels}")
-        self.time_factors = [sizes.time_factor for sizes in blocks]
-        self.time_reduction = math.prod(self.time_factors)
-        self.bn0 = nn.BatchNorm1d(num_mels)
+        self.bn0 = MelNorm(num_mels)
         self.blocks = nn.ModuleList()
         num_inputs = 1
         for sizes in blocks:
             self.blocks.append(ConvBlock(num_inputs, sizes, adds_max, dropout))
             num_inputs = sizes.num_channels
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Compute hidden states from features.
-
-        Parameters
-        ----------
-        x : (B, T, F) Tensor
-            Features, 0 in padded frames.
-        mask : (B, T) Tensor of bool, or None
-            True for real frames. None if all frames are real.
-
-        Returns
-        -------
-        hidden : (B, T', C) Tensor
-            Hidden states >= 0, with T' = max(1, T // time_reduction).
-        mask : (B, T') Tensor of bool, or None
-            The mask of the hidden states.
-        """
-        x, mask = pad_time(x, mask, self.time_reduction)
-        x = self._normalize(x, mask).unsqueeze(1)  # (B, 1, T, F)
-        for block, factor in zip(self.blocks, self.time_factors):
-            x = block(x, mask)
-            mask = pool_mask(mask, factor)
-        return mean_over_bins(x), mask
-
-    def _normalize(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Apply batch norm to the mel bins of features (B, T, F)."""
-        if mask is None or not self.bn0.training:
-            normalized: Tensor = self.bn0(x.transpose(1, 2)).transpose(1, 2)
-            return normalized
-        normalized = torch.zeros_like(x)
-        normalized[mask] = self.bn0(x[mask])
-        return normalized
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The layers in their order, each called with (B, C, T, F) and the mask of its frames."""
+        return [self.bn0, *self.blocks]
 
 
 class LinearRelu(nn.Module):

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from wsedtk.models.body_network import BodyNetwork
-from wsedtk.models.layers import run_gru
+from wsedtk.models.layers import mean_over_bins, pad_time, run_gru
 from wsedtk.models.network import NETWORKS
 from wsedtk.models.panns_layers import BlockSizes, ConvStack, LinearRelu
 from wsedtk.models.pooling import Pooling
@@ -82,9 +82,20 @@ class Cnn8Rnn(BodyNetwork):
     @property
     def body_layers(self) -> Sequence[nn.Module]:
         """The layers of the body that can be frozen, from the input to the embedding."""
-        return self.convs.bn0, *self.convs.blocks, self.fc1, self.rnn
+        return [*self.convs.layers, self.fc1, self.rnn]
 
-    def body(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Compute the embeddings of the output frames; see `BodyNetwork.body`."""
-        x, mask = self.convs(x, mask)  # (B, T', C)
-        return run_gru(self.rnn, self.fc1(x), mask), mask
+    def enter_body(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Compute (B, 1, T, F); see `BodyNetwork.enter_body`."""
+        x, mask = pad_time(x, mask, self.time_reduction)
+        return x.unsqueeze(1), mask
+
+    def run_layer(
+        self, number: int, hidden: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Compute the output of a layer; see `BodyNetwork.run_layer`."""
+        layer = self.body_layers[number]
+        if layer is self.fc1:
+            return self.fc1(mean_over_bins(hidden)), mask
+        if layer is self.rnn:
+            return run_gru(self.rnn, hidden, mask), mask
+        return super().run_layer(number, hidden, mask)

@@ -237,13 +237,14 @@ class FrameMn(BodyNetwork):
                 nn.init.normal_(module.weight, std=0.01)
                 nn.init.zeros_(module.bias)
 
-    def body(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Compute the embeddings of the output frames; see `BodyNetwork.body`."""
+    def enter_body(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Compute (B, 1, T, F); see `BodyNetwork.enter_body`."""
         x, mask = pad_time(x, mask, self.time_reduction)
-        x = x.unsqueeze(1)  # (B, 1, T, F)
-        for layer in self.layers:
-            x, mask = layer(x, mask)
-        return mean_over_bins(x), mask  # (B, T', E)
+        return x.unsqueeze(1), mask
+
+    def leave_body(self, hidden: Tensor) -> Tensor:
+        """Compute the mean over the frequency bins; see `BodyNetwork.leave_body`."""
+        return mean_over_bins(hidden)
 
     @property
     def body_layers(self) -> Sequence[nn.Module]:

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from wsedtk.models.body_network import BodyNetwork
-from wsedtk.models.layers import Output
+from wsedtk.models.layers import Output, mean_over_bins, pad_time
 from wsedtk.models.network import NETWORKS
 from wsedtk.models.panns_layers import BlockSizes, ConvStack, LinearRelu
 from wsedtk.models.pooling import Pooling
@@ -105,19 +105,32 @@ class PannsCnn14(BodyNetwork):
 
     @property
     def body_layers(self) -> Sequence[nn.Module]:
-        """The layers of the body that can be frozen, from the input to the embedding."""
-        return self.convs.bn0, *self.convs.blocks, self.fc1
+        """The layers of the body. With `clip_embedding`, fc1 is a part of the head."""
+        return self.convs.layers if self.clip_embedding else [*self.convs.layers, self.fc1]
 
-    def body(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Compute the embeddings of the output frames; see `BodyNetwork.body`."""
-        x, mask = self.convs(x, mask)  # (B, T', C)
-        return self.fc1(_pool_locally(_without_padding(x, mask))), mask
+    def enter_body(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Compute (B, 1, T, F); see `BodyNetwork.enter_body`."""
+        x, mask = pad_time(x, mask, self.time_reduction)
+        return x.unsqueeze(1), mask
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Output:
-        """Run the network on features (B, T, F); see `Network.forward`."""
+    def run_layer(
+        self, number: int, hidden: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Compute the output of a layer; see `BodyNetwork.run_layer`."""
+        if number < len(self.convs.layers):
+            return super().run_layer(number, hidden, mask)
+        x = _without_padding(mean_over_bins(hidden), mask)
+        return self.fc1(_pool_locally(x)), mask
+
+    def leave_body(self, hidden: Tensor) -> Tensor:
+        """Compute (B, T', C); see `BodyNetwork.leave_body`."""
+        return mean_over_bins(hidden) if self.clip_embedding else hidden
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, start: int = 0) -> Output:
+        """Run the network; see `BodyNetwork.forward`."""
         if not self.clip_embedding:
-            return super().forward(x, mask)
-        x, mask = self.convs(x, mask)  # (B, T', C)
+            return super().forward(x, mask, start)
+        x, mask = self.run_body(x, mask, start)
         x = _without_padding(x, mask)
         output = self._score(_pool_locally(x), mask)
         num_frames = x.shape[1] if mask is None else mask.sum(dim=1, keepdim=True)

@@ -217,18 +217,11 @@ class YamNet(BodyNetwork):
         """The first convolution and the blocks."""
         return list(self.layers)
 
-    def body(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Compute embeddings (B, T', 32 * num_channels); see `BodyNetwork.body`."""
-        if self.patch_hop:
-            return self._patch_embeddings(x, mask)
-        x, mask = pad_time(x, mask, self.time_reduction)
-        x = x.unsqueeze(1)  # (B, 1, T, F)
-        for layer in self.layers:
-            x, mask = layer(x, mask)
-        return mean_over_bins(x), mask
-
-    def _patch_embeddings(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Compute the embeddings (B, P, 32 * num_channels) of patches."""
+    def enter_body(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Compute (B, 1, T, F), or patches (B, P, 1, 96, F); see `BodyNetwork.enter_body`."""
+        if not self.patch_hop:
+            x, mask = pad_time(x, mask, self.time_reduction)
+            return x.unsqueeze(1), mask
         hop = self.patch_hop
         x, mask = pad_time(x, mask, hop)
         if mask is not None:
@@ -237,11 +230,20 @@ class YamNet(BodyNetwork):
         after = hop * (x.shape[1] // hop - 1) + PATCH_FRAMES - before - x.shape[1]
         x = nn.functional.pad(x, (0, 0, before, after), value=_SILENCE)
         patches = x.unfold(1, PATCH_FRAMES, hop).transpose(2, 3)  # (B, P, 96, F)
-        y = patches.flatten(0, 1).unsqueeze(1)  # (B * P, 1, 96, F)
-        for layer in self.layers:
-            y, _ = layer(y, None)
-        embedding = y.mean(dim=(2, 3)).reshape(*patches.shape[:2], -1)
-        return embedding, pool_mask(mask, hop)
+        return patches.unsqueeze(2), pool_mask(mask, hop)
+
+    def run_layer(
+        self, number: int, hidden: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Compute the output of a layer; see `BodyNetwork.run_layer`."""
+        if not self.patch_hop:
+            return super().run_layer(number, hidden, mask)
+        y, _ = self.layers[number](hidden.flatten(0, 1), None)
+        return y.reshape(hidden.shape[0], hidden.shape[1], *y.shape[1:]), mask
+
+    def leave_body(self, hidden: Tensor) -> Tensor:
+        """Compute embeddings (B, T', 32 * num_channels); see `BodyNetwork.leave_body`."""
+        return hidden.mean(dim=(3, 4)) if self.patch_hop else mean_over_bins(hidden)
 
     @classmethod
     def resolutions(cls, options: Mapping[str, Any]) -> list[dict[str, Any]]:
