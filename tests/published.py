@@ -16,7 +16,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.models import network
 from wsedtk.models.ready_models import READY_MODELS, PublishedFile, ReadyModel
 
-OPTIONS = {"num_mels": 16, "channels": [4, 6, 8], "num_hidden": 8}
+NETWORK, OPTIONS = "yamnet", {"num_mels": 32, "num_channels": 2, "dense": 3}
 PARENTS = {"low": ["sound"]}
 
 
@@ -24,7 +24,7 @@ def contents():
     """Return the published files, {name: content}. Each call returns the same content."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        tensors = network.build_network("dcase-crnn", len(LABELS), **OPTIONS).state_dict()
+        tensors = network.build_network(NETWORK, len(LABELS), **OPTIONS).state_dict()
     return {
         "tiny.safetensors": safetensors.torch.save(tensors),
         "classes.txt": "".join(f"{label}\n" for label in LABELS).encode(),
@@ -61,10 +61,10 @@ def ready_model(address, name="tiny", unknown=(), **changes):
         files.append(PublishedFile(file, ROLES[file], f"{address}/{file}", **known))
     settings = {
         "summary": "A small network that nobody trained",
-        "network": "dcase-crnn",
+        "network": NETWORK,
         "network_options": OPTIONS,
         "pooling": "linear",
-        "frontend": FrontendConfig(num_mels=16),
+        "frontend": FrontendConfig(num_mels=32),
         "mean": -40.0,
         "std": 10.0,
         "files": tuple(files),

@@ -85,7 +85,7 @@ def test_fetch(run, server, cache):
     result = run("models", "fetch", "tiny")
     assert (result.exit_code, result.stdout) == (
         0,
-        f"{cache}/tiny: tiny, 2 classes, 3,200 parameters, 0.1 s per frame\n"
+        f"{cache}/tiny: tiny, 2 classes, 15,886 parameters, 0.1 s per frame\n"
         "licence: CC-BY-4.0 (https://example.org/tiny)\n"
         "please cite: Doe & Roe (2020), Small networks\n"
         "to use it, run for example: wsedtk detect tiny recording.flac\n",
@@ -95,7 +95,7 @@ def test_fetch(run, server, cache):
     expected = published.read_weights_of(WEIGHTS)
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, expected[name]), name
-    assert (spec.labels, spec.mean, spec.std) == (tuple(LABELS), (-40.0,) * 16, (10.0,) * 16)
+    assert (spec.labels, spec.mean, spec.std) == (tuple(LABELS), (-40.0,) * 32, (10.0,) * 32)
     assert spec.trained == {
         "ready_model": "tiny",
         "imported_from": "tiny.safetensors",
@@ -281,8 +281,8 @@ def test_an_unknown_name(run, server, command):
         ({"num_classes": 3}, r"classes\.txt: the number of classes is 2; expected 3"),
         ({"read_labels": lambda path: ("é", "e\u0301")}, r"classes\.txt: contains a class twice"),
         (
-            {"network_options": {**published.OPTIONS, "num_hidden": 9}},
-            r"tiny\.safetensors: is not a file of tiny: the tensor 'gru\.",
+            {"network_options": {**published.OPTIONS, "num_channels": 3}},
+            r"tiny\.safetensors: is not a file of tiny: the tensor 'head\.",
         ),
         (
             {"read_weights": lambda path: {**published.read_weights(path), "x": torch.ones(1)}},
