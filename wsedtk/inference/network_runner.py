@@ -1,12 +1,12 @@
 """Run a network on stored features, or on features in memory.
 
-Array dimensions: B clips in a batch, N clips to score, T frames, F mel bins, S segments, K classes.
+Array dimensions: B clips in a batch, N clips, T frames, F mel bins, S segments, K classes.
 """
 
 import contextlib
 import dataclasses
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,25 +17,23 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.processes import ahead
 from wsedtk.core.types import Floats, Integers
 from wsedtk.data import tables
+from wsedtk.data.tables import Names
 from wsedtk.inference.tf32 import without_tf32
 from wsedtk.models import threads
 from wsedtk.models.layers import Network, Output
 from wsedtk.models.pooling import pool_segments, segment_of_frame
-
-if TYPE_CHECKING:  # importing h5py is slow, and features in memory do not need h5py
-    from wsedtk.data.store import FeatureStore
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 OptionalTensor = TypeVar("OptionalTensor", Tensor, Tensor | None)
 
 
-def load_features(store: "FeatureStore", rows: Integers) -> tuple[Tensor, Tensor]:
+def load_features(store: "StoredFrames", rows: Integers) -> tuple[Tensor, Tensor]:
     """Read the features of clips.
 
     Parameters
     ----------
-    store : FeatureStore
+    store : StoredFrames
         The feature files.
     rows : (B,) int
         The rows of the clips in `store`.
@@ -219,10 +217,16 @@ class Runner:
             return without_tf32()
         return contextlib.nullcontext()
 
-    def run(self, x: Tensor, mask: Tensor) -> Output:
-        """Run the network on normalised features (B, T, F). The mask (B, T) marks real frames."""
+    @contextlib.contextmanager
+    def computing(self) -> Iterator[None]:
+        """Compute in the precision of this runner within the block."""
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=not self.precise)
         with self.exact(), autocast:
+            yield
+
+    def run(self, x: Tensor, mask: Tensor) -> Output:
+        """Run the network on normalised features (B, T, F). The mask (B, T) marks real frames."""
+        with self.computing():
             return self.network(x, mask)
 
     def score_features(self, features: Sequence[Floats]) -> Output:
@@ -248,6 +252,82 @@ class Runner:
             return self.run(*self.normalize(staged, staged_mask))
 
 
+class StoredFrames(Protocol):
+    """Frames of clips that can be read, such as a `FeatureStore`.
+
+    Attributes
+    ----------
+    paths : list of str
+        The files, for messages.
+    filenames : (N,) str
+        The clips.
+    num_frames : (N,) int64
+        The number of frames of each clip.
+    """
+
+    paths: list[str]
+    filenames: Names
+    num_frames: npt.NDArray[np.int64]
+
+    def read(self, rows: Integers) -> Floats:
+        """Return the frames (B, T, ...) of some clips, padded to the longest clip."""
+
+
+def run_batches(
+    runner: Runner,
+    store: StoredFrames,
+    rows: Integers,
+    function: Callable[[Tensor, Tensor], Result],
+) -> Generator[tuple[npt.NDArray[np.intp], Result], None, None]:
+    """Call a function, which uses the network, for stored clips in batches of similar lengths.
+
+    A background thread reads the next batches while the network runs. No gradients are computed.
+
+    Parameters
+    ----------
+    runner : Runner
+        The network. It is set to evaluation mode.
+    store : StoredFrames
+        The feature files.
+    rows : (N,) int
+        The clips, as rows of `store`.
+    function : callable
+        Called with the normalised features (B, T, F) of a batch, and their mask (B, T).
+
+    Yields
+    ------
+    positions : (B,) int
+        The positions of the clips of a batch in `rows`.
+    result
+        The result of the function for this batch.
+
+    Raises
+    ------
+    InputError
+        If a feature is NaN or infinite, or if a file is damaged.
+    """
+    runner.network.eval()
+    order = np.argsort(store.num_frames[rows], kind="stable")
+    size = runner.batch_size
+    parts = [order[start : start + size] for start in range(0, len(order), size)]
+
+    def load(positions: npt.NDArray[np.intp]) -> tuple[Tensor, ...]:
+        return runner.staged(*load_features(store, rows[positions]))
+
+    def compute(
+        batch: tuple[npt.NDArray[np.intp], tuple[Tensor, ...]],
+    ) -> tuple[npt.NDArray[np.intp], Result]:
+        positions, (x, mask) = batch
+        with torch.inference_mode():
+            return positions, function(*runner.normalize(x, mask))
+
+    with (
+        contextlib.closing(ahead(load, parts)) as batches,
+        contextlib.closing(runner.in_order(compute, zip(parts, batches))) as computed,
+    ):
+        yield from computed
+
+
 class ScoredBatch(NamedTuple):
     """The scores of a batch of clips.
 
@@ -268,20 +348,18 @@ class ScoredBatch(NamedTuple):
 
 def score(
     runner: Runner,
-    store: "FeatureStore",
+    store: StoredFrames,
     rows: Integers,
     samples_per_frame: int | None = None,
     samples_per_segment: int | None = None,
 ) -> Iterator[ScoredBatch]:
-    """Score stored clips in batches. The clips of a batch have similar lengths.
-
-    A background thread reads the next batches while the network runs.
+    """Score stored clips in batches; see `run_batches`.
 
     Parameters
     ----------
     runner : Runner
         The network. It is set to evaluation mode.
-    store : FeatureStore
+    store : StoredFrames
         The feature files.
     rows : (N,) int
         The clips to score, as rows of `store`.
@@ -298,30 +376,16 @@ def score(
     InputError
         If a feature is NaN or infinite, or if a file is damaged.
     """
-    runner.network.eval()
-    order = np.argsort(store.num_frames[rows], kind="stable")
-    size = runner.batch_size
-    parts = [order[start : start + size] for start in range(0, len(order), size)]
 
-    def load(positions: npt.NDArray[np.intp]) -> tuple[Tensor, ...]:
-        return runner.staged(*load_features(store, rows[positions]))
+    def compute(x: Tensor, mask: Tensor) -> tuple[Output, Tensor | None]:
+        output, segments = runner.run(x, mask), None
+        if samples_per_frame is not None and samples_per_segment is not None:
+            place = segment_of_frame(output.frame.shape[1], samples_per_frame, samples_per_segment)
+            segments = pool_segments(
+                runner.network.pooling, output.frame, output.weight, output.mask, place
+            )
+        return output, segments
 
-    def compute(batch: tuple[npt.NDArray[np.intp], tuple[Tensor, ...]]) -> ScoredBatch:
-        positions, (x, mask) = batch
-        segments = None
-        with torch.inference_mode():
-            output = runner.run(*runner.normalize(x, mask))
-            if samples_per_frame is not None and samples_per_segment is not None:
-                place = segment_of_frame(
-                    output.frame.shape[1], samples_per_frame, samples_per_segment
-                )
-                segments = pool_segments(
-                    runner.network.pooling, output.frame, output.weight, output.mask, place
-                )
-        return ScoredBatch(positions, output, segments)
-
-    with (
-        contextlib.closing(ahead(load, parts)) as batches,
-        contextlib.closing(runner.in_order(compute, zip(parts, batches))) as scored,
-    ):
-        yield from scored
+    with contextlib.closing(run_batches(runner, store, rows, compute)) as batches:
+        for positions, (output, segments) in batches:
+            yield ScoredBatch(positions, output, segments)
