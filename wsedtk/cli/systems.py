@@ -22,6 +22,7 @@ from wsedtk.stages.options.systems import (
     ExtractOptions,
     feats=Parameter(type=OUT, metavar="FEATS.h5"),
     config=Parameter(key="config_path"),
+    frontend=Parameter(metavar="MODEL_DIR"),
     jobs=Parameter(minimum=1),
     shard=Parameter(type=Shard()),
     max_seconds=Parameter(type=click.FloatRange(0, min_open=True)),

@@ -27,6 +27,8 @@ from wsedtk.core.types import Floats
 from wsedtk.data import datadir, store
 from wsedtk.data.feature_parts import Extracted, Failed, Parts, finishing
 from wsedtk.inference import network_runner
+from wsedtk.models import checkpoint
+from wsedtk.models.ready_directories import find_model_directory
 from wsedtk.stages.options.systems import ExtractOptions
 
 _LOG = logging.getLogger(__name__)
@@ -284,12 +286,16 @@ def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> Ex
     >>> result.num_clips, result.failed
     """
     dataset = datadir.read(options.data_set)
-    frontend_config = config.load(FrontendConfig, options.config)
+    if options.frontend is None:
+        frontend_config = config.load(FrontendConfig, options.config)
+    else:
+        spec = checkpoint.read_spec(find_model_directory(options.frontend))
+        frontend_config = spec.frontend_config()
     padded = frontend_config.pad_to_seconds
     if padded is not None and padded > options.max_seconds:
         raise InputError(
-            f"{options.config}: pad_to_seconds {padded:g} is longer than max_seconds "
-            f"{options.max_seconds:g}; increase max_seconds (--max-seconds)"
+            f"{options.config or options.frontend}: pad_to_seconds {padded:g} is longer than "
+            f"max_seconds {options.max_seconds:g}; increase max_seconds (--max-seconds)"
         )
     if num_empty := num_empty_filters(frontend_config):
         _LOG.warning(

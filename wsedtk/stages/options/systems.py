@@ -23,6 +23,9 @@ class ExtractOptions:
     config : path-like, optional
         The front end: a YAML file, or the name of an installed configuration, such as
         frontend_wang. By default, the front end of Wang, Li & Metze (2019) is used.
+    frontend : path-like, optional
+        Instead of config (--config): the model directory, or the name of a ready model, whose front
+        end is used. Use it to train from this model.
     jobs : int
         Number of processes that read audio. On a CPU, they also compute the features.
     shard : tuple of int, optional
@@ -43,13 +46,15 @@ class ExtractOptions:
     Raises
     ------
     InputError
-        If a number is out of its range, `shard` is wrong, or `dtype` is unknown.
+        If a number is out of its range, if `shard` is wrong, if `dtype` is unknown, or if `config`
+        and `frontend` are both given.
     """
 
     data_set: PathLike
     feats: PathLike
     _: dataclasses.KW_ONLY
     config: PathLike | None = None
+    frontend: PathLike | None = None
     jobs: int = 1
     shard: tuple[int, int] | None = None
     max_seconds: float = 10.0
@@ -61,6 +66,10 @@ class ExtractOptions:
     def __post_init__(self) -> None:
         check_fields(self)
         check_range("jobs", self.jobs, 1)
+        if self.config is not None and self.frontend is not None:
+            raise InputError(
+                "config (--config) and frontend (--frontend) are both given; give one of them"
+            )
         if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
             raise InputError(f"shard: found {self.shard}; expected (K, N) with 1 <= K <= N")
         if not 0 < self.max_seconds < float("inf"):
