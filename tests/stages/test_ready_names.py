@@ -45,7 +45,7 @@ def test_the_verbs_take_the_name(run, fetched, corpus, elsewhere):
     same = {}
     for model in ("tiny", fetched):
         feats, scores = elsewhere / "f.h5", elsewhere / "s.h5"
-        (elsewhere / "frontend.yaml").write_text("num_mels: 16\n")
+        (elsewhere / "frontend.yaml").write_text("num_mels: 32\n")
         for words in (
             ["extract", corpus / "valid", feats, "--config", "frontend.yaml"],
             ["--record", "record.yaml", "predict", model, feats, scores],
@@ -72,15 +72,12 @@ def test_load_model_takes_the_name(fetched, elsewhere):
 
 
 def test_training_takes_the_name(run, fetched, corpus, elsewhere):
-    (elsewhere / "frontend.yaml").write_text("num_mels: 16\n")
     for name in ("fit", "valid"):
-        assert (
-            run("extract", corpus / name, f"{name}.h5", "--config", "frontend.yaml").exit_code == 0
-        )
+        assert run("extract", corpus / name, f"{name}.h5", "--frontend", "tiny").exit_code == 0
     result = run(
         *("train", corpus / "fit", corpus / "valid", "new", "--init", "tiny"),
         *("--feats", "fit.h5", "--feats", "valid.h5", "--set", "batch_size=6"),
-        *("--set", "network_options={channels: [4, 6, 8], num_hidden: 8}"),
+        *("--set", "network_options={head: bigru, num_hidden: 8}", "--set", "freeze=all"),
         *("--set", "checkpoint_every=1", "--set", "max_checkpoints=1"),
     )
     assert result.exit_code == 0, result.stderr

@@ -1,10 +1,11 @@
 """Convert YAML files to frozen dataclasses, and dataclasses to YAML.
 
 A configuration is a frozen dataclass. The type of each field is int, float, str, bool, `Literal`,
-`tuple[X, ...]` or dict. A field may also accept None, for example `int | None`. The YAML file
-contains one mapping from field names to values. A field that is not in the file has its default.
-Missing fields without a default, unknown keys, repeated keys, NaN and values of a wrong type are
-errors. A float field accepts an int. A dict field accepts a dict with any values, even NaN.
+`tuple[X, ...]` or dict. A field may accept several of these types, or None, for example
+`int | None`. The YAML file contains one mapping from field names to values. A field that is not in
+the file has its default. Missing fields without a default, unknown keys, repeated keys, NaN and
+values of a wrong type are errors. A float field accepts an int. A dict field accepts a dict with
+any values, even NaN.
 
 The libraries msgspec and cattrs do not meet these requirements. msgspec ignores unknown keys and
 accepts NaN, and cattrs casts "3" to 3. Many error messages of both libraries do not contain
@@ -271,7 +272,8 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in args:
             return None
-        return _convert(value, next(a for a in args if a is not type(None)), where)
+        kinds = [a for a in args if a is not type(None)]
+        return _convert(value, next((a for a in kinds if type(value) is a), kinds[0]), where)
     if origin is typing.Literal:
         if not any(type(value) is type(a) and value == a for a in args):
             raise InputError(

@@ -75,6 +75,16 @@ class BodyNetwork(Network):
         """The layers of the body that can be frozen, from the input to the embedding."""
         raise NotImplementedError
 
+    def body_tensors(self) -> set[str]:
+        """Return the names of the tensors of the body in `state_dict`."""
+        layers = set(self.body_layers)
+        return {
+            f"{prefix}.{name}"
+            for prefix, module in self.named_modules()
+            if module in layers
+            for name in module.state_dict()
+        }
+
     def enter_body(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Compute the input of the first layer of the body.
 

@@ -14,7 +14,7 @@ import torch
 
 from wsedtk.core import config
 from wsedtk.core.atomic import locking
-from wsedtk.core.errors import InputError
+from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.signals import StopSignals, unhandled
 from wsedtk.data.store import FeatureStore
 from wsedtk.inference import network_runner
@@ -25,7 +25,14 @@ from wsedtk.models.network import check_network
 from wsedtk.models.ready_directories import find_model_directory
 from wsedtk.report import model_card
 from wsedtk.stages.options.systems import TrainOptions
-from wsedtk.training import augmentations, distributed, preparation, process_settings, resuming
+from wsedtk.training import (
+    augmentations,
+    distributed,
+    frozen_frames,
+    preparation,
+    process_settings,
+    resuming,
+)
 from wsedtk.training.distributed import Group
 from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.resuming import Checkpoint
@@ -178,7 +185,9 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
 
     Raises InputError if an input is missing or wrong.
     """
+    init_dir = None if options.init_dir is None else find_model_directory(options.init_dir)
     cfg = config.load(TrainConfig, options.config, options.settings)
+    cfg = preparation.with_network(cfg, init_dir)
     store = FeatureStore(options.feature_paths)
     fit, valid = preparation.read_sets(options.fit_set, options.valid_set, store)
     if cfg.frame_loss_weight and (fit.dataset.events is None or not len(fit.dataset.events)):
@@ -201,8 +210,9 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
     seconds_per_frame = spec.frontend_config().seconds_per_frame
     layout = augmentations.FeatureResolution(seconds_per_frame, network.time_reduction, num_mels)
     augmentations.create(cfg, layout)
-    if options.init_dir is not None:
-        spec = preparation.initialise(network, spec, find_model_directory(options.init_dir))
+    if init_dir is not None:
+        spec = preparation.initialise(network, spec, init_dir)
+    preparation.freeze(network, cfg)
     return _Prepared(cfg, store, fit, valid, spec, network)
 
 
@@ -268,11 +278,52 @@ def _train(
     was_done = trainer.finished
     if options.cache and not was_done:
         prepared.store.cache(rows)
+    if not was_done:
+        _use_frozen_frames(trainer, prepared, rows, resolved, model_dir, stop_signals)
     resuming.train_to_the_end(trainer, model_dir, stop_signals)
+    frozen_frames.remove(model_dir / "checkpoints")
     result = _result(trainer, model_dir, was_done)
     if group.rank == 0:
         _write_model(prepared, trainer, result)
     return result
+
+
+def _use_frozen_frames(
+    trainer: Trainer,
+    prepared: _Prepared,
+    rows: npt.NDArray[np.int64],
+    resolved: dict[str, Any],
+    model_dir: Path,
+    stop_signals: StopSignals,
+) -> None:
+    """Run the frozen layers once for each clip, if there are any, and train on their outputs."""
+    if not trainer.can_use_frozen_frames():
+        return
+    with stop_signals() as signals:
+
+        def after_batch() -> None:
+            if signals:
+                raise NotFinished(
+                    f"{model_dir}: stopped by {signals[0]} before the training began; to train, "
+                    "run the same command again"
+                )
+
+        try:
+            frames = frozen_frames.collect(
+                trainer.runner,
+                prepared.store,
+                rows,
+                model_dir / "checkpoints",
+                config.fingerprint(resolved),
+                after_batch,
+            )
+        except frozen_frames.NotEnoughSpace as error:
+            trainer.tell(
+                f"train: the disk has not enough space for the outputs of the frozen layers "
+                f"({error}); these layers are run again for each batch"
+            )
+            return
+    trainer.use_frozen_frames(frames)
 
 
 def _result(trainer: Trainer, model_dir: Path, was_done: bool) -> TrainResult:

@@ -3,6 +3,8 @@
 Array dimensions: N clips, B clips in a batch, T frames, F mel bins.
 """
 
+import copy
+
 import torch
 
 from wsedtk.core.errors import InputError
@@ -10,7 +12,7 @@ from wsedtk.core.paths import PathLike
 from wsedtk.core.types import Integers
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import FeatureStore
-from wsedtk.inference.network_runner import load_features
+from wsedtk.inference.network_runner import StoredFrames, load_features
 
 
 class FeatureBatches:
@@ -43,7 +45,7 @@ class FeatureBatches:
 
     def __init__(self, store: FeatureStore, dataset: DataSet, folder: PathLike) -> None:
         rows = store.rows_of_set(dataset, folder)
-        self.store = store
+        self.store: StoredFrames = store
         self.num_left_out = int((rows < 0).sum())
         self.dataset = dataset.select(rows >= 0) if self.num_left_out else dataset
         self.rows: Integers = rows[rows >= 0]
@@ -52,6 +54,12 @@ class FeatureBatches:
                 f"{folder}: no clip has features in {', '.join(store.paths)}, because extract "
                 "failed for all clips; correct their sound files, then run extract again"
             )
+
+    def of_frames(self, store: StoredFrames) -> "FeatureBatches":
+        """Return batches of the same clips from another store that has the same rows."""
+        other = copy.copy(self)
+        other.store = store
+        return other
 
     def load(
         self, clips: Integers, of: Integers | None = None

@@ -19,7 +19,7 @@ from wsedtk.core.paths import PathLike
 from wsedtk.core.signals import StopSignals
 from wsedtk.core.wording import counted
 from wsedtk.models import checkpoint
-from wsedtk.training import tensorboard
+from wsedtk.training import frozen_frames, tensorboard
 from wsedtk.training.distributed import Group
 from wsedtk.training.train_config import TrainConfig
 from wsedtk.training.training_loop import Trainer
@@ -345,6 +345,7 @@ def begin(
         for old in [*checkpoints(folder), *(folder / name for name in names)]:
             old.unlink(missing_ok=True)
         tensorboard.remove(folder / "tensorboard")
+        frozen_frames.remove(folder / "checkpoints")
     state = resume(trainer, folder, resolved)
     write_text(folder / "config.yaml", config.to_yaml(resolved))
     return state

@@ -16,10 +16,12 @@ class TrainConfig:
 
     Parameters
     ----------
-    network : str
-        The name of a built-in network, or `package.module:Class`.
+    network : str, optional
+        The name of a built-in network, or `package.module:Class`. None means the network of the
+        initial model (`--init`), or dcase-crnn if there is no initial model.
     network_options : dict
-        The options of the network.
+        The options of the network. If `network` is None, the other options are those of the initial
+        model.
     pooling : str
         The name of a built-in pooling function, or `package.module:Class`.
     hierarchy : {"published", "published-all", "plain", "nested"}, optional
@@ -33,6 +35,12 @@ class TrainConfig:
         The number of clips in a batch.
     learning_rate : float
         The initial learning rate of the optimiser Adam.
+    body_learning_rate : float, optional
+        The initial learning rate of the layers of the body, if the network has a body and a head,
+        as the networks of ready models have. None means `learning_rate`.
+    freeze : {"all", "none"} or int
+        The layers of the body that keep the weights of the initial model: all layers, no layer, or
+        the first N layers. Without augmentations, the frozen layers are run once for each clip.
     frame_loss_weight : float
         The weight of the frame loss, which is computed for clips with events. 0 turns the frame
         loss off.
@@ -86,7 +94,7 @@ class TrainConfig:
         If a setting is out of range.
     """
 
-    network: str = "dcase-crnn"
+    network: str | None = None
     network_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     pooling: str = "linear"
     hierarchy: Literal["published", "published-all", "plain", "nested"] | None = None
@@ -94,6 +102,8 @@ class TrainConfig:
     balancer: Literal["classes", "weighted", "none"] = "classes"
     batch_size: int = 100
     learning_rate: float = 3e-4
+    body_learning_rate: float | None = None
+    freeze: Literal["all", "none"] | int = "none"
     frame_loss_weight: float = 0.0
     mixup_alpha: float = 0.0
     time_mask_seconds: float = 0.0
@@ -118,9 +128,16 @@ class TrainConfig:
         self._check_at_least("stop_patience", 1, ", or null,")
         self._check_at_least("schedule_patience", 0)
         self._check_at_least("resume_seconds", 0)
-        if not 0 < self.learning_rate < float("inf"):
+        for name in ("learning_rate", "body_learning_rate"):
+            rate = getattr(self, name)
+            if rate is not None and not 0 < rate < float("inf"):
+                raise ValueError(f"{name} must be a finite number above 0, found {rate}")
+        if isinstance(self.freeze, int) and self.freeze < 0:
+            raise ValueError(f"freeze must be all, none or at least 0, found {self.freeze}")
+        if self.freeze == "all" and self.body_learning_rate is not None:
             raise ValueError(
-                f"learning_rate must be a finite number above 0, found {self.learning_rate}"
+                "body_learning_rate has no effect if all layers of the body are frozen; remove it, "
+                "or change freeze"
             )
         if not 0 < self.schedule_factor < 1:
             raise ValueError(

@@ -24,12 +24,14 @@ from wsedtk.data import tables
 from wsedtk.decoding import thresholds
 from wsedtk.evaluation import average_precision, metrics
 from wsedtk.inference import network_runner
+from wsedtk.models.body_network import BodyNetwork
 from wsedtk.models.layers import Network
 from wsedtk.training import augmentations
 from wsedtk.training.augmentations import Batch, FeatureResolution
 from wsedtk.training.distributed import Group
 from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.frame_targets import FrameTargets
+from wsedtk.training.frozen_frames import FrozenFrames, UpperRunner
 from wsedtk.training.sampler import Sampler
 from wsedtk.training.train_config import TrainConfig
 
@@ -161,6 +163,22 @@ def _check_finite(value: object, name: str) -> None:
         raise ValueError(f"{name}: not finite")
 
 
+def _parameter_groups(network: Network, cfg: TrainConfig) -> list[dict[str, Any]]:
+    """Return the parameters to train, in one group for each learning rate.
+
+    The first group has the learning rate `cfg.learning_rate`.
+    """
+    trained = [p for p in network.parameters() if p.requires_grad]
+    if cfg.body_learning_rate is None:
+        return [{"params": trained}]
+    assert isinstance(network, BodyNetwork)  # `preparation.freeze` checks it
+    of_body = {p for layer in network.body_layers for p in layer.parameters()}
+    return [
+        {"params": [p for p in trained if p not in of_body]},
+        {"params": [p for p in trained if p in of_body], "lr": cfg.body_learning_rate},
+    ]
+
+
 class Trainer:
     """A training run: its network, optimiser and batches, and the state that checkpoints contain.
 
@@ -214,7 +232,7 @@ class Trainer:
         # PyTorch imports sympy here. sympy adds a warning filter, which `catch_warnings` removes.
         with torch_without_compiler_cache(), warnings.catch_warnings():
             self.optimizer = torch.optim.Adam(
-                network.parameters(), cfg.learning_rate, fused=self.fused
+                _parameter_groups(network, cfg), cfg.learning_rate, fused=self.fused
             )
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer,
@@ -235,6 +253,8 @@ class Trainer:
         # The rows of each batch that this process loads.
         self.rows = rows if self.mixes_clips else group.share(rows)
         self.valid_truth = valid.dataset.tag_matrix()
+        # The number of frames of the batches in an output frame.
+        self.time_reduction = network.time_reduction
         self.step = 0
         self.history: list[list[Any]] = []  # a row of history.tsv for each checkpoint
         # The value of the metric `select_by` at the best checkpoint (for the loss, its negative),
@@ -245,6 +265,21 @@ class Trainer:
         self.losses: list[float] = []  # the loss of each batch since the last checkpoint
         self.seconds = 0.0  # training time since the last checkpoint
         self.threads = torch.get_num_threads()
+
+    def can_use_frozen_frames(self) -> bool:
+        """Return whether the frozen layers always compute the same for a clip, in one process."""
+        network = self.runner.network
+        num_frozen = network.num_frozen if isinstance(network, BodyNetwork) else 0
+        return num_frozen > 0 and not self.augmentations and self.group.size == 1
+
+    def use_frozen_frames(self, frames: FrozenFrames) -> None:
+        """Train and validate on the outputs of the frozen layers from now on."""
+        network = self.runner.network
+        assert isinstance(network, BodyNetwork)  # other networks have no frozen layers
+        self.fit, self.valid = self.fit.of_frames(frames), self.valid.of_frames(frames)
+        self.time_reduction = frames.time_reduction
+        self.runner = UpperRunner(**vars(self.runner), start=network.num_frozen)
+        self.forward = self.runner.run
 
     def state(self) -> dict[str, Any]:
         """Return the state from which the training run can be resumed: tensors and plain values.
@@ -328,7 +363,7 @@ class Trainer:
         tags = torch.from_numpy(self.fit.dataset.tag_matrix(own)).to(x)
         frames, known = None, None
         if self.frame_targets is not None:
-            num_frames = max(1, x.shape[1] // self.runner.network.time_reduction)
+            num_frames = max(1, x.shape[1] // self.time_reduction)
             frames, known = self.frame_targets.load(own, num_frames)
         return clips, self.runner.staged(x, mask, tags, frames, known)
 
