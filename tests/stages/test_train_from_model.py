@@ -1,6 +1,7 @@
 """train: from the weights of a model whose network has a body and a head."""
 
 import contextlib
+import dataclasses
 import shutil
 from types import SimpleNamespace
 
@@ -329,3 +330,17 @@ def test_features_have_the_front_end_of_a_model(corpus, tmp_path, start, run):
     both = ["--frontend", init_dir, "--config", "frontend_wang"]
     result = run("extract", corpus / "fit", tmp_path / "g.h5", *both)
     assert result.exit_code == 1 and "are both given; give one of them" in result.stderr
+
+
+def test_the_model_names_the_ready_model_it_began_with(corpus, tmp_path, start):
+    init_dir = start("yamnet")
+    spec, network, _ = checkpoint.load_model(init_dir)
+    spec = dataclasses.replace(spec, trained={"ready_model": "yamnet"})
+    checkpoint.save_model(init_dir, spec, network.state_dict())
+    settings = {"checkpoint_every": 1, "max_checkpoints": 1}
+    train_from(corpus, tmp_path / "m", init_dir, **settings)
+    train_from(corpus, tmp_path / "n", tmp_path / "m", **settings)
+    for name in ("m", "n"):
+        assert checkpoint.read_spec(tmp_path / name).trained["first_model"] == "yamnet"
+        card = (tmp_path / name / "README.md").read_text()
+        assert "- began with the weights of: yamnet\n" in card

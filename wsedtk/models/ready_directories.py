@@ -20,7 +20,9 @@ from wsedtk.models.ready_models import READY_MODELS, ReadyModel
 
 CLIP_SECONDS = 10  # the length of the clips of AudioSet, with which the networks were trained
 
-READY_MODEL = "ready_model"  # key of `ModelSpec.trained` with the name of the ready model
+# Keys of `ModelSpec.trained`: the name of this ready model, and the name of the ready model with
+# whose weights the training of this model began, perhaps through models in between.
+READY_MODEL, FIRST_MODEL = "ready_model", "first_model"
 
 
 def get(name: str) -> ReadyModel:

@@ -52,6 +52,7 @@ _TRAINING = {
     "map": "MAP on the validation set",
     "loss": "loss on the validation set",
     "init": "initial model",
+    "first_model": "began with the weights of",
     "imported_from": "imported from",
 }
 

@@ -21,6 +21,7 @@ from wsedtk.models import checkpoint
 from wsedtk.models.body_network import BodyNetwork
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
+from wsedtk.models.ready_directories import FIRST_MODEL, READY_MODEL
 from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.train_config import TrainConfig
 
@@ -377,6 +378,8 @@ def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSp
     tensors.update((name, mine[name]) for name in new)
     checkpoint.check_tensors(tensors, mine, what)
     network.load_state_dict(tensors)
-    return dataclasses.replace(
-        spec, mean=found.mean, std=found.std, trained={**spec.trained, "init": fingerprint}
-    )
+    trained = {**spec.trained, "init": fingerprint}
+    for key in (READY_MODEL, FIRST_MODEL):
+        if key in found.trained:
+            trained[FIRST_MODEL] = found.trained[key]
+    return dataclasses.replace(spec, mean=found.mean, std=found.std, trained=trained)
