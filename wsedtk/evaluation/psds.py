@@ -47,7 +47,7 @@ PSDS_SETTINGS: dict[str, _Settings] = {
 
 
 class Psds(NamedTuple):
-    """PSDS 1 and 2, and the number of classes over which they are averaged.
+    """PSDS 1 and 2, and the number of classes from which they are computed.
 
     PSDS 1 and 2 are None if no reference event is evaluated. Reference events of length zero, and
     those that begin at or after the end of their clip, are not evaluated.

@@ -189,7 +189,7 @@ class Report:
     psds : Psds
         The polyphonic sound detection scores.
     psds_classes : int or None
-        The number of classes over which PSDS is averaged. None if PSDS was not computed.
+        The number of classes from which PSDS is computed. None if PSDS was not computed.
     zero_length_reference_events : int or None
         The number of reference events of length zero, which are not evaluated. None if the
         reference has only tags.
