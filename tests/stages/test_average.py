@@ -390,7 +390,7 @@ def test_impossible_outputs(run, tmp_path):
     made(run, path, other, tmp_path / "c.h5")
     for name in "xy":
         assert run("average", path, tmp_path / name).exit_code == 0
-    assert "y: is the output and exists already" in refused(run, tmp_path / "x", tmp_path / "y")
+    assert "y: the output folder already exists" in refused(run, tmp_path / "x", tmp_path / "y")
     (tmp_path / "d.h5").mkdir()
     assert "d.h5: is a folder; choose another path for the output file" in refused(
         run, path, tmp_path / "d.h5"

@@ -839,7 +839,7 @@ def test_a_front_end_that_does_not_fit_is_refused(refused, tmp_path):
 def test_a_front_end_that_does_not_fit_talnet_is_reported_with_a_file(refused, tmp_path):
     write_inputs(tmp_path, 32)
     torch.save(talnet_tensors(), tmp_path / "n.pt")
-    refused("n.pt: does not fit .*frontend.yaml")
+    refused("n.pt: the weights do not fit the front end .*frontend.yaml")
 
 
 @pytest.mark.parametrize("name", ["model.yaml", "config.yaml"])

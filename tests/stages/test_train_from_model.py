@@ -275,7 +275,7 @@ def test_frames_that_float16_cannot_hold_are_an_error(corpus, tmp_path, start):
     [
         ({"freeze": "all"}, None, "freeze is all, but there is no initial model whose layers"),
         ({"freeze": 15}, "yamnet", "the body of the network yamnet has 14 layers, found 15"),
-        ({"freeze": -1}, "yamnet", "freeze must be all, none or at least 0, found -1"),
+        ({"freeze": -1}, "yamnet", 'freeze must be "all", "none" or a whole number >= 0, found -1'),
         ({"freeze": "al"}, "yamnet", "freeze: 'al' is not a valid value; did you mean 'all'"),
         ({"freeze": 1.5}, "yamnet", "freeze: 1.5 is not a valid value"),
         ({"freeze": True}, "yamnet", "freeze: True is not a valid value"),

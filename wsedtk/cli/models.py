@@ -26,9 +26,9 @@ def models(ctx: click.Context) -> None:
 def list_(as_json: bool) -> None:
     """List the ready models.
 
-    The columns are the number of classes, the time between frames of the scores, the size of the
-    download, the licence of the weights, whether the model is on this computer, and the page of the
-    authors.
+    The columns are the name of the model, its number of classes, the hop of the frame scores in
+    seconds, the size of the download, the licence of the weights, whether the model is on this
+    computer, and the web page of its authors.
 
     \b
     Example: wsedtk models list --json

@@ -102,8 +102,8 @@ def choose(
     Parameters
     ----------
     candidates : K sequences of Candidates
-        For each class, one item for each setting of the filters to choose from. The item contains
-        the candidate thresholds with this setting.
+        `candidates[k]` has one `Candidates` for each setting of the filters that can be chosen for
+        class k.
     truth : (N, K) bool
         Whether each class occurs in each clip or segment.
     unit : str

@@ -159,8 +159,8 @@ def search(options: Sequence[Sequence[Candidates]], num_positives: int) -> Choic
     Parameters
     ----------
     options : sequence of sequence of Candidates
-        For each class, one item for each setting to choose from, such as filter lengths. The item
-        contains the candidates with this setting.
+        `options[k]` has one `Candidates` for each setting of class k that can be chosen, such as a
+        length of the median filter.
     num_positives : int
         The number of positives in the reference, over all classes.
 

@@ -150,7 +150,7 @@ def activity(events: Events, durations: Floats, num_classes: int, seconds: float
     first = np.floor(events.onset / seconds).astype(np.int64)
     ends = np.minimum(np.ceil(events.offset / seconds).astype(np.int64), counts[events.clip])
     lengths = np.maximum(ends - first, 0)
-    # `within` numbers the segments of each event from 0.
+    # `within` is the index of each segment within its event, from 0.
     within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     segments = np.repeat(starts[events.clip] + first, lengths) + within
     active[segments, np.repeat(events.label, lengths)] = True

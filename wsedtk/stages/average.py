@@ -147,7 +147,7 @@ def _check_output(score_paths: Sequence[Path], output: Path) -> None:
         score_folders.check_overwrite(output)
         if output.is_dir() and len(score_paths) == 1 and score_paths[0].is_dir():
             raise InputError(
-                f"{output}: is the output and exists already, and {score_paths[0]} is the only "
+                f"{output}: the output folder already exists, and {score_paths[0]} is the only "
                 "input; to average these two folders, also give the path of an output; otherwise "
                 "choose an output that does not exist"
             )

@@ -171,7 +171,8 @@ def run(options: ImportOptions) -> ImportResult:
         network = spec.build()
     except InputError as error:
         raise InputError(
-            f"{source}: does not fit {options.frontend} and {pooling} pooling: {error}"
+            f"{source}: the weights do not fit the front end {options.frontend} and {pooling} "
+            f"pooling: {error}"
         ) from None
     num_outputs = _size(tensors, "fc_prob.weight", 0, len(labels))
     if num_outputs != len(labels):

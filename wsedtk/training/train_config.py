@@ -133,7 +133,9 @@ class TrainConfig:
             if rate is not None and not 0 < rate < float("inf"):
                 raise ValueError(f"{name} must be a finite number above 0, found {rate}")
         if isinstance(self.freeze, int) and self.freeze < 0:
-            raise ValueError(f"freeze must be all, none or at least 0, found {self.freeze}")
+            raise ValueError(
+                f'freeze must be "all", "none" or a whole number >= 0, found {self.freeze}'
+            )
         if self.freeze == "all" and self.body_learning_rate is not None:
             raise ValueError(
                 "body_learning_rate has no effect if all layers of the body are frozen; remove it, "

@@ -279,7 +279,7 @@ class _Walk(NamedTuple):
 
     streams: list[_Stream]
     end: int
-    is_whole: bool  # whether the last stream does not break off
+    is_whole: bool  # whether the last stream is complete
 
 
 def _walk(reader: _Reader, offset: int) -> _Walk:

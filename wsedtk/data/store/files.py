@@ -233,7 +233,7 @@ def read_failed(file: h5py.File) -> dict[str, str]:
 
 
 def failed_pairs(failed: Mapping[str, str]) -> npt.NDArray[np.object_]:
-    """Return failed clips as an array (M, 2) of file names and reasons: the dataset "failed"."""
+    """Return the dataset "failed": an array (M, 2) of the names of failed clips and the reasons."""
     return np.array(list(failed.items()), object).reshape(-1, 2)
 
 
