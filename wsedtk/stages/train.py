@@ -91,6 +91,11 @@ class _Prepared:
     spec: ModelSpec
     network: Network
 
+    @property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """The rows of all clips in the store."""
+        return np.concatenate([self.fit.rows, self.valid.rows])
+
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
@@ -216,9 +221,7 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
     return _Prepared(cfg, store, fit, valid, spec, network)
 
 
-def _resolved(
-    prepared: _Prepared, rows: npt.NDArray[np.int64], device: torch.device, group: Group
-) -> dict[str, Any]:
+def _resolved(prepared: _Prepared, device: torch.device, group: Group) -> dict[str, Any]:
     """Return the content of config.yaml.
 
     It contains the settings, the fingerprints of the inputs, the versions of the software, and the
@@ -231,7 +234,7 @@ def _resolved(
         "features_fingerprint": store.fingerprint,
         "fit_fingerprint": spec.trained["fit_fingerprint"],
         "valid_fingerprint": prepared.valid.dataset.fingerprint(),
-        "content_fingerprint": store.content_fingerprint(rows),
+        "content_fingerprint": store.content_fingerprint(prepared.rows),
         "made_by": {**preparation.made_by(), "device": device.type},
     }
     if group.size > 1:
@@ -252,8 +255,7 @@ def _train(
     The model directory must be locked.
     """
     cfg, spec, model_dir = prepared.cfg, prepared.spec, Path(options.model_dir)
-    rows = np.concatenate([prepared.fit.rows, prepared.valid.rows])
-    resolved = _resolved(prepared, rows, device, group)
+    resolved = _resolved(prepared, device, group)
     if group.size > 1:
         resuming.check_same_inputs(group, resolved)
     if group.rank:  # all ranks have the same initial weights, but need different dropout masks
@@ -277,9 +279,9 @@ def _train(
             resuming.set_threads(trainer)
     was_done = trainer.finished
     if options.cache and not was_done:
-        prepared.store.cache(rows)
+        prepared.store.cache(prepared.rows)
     if not was_done:
-        _use_frozen_frames(trainer, prepared, rows, resolved, model_dir, stop_signals)
+        _use_frozen_frames(trainer, prepared, resolved, model_dir, stop_signals)
     resuming.train_to_the_end(trainer, model_dir, stop_signals)
     frozen_frames.remove(model_dir / "checkpoints")
     result = _result(trainer, model_dir, was_done)
@@ -291,7 +293,6 @@ def _train(
 def _use_frozen_frames(
     trainer: Trainer,
     prepared: _Prepared,
-    rows: npt.NDArray[np.int64],
     resolved: dict[str, Any],
     model_dir: Path,
     stop_signals: StopSignals,
@@ -312,10 +313,10 @@ def _use_frozen_frames(
             frames = frozen_frames.collect(
                 trainer.runner,
                 prepared.store,
-                rows,
-                model_dir / "checkpoints",
-                config.fingerprint(resolved),
-                after_batch,
+                prepared.rows,
+                folder=model_dir / "checkpoints",
+                identity=config.fingerprint(resolved),
+                after_batch=after_batch,
             )
         except frozen_frames.NotEnoughSpace as error:
             trainer.tell(

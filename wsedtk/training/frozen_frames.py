@@ -128,6 +128,7 @@ def collect(
     runner: Runner,
     store: FeatureStore,
     rows: Integers,
+    *,
     folder: Path,
     identity: str,
     after_batch: Callable[[], None],
