@@ -287,7 +287,7 @@ def test_the_mean_over_bins_has_right_gradients_before_batch_norm(num_bins, trai
         ({"width": 11}, "width must be above 0 and at most 10, found 11"),
         ({"width": "wide"}, "TypeError"),
         ({"num_mels": 0}, "num_mels must be at least 1, found 0"),
-        ({"head": "lstm"}, "head must be linear or bigru, found 'lstm'"),
+        ({"head": "lstm"}, 'head must be "linear" or "bigru", found \'lstm\''),
         ({"dropout": 2}, "dropout must be a number from 0 to 1, found 2"),
         ({"depth": 3}, "unexpected keyword argument 'depth'"),
     ],

@@ -429,7 +429,7 @@ def test_a_network_without_its_pooling_function_is_refused():
         (
             "gated-crnn",
             {"pooling": "attention", "attention_softmax": "frame"},
-            "attention_softmax must be time or class, found 'frame'",
+            'attention_softmax must be "time" or "class", found \'frame\'',
         ),
     ],
 )

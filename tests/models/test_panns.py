@@ -394,7 +394,7 @@ def test_cnn8rnns_probabilities_stay_off_0():
         ("cnn8rnn", {"channels": [4, 4, 4]}, "channels: expected four numbers, the last of which"),
         ("cnn8rnn", {"channels": [4, 4, 4, 5]}, "the last of which is even"),
         ("panns-cnn14", {"channels": [4]}, "channels: expected six numbers"),
-        ("panns-cnn14", {"head": "gru"}, "head must be linear or bigru, found 'gru'"),
+        ("panns-cnn14", {"head": "gru"}, 'head must be "linear" or "bigru", found \'gru\''),
         ("panns-cnn14", {"clip_embedding": 1}, "clip_embedding must be true or false, found 1"),
         (
             "panns-cnn14",

@@ -80,7 +80,7 @@ def test_a_padded_clip_is_the_clip_alone(options, length):
         ({"patch_hop": 97}, "patch_hop must be a whole number from 0 to 96, found 97"),
         ({"patch_hop": 32, "dense": 1}, "dense must be 0 with patch_hop, found 1"),
         ({"relu6": 1}, "relu6 must be true or false, found 1"),
-        ({"head": "lstm"}, "head must be linear or bigru, found 'lstm'"),
+        ({"head": "lstm"}, 'head must be "linear" or "bigru", found \'lstm\''),
     ],
 )
 def test_wrong_options(options, message):

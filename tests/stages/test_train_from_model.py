@@ -295,7 +295,7 @@ def test_frames_that_float16_cannot_hold_are_an_error(corpus, tmp_path, start):
             "yamnet",
             "the tensor 'layers.0.conv.weight' has the shape",
         ),
-        ({"network_options": {"head": "gru"}}, "yamnet", "head must be linear or bigru"),
+        ({"network_options": {"head": "gru"}}, "yamnet", 'head must be "linear" or "bigru"'),
     ],
 )
 def test_wrong_settings_are_refused(corpus, tmp_path, start, settings, init, message):

@@ -126,9 +126,9 @@ class FrontendConfig:
                 f"found {self.pad_to_seconds}"
             )
         if self.mel_filters not in ("slaney", "htk"):
-            raise ValueError(f"mel_filters must be slaney or htk, found {self.mel_filters!r}")
+            raise ValueError(f'mel_filters must be "slaney" or "htk", found {self.mel_filters!r}')
         if self.pad_mode not in ("constant", "reflect"):
-            raise ValueError(f"pad_mode must be constant or reflect, found {self.pad_mode!r}")
+            raise ValueError(f'pad_mode must be "constant" or "reflect", found {self.pad_mode!r}')
         if not 0 <= self.log_offset < float("inf"):
             raise ValueError(
                 f"log_offset must be a finite number of at least 0, found {self.log_offset}"

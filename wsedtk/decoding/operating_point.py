@@ -58,8 +58,8 @@ class OperatingPoint:
     gate_by_tags : bool
         Whether events are dropped if their class is not a predicted tag of the clip.
     tuned_on : str
-        The origin of the operating point. `wsedtk tune` writes the fingerprint of the scores, the
-        criterion and the number of clips.
+        The origin of the operating point. `wsedtk tune` writes the criterion and other options, the
+        number of clips and the fingerprint of the scores.
     model : str or None
         The fingerprint of the model whose scores were used for tuning. With None or "imported", the
         operating point can be used for any model.

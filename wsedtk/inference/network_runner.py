@@ -219,7 +219,7 @@ class Runner:
 
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:
-        """Compute in the precision of this runner within the block."""
+        """Set the precision of this runner for the computations within the block."""
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=not self.precise)
         with self.exact(), autocast:
             yield

@@ -60,7 +60,7 @@ class BodyNetwork(Network):
     ) -> None:
         super().__init__()
         if head not in ("linear", "bigru"):
-            raise ValueError(f"head must be linear or bigru, found {head!r}")
+            raise ValueError(f'head must be "linear" or "bigru", found {head!r}')
         self.gru: nn.GRU | None = None
         if head == "bigru":
             self.gru = nn.GRU(embedding_size, num_hidden, batch_first=True, bidirectional=True)

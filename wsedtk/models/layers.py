@@ -292,7 +292,7 @@ class Head(nn.Module):
     ) -> None:
         super().__init__()
         if softmax_over not in ("time", "class"):
-            raise ValueError(f"attention_softmax must be time or class, found {softmax_over!r}")
+            raise ValueError(f'attention_softmax must be "time" or "class", found {softmax_over!r}')
         self.pooling = pooling
         self.floor = floor
         self.softmax_over: SoftmaxOver = softmax_over

@@ -183,7 +183,8 @@ class _Outcomes:
         For each clip with an unexplained failure, the error message and the time of the failure
         according to `time.monotonic`.
     proven : set of str
-        The clips of `unexplained` that failed before the start of a download that succeeded.
+        The clips of `unexplained` after whose failure another download started and succeeded. The
+        success shows that the site did not block this computer.
     is_blocked : bool
         Whether the site refused a download.
     stopped : str or None

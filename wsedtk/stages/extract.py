@@ -51,8 +51,8 @@ class ExtractResult:
         Number of clips with features.
     failed : mapping of str to str
         The reason for each failed clip, by file name. A clip fails if its sound file is missing or
-        cannot be read. Without `crop`, a clip also fails if it has more frames than a clip that
-        lasts `max_seconds`.
+        cannot be read. Without `crop`, clips that are longer than `max_seconds` also fail. Lengths
+        are compared in frames.
     max_frames : int
         The number of frames T of the longest clip that the options allow.
     num_bins : int
@@ -109,8 +109,8 @@ def clip_samples(
     max_seconds : float
         The longest duration in seconds that a clip may have.
     crop : bool
-        Whether to cut clips that have more frames than a clip that lasts `max_seconds`. If False,
-        these clips fail.
+        Whether clips that are too long are cut. A clip is too long if it has more frames than
+        `most_frames` returns. If False, these clips fail.
     path : path-like
         The sound file, or "" for a clip without audio, which fails.
 

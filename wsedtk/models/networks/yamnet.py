@@ -167,8 +167,8 @@ class YamNet(BodyNetwork):
     Raises
     ------
     ValueError
-        If a parameter does not meet the conditions above, or if neither `dense` nor `patch_hop` is
-        0.
+        If a parameter does not meet the conditions above, or if both `dense` and `patch_hop` are
+        above 0.
     """
 
     def __init__(

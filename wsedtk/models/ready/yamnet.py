@@ -84,7 +84,7 @@ def read_keras(path: Path) -> dict[str, Tensor]:
     arrays: dict[tuple[int, str], dict[str, npt.NDArray[np.float64]]] = {}
     for name, array in keras.read_arrays(path).items():
         if match := _LAYER.search(name):
-            # Of each block, the depthwise convolution is computed first.
+            # The kinds sort in the order of computation: in a block, depthwise is the first.
             place = (99, "") if match["last"] else (int(match["number"]), match["kind"])
             of_layer = arrays.setdefault(place, {})
             if of_layer.setdefault(match["name"].removeprefix("depthwise_"), array) is not array:
