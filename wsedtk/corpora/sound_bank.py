@@ -69,10 +69,13 @@ class Pool:
 
 
 class Pools(NamedTuple):
-    """The pools for training soundscapes, one for each of G groups, and the pool for testing."""
+    """The pools for training soundscapes, one for each of G groups, and the pool for testing.
+
+    The pool for testing is None if no fold is a test fold.
+    """
 
     train: list[Pool]
-    test: Pool
+    test: Pool | None
 
 
 def scan(bank_dir: PathLike) -> dict[str, list[Recording]]:
@@ -172,6 +175,8 @@ def _check_folds(
     training_folds = [fold for fold in folds if fold not in test_folds]
     for label, recordings in found.items():
         for side, wanted in (("test", sorted(set(test_folds))), ("training", training_folds)):
+            if side == "test" and not wanted:
+                continue
             if not any(r.fold in wanted for r in recordings):
                 raise InputError(
                     f"{bank_dir}: the class {label!r} has no recording in the {side} folds "
@@ -242,7 +247,7 @@ def split(
     backgrounds : sequence of str
         The class folders that are backgrounds.
     test_folds : sequence of int
-        The folds of the test pool.
+        The folds of the test pool. If there are none, there is no test pool.
     seed : int
         Seed of the random order in which ids are assigned to groups.
 
@@ -286,5 +291,7 @@ def split(
             shared = background_ids[g % len(background_ids)]
             beds = [r for label in backgrounds for r in training[label] if r.source == shared]
         pools.append(Pool(events, beds))
+    if not test_folds:
+        return Pools(pools, None)
     test_beds = [r for label in backgrounds for r in test[label]]
     return Pools(pools, Pool({label: test[label] for label in labels}, test_beds))

@@ -33,7 +33,6 @@ from wsedtk.data.tables import normal
 
 MADE_BY = "prepare soundscapes"
 MAX_EVENTS = 3
-EMPTY_EVERY = 20  # one of 20 soundscapes has no events, so that systems learn backgrounds
 # The seed of each random generator contains one of these numbers, which identifies what the
 # generator is used for. The number 5 is used in `wsedtk.corpora.sound_bank`.
 _EMPTY, _NUM_EVENTS, _CLASS_ORDER, _CLIP = range(1, 5)
@@ -59,6 +58,11 @@ class SoundscapesOptions:
         Number of training soundscapes of 10 s.
     num_test : int
         Number of test soundscapes of 10 s.
+    all_folds : bool
+        Use all folds for the training set, and write no test set.
+    empty_every : int
+        One of this number of soundscapes has no events, so that systems learn backgrounds. With 1,
+        no soundscape has events.
     seed : int
         Seed of all random choices. The same seed gives identical files.
     sample_rate : int
@@ -81,6 +85,8 @@ class SoundscapesOptions:
     )
     num_train: int = dataclasses.field(default=600, metadata={"minimum": 1})
     num_test: int = dataclasses.field(default=120, metadata={"minimum": 1})
+    all_folds: bool = False
+    empty_every: int = dataclasses.field(default=20, metadata={"minimum": 1})
     seed: int = dataclasses.field(default=0, metadata={"minimum": 0})
     sample_rate: int = dataclasses.field(default=16000, metadata={"hidden_from_cli": True})
 
@@ -90,6 +96,8 @@ class SoundscapesOptions:
                 "expected at least one training and one test soundscape, "
                 f"found {self.num_train} and {self.num_test}"
             )
+        if self.empty_every < 1:
+            raise InputError(f"empty_every: expected at least 1, found {self.empty_every}")
         if self.seed < 0 or self.sample_rate < 8000:
             raise InputError(
                 "expected a seed of at least 0 and a sample rate of at least 8000 Hz, "
@@ -114,6 +122,7 @@ class _Mixer:
     sounds: Sounds
     seed: int
     sample_rate: int
+    empty_every: int
 
     @property
     def number(self) -> int:
@@ -144,8 +153,8 @@ class _Mixer:
         rarely repeated within a soundscape.
         """
         num_classes = len(self.labels)
-        first = self._generator(index // EMPTY_EVERY, _EMPTY).integers(EMPTY_EVERY)
-        if first == index % EMPTY_EVERY:
+        block, place = divmod(index, self.empty_every)
+        if self._generator(block, _EMPTY).integers(self.empty_every) == place:
             return []
         num_events = int(self._generator(index, _NUM_EVENTS).integers(1, MAX_EVENTS + 1))
         start = index * MAX_EVENTS
@@ -210,13 +219,15 @@ def _mixers(
     options: SoundscapesOptions, folder: Path, backgrounds: list[str]
 ) -> Iterator[tuple[_Mixer, int]]:
     """Yield the mixer of each set, and the number of soundscapes of the set."""
-    train, test = split(folder, backgrounds, options.test_folds, options.seed)
-    sounds = load([*train, test], options.sample_rate)
-    for name, pools, num_clips in (
-        ("train", train, options.num_train),
-        ("test", [test], options.num_test),
-    ):
-        yield _Mixer(name, pools, sounds, options.seed, options.sample_rate), num_clips
+    test_folds = () if options.all_folds else options.test_folds
+    train, test = split(folder, backgrounds, test_folds, options.seed)
+    pools_of_sets = [("train", train, options.num_train)]
+    if test is not None:
+        pools_of_sets.append(("test", [test], options.num_test))
+    sounds = load([pool for _, pools, _ in pools_of_sets for pool in pools], options.sample_rate)
+    for name, pools, num_clips in pools_of_sets:
+        mixer = _Mixer(name, pools, sounds, options.seed, options.sample_rate, options.empty_every)
+        yield mixer, num_clips
 
 
 @CORPORA.register("soundscapes")
@@ -248,7 +259,7 @@ def prepare(options: SoundscapesOptions) -> PrepareResult:
     wsedtk prepare soundscapes builtin data --num-train 100 --num-test 20
     """
     data_dir = Path(options.data_dir)
-    for name in ("train", "test"):
+    for name in ("train",) if options.all_folds else ("train", "test"):
         datadir.check_overwrite(data_dir / name, MADE_BY)
     folder, backgrounds = (
         Path(options.bank_dir),
@@ -265,7 +276,7 @@ def prepare(options: SoundscapesOptions) -> PrepareResult:
             "bank": str(options.bank_dir),
             "seed": options.seed,
             "official_clips": num_clips,
-            "test_folds": sorted(set(options.test_folds)),
+            "test_folds": [] if options.all_folds else sorted(set(options.test_folds)),
             "backgrounds": backgrounds,
         }
         written.append(_write_set(data_dir, mixer, num_clips, info))
