@@ -23,7 +23,7 @@
 #                               training mixtures are held out for validation (1400, 360, 280)
 #   --empty-every N             one of N training mixtures has no events (8)
 #   --target KEY=VALUE          what the thresholds of each class must reach on the validation set
-#                               (precision=0.95)
+#                               (precision=0.9)
 #   --frontend FILE|NAME        front end (mini/frontend_wang)
 #   --config FILE|NAME          system (conf/crnn.yaml)
 #   --system NAME               folder of the models in the experiment directory (name of the

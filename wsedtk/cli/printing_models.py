@@ -17,6 +17,13 @@ def _size(num_bytes: int | None) -> str:
     return "unknown" if num_bytes is None else f"{num_bytes / 1e6:.1f} MB"
 
 
+def _place(model: "ListedModel") -> str:
+    """Return whether a ready model is on this computer."""
+    if model.is_included:
+        return "in wsedtk"
+    return "no" if model.model_dir is None else "yes"
+
+
 def table(models: "Sequence[ListedModel]") -> str:
     """Return a table of ready models, with one line for each model."""
     rows = [_HEADER]
@@ -26,9 +33,9 @@ def table(models: "Sequence[ListedModel]") -> str:
                 model.name,
                 str(model.num_classes),
                 f"{model.seconds_per_frame:g}",
-                _size(model.num_bytes),
+                "-" if model.is_included else _size(model.num_bytes),
                 model.licence,
-                "no" if model.model_dir is None else "yes",
+                _place(model),
                 model.source,
             )
         )
@@ -49,6 +56,8 @@ def json_of(model: "ListedModel") -> dict[str, Any]:
 def fetched(result: "FetchResult") -> str:
     """Return a text with the size, the licence and the citation of a ready model, and its use."""
     state = " (was fetched before)" if result.was_fetched else ""
+    if result.is_included:
+        state = " (is part of wsedtk)"
     return printable(
         f"{result.model_dir}: {result.name}, {counted(result.num_classes, 'class')}, "
         f"{result.num_parameters:,} parameters, {result.seconds_per_frame:g} s per frame{state}\n"

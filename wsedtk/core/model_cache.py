@@ -1,7 +1,8 @@
-"""Find the folder that contains the fetched ready models.
+"""Find the model directories of ready models: those in a cache, and those that wsedtk includes.
 
-<cache>/<name>/            the model directory of a ready model
-<cache>/downloads/<name>/  published files of a ready model that are not converted yet
+<cache>/<name>/               the model directory of a fetched ready model
+<cache>/downloads/<name>/     published files of a ready model that are not converted yet
+wsedtk/models/ready/<name>/   the model directory of a ready model that is part of wsedtk
 """
 
 import os
@@ -12,6 +13,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 
 VARIABLE = "WSEDTK_MODELS"
+_INCLUDED = Path(__file__).parent.parent / "models" / "ready"
 
 
 def folder() -> Path:
@@ -57,8 +59,18 @@ def is_fetched(name: str) -> bool:
     return os.path.isfile(model_directory(name) / "model.yaml")
 
 
+def included(name: str) -> Path:
+    """Return the path of the model directory of a ready model that is part of wsedtk."""
+    return _INCLUDED / name
+
+
 def find(name: PathLike) -> Path | None:
-    """Return the model directory of a fetched ready model. None if no such model is fetched."""
-    if len(Path(name).parts) != 1 or not is_fetched(str(name)):
+    """Return the model directory of a ready model that is part of wsedtk or is fetched.
+
+    None if there is no such model.
+    """
+    if len(Path(name).parts) != 1:
         return None
-    return model_directory(str(name))
+    if os.path.isfile(included(str(name)) / "model.yaml"):
+        return included(str(name))
+    return model_directory(str(name)) if is_fetched(str(name)) else None

@@ -15,6 +15,7 @@ from wsedtk.core.paths import PathLike
 from wsedtk.data.tables import normal
 from wsedtk.models import checkpoint, published_weights
 from wsedtk.models.checkpoint import ModelSpec
+from wsedtk.models.included_models import INCLUDED_MODELS
 from wsedtk.models.normalizers import read_normalizer
 from wsedtk.models.ready_models import READY_MODELS, ReadyModel
 
@@ -25,11 +26,15 @@ CLIP_SECONDS = 10  # the length of the clips of AudioSet, with which the network
 READY_MODEL, FIRST_MODEL = "ready_model", "first_model"
 
 
+def names() -> tuple[str, ...]:
+    """Return the names of all ready models, sorted."""
+    return tuple(sorted((*INCLUDED_MODELS, *READY_MODELS.names())))
+
+
 def get(name: str) -> ReadyModel:
-    """Return a ready model. Raises InputError if the name is unknown."""
-    names = READY_MODELS.names()
-    if name not in names:
-        raise InputError(f"unknown ready model {name!r}; {config.suggest(name, names)}")
+    """Return a ready model that can be fetched. Raises InputError if the name is unknown."""
+    if name not in READY_MODELS.names():
+        raise InputError(f"unknown ready model {name!r}; {config.suggest(name, names())}")
     return READY_MODELS.get(name)
 
 
@@ -42,7 +47,7 @@ def find_ready(name: PathLike) -> Path | None:
         If there is such a ready model, but it is not fetched.
     """
     name = os.fspath(name)
-    if name not in READY_MODELS.names():
+    if name not in names():
         return None
     found = model_cache.find(name)
     if found is None:
@@ -77,16 +82,16 @@ def find_model_directory(path_or_name: PathLike) -> Path:
     if len(path.parts) != 1 or os.path.isfile(path / "model.yaml"):
         return path
     if os.path.isdir(path):
-        if str(path) in READY_MODELS.names():
+        if str(path) in names():
             raise InputError(
                 f"{path}: this folder has no model.yaml, and the ready model of the same name is "
                 f"not used as long as the folder exists; rename the folder, or give the path "
-                f"{model_cache.model_directory(str(path))}"
+                f"{model_cache.find(path) or model_cache.model_directory(str(path))}"
             )
         return path
     if found := find_ready(path):
         return found
-    near = config.nearest(path, READY_MODELS.names())
+    near = config.nearest(path, names())
     advice = "wsedtk models lists the ready models"
     if near is not None:
         advice = f"did you mean the ready model {near!r}?"

@@ -1,6 +1,7 @@
 """models: published files of networks that other people trained -> model directories in a cache.
 
 The functions list, fetch and remove ready models. `wsedtk.core.model_cache` documents the cache.
+Ready models that are part of wsedtk can be used without `fetch`, and can't be removed.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from wsedtk.core.atomic import explained, locking, remove_left_over, writing_fol
 from wsedtk.core.errors import InputError
 from wsedtk.decoding import operating_point
 from wsedtk.models import checkpoint, ready_directories, ready_files
+from wsedtk.models.included_models import INCLUDED_MODELS
 from wsedtk.models.ready_models import READY_MODELS, ReadyModel
 from wsedtk.report import model_card
 from wsedtk.stages.options.models import FetchOptions, RemoveOptions
@@ -34,11 +36,14 @@ class ListedModel:
     seconds_per_frame : float
         The time from one frame of the scores to the next, in seconds.
     num_bytes : int or None
-        The size of the required published files. None if it is not known.
+        The size of the required published files. None if it is not known, 0 if the model is part of
+        wsedtk.
     licence, citation, source : str
         The licence of the weights, the publication to cite, and the address of the authors' page.
     model_dir : Path or None
         The model directory. None if the model is not fetched.
+    is_included : bool
+        Whether the model is part of wsedtk, so that it need not be fetched.
     """
 
     name: str
@@ -50,6 +55,7 @@ class ListedModel:
     citation: str
     source: str
     model_dir: Path | None
+    is_included: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +78,8 @@ class FetchResult:
         The licence of the weights, the publication to cite, and the address of the authors' page.
     was_fetched : bool
         Whether the model directory existed before.
+    is_included : bool
+        Whether the model is part of wsedtk.
     """
 
     name: str
@@ -83,6 +91,7 @@ class FetchResult:
     citation: str
     source: str
     was_fetched: bool
+    is_included: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,10 +112,25 @@ class RemoveResult:
 
 def list_models() -> tuple[ListedModel, ...]:
     """Return all ready models, sorted by name."""
-    return tuple(map(_listed, sorted(READY_MODELS.names())))
+    return tuple(map(_listed, ready_directories.names()))
 
 
 def _listed(name: str) -> ListedModel:
+    if name in INCLUDED_MODELS:
+        folder, about = model_cache.included(name), INCLUDED_MODELS[name]
+        spec = checkpoint.read_spec(folder)
+        return ListedModel(
+            name,
+            about.summary,
+            len(spec.labels),
+            float(spec.trained["seconds_per_frame"]),
+            0,
+            about.licence,
+            about.citation,
+            about.source,
+            folder,
+            is_included=True,
+        )
     ready = READY_MODELS.get(name)
     spec = ready_directories.describe(ready)
     with torch.device("meta"):  # the weights need no memory
@@ -136,7 +160,8 @@ def _locked(name: str) -> Iterator[Path]:
 def fetch(options: FetchOptions) -> FetchResult:
     """Download a ready model and convert it to a model directory, as `wsedtk models fetch` does.
 
-    If the model directory exists, nothing is downloaded. An interrupted download is resumed.
+    If the model directory exists, or if the model is part of wsedtk, nothing is downloaded. An
+    interrupted download is resumed.
 
     Parameters
     ----------
@@ -151,12 +176,20 @@ def fetch(options: FetchOptions) -> FetchResult:
     ------
     InputError
         If the name is unknown, if a file is missing, damaged or can't be downloaded, if a hash is
-        wrong or not known, or if another process fetches or removes the same model.
+        wrong or not known, if another process fetches or removes the same model, or if files or a
+        hash are given for a model that is part of wsedtk.
 
     Examples
     --------
     >>> fetch(FetchOptions("yamnet")).model_dir
     """
+    if options.name in INCLUDED_MODELS:
+        if options.from_files or options.sha256 is not None:
+            raise InputError(
+                f"{options.name}: this ready model is part of wsedtk and has no published files; "
+                "leave out from_files (--from) and sha256 (--sha256)"
+            )
+        return _included_result(options.name)
     ready = ready_directories.get(options.name)
     ready_files.check_hash_option(ready, options.sha256)
     if not (was_fetched := model_cache.is_fetched(ready.name)):
@@ -207,6 +240,23 @@ def _result(ready: ReadyModel, was_fetched: bool) -> FetchResult:
     )
 
 
+def _included_result(name: str) -> FetchResult:
+    folder, about = model_cache.included(name), INCLUDED_MODELS[name]
+    spec = checkpoint.read_spec(folder)
+    return FetchResult(
+        name,
+        folder,
+        len(spec.labels),
+        int(spec.trained["parameters"]),
+        float(spec.trained["seconds_per_frame"]),
+        about.licence,
+        about.citation,
+        about.source,
+        was_fetched=True,
+        is_included=True,
+    )
+
+
 def _remove_folder(folder: Path) -> bool:
     """Remove a folder if it exists, and return whether it existed.
 
@@ -237,9 +287,13 @@ def remove(options: RemoveOptions) -> RemoveResult:
     Raises
     ------
     InputError
-        If the name is unknown, if there is nothing to remove, if a folder can't be removed, or if
-        another process fetches or removes the same model.
+        If the name is unknown, if the model is part of wsedtk, if there is nothing to remove, if a
+        folder can't be removed, or if another process fetches or removes the same model.
     """
+    if options.name in INCLUDED_MODELS:
+        raise InputError(
+            f"{options.name}: this ready model is part of wsedtk, so it can't be removed"
+        )
     ready = ready_directories.get(options.name)
     with _locked(ready.name) as folder:
         candidates = (folder, model_cache.downloads(ready.name))
