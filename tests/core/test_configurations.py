@@ -51,7 +51,7 @@ def test_an_installed_package_finds_them_from_any_folder(wheel, tmp_path):
     assert path.read_bytes() == (RECIPES / "mini/conf/crnn_linear.yaml").read_bytes()
 
 
-@pytest.mark.parametrize("recipe", ["mini", "dcase2017", "audioset"])
+@pytest.mark.parametrize("recipe", ["mini", "dcase2017", "audioset", "example"])
 def test_the_recipes_use_the_same_files(recipe):
     for path in (RECIPES / recipe / "conf").iterdir():
         assert path.resolve().is_relative_to(configurations.FOLDER), path

@@ -312,6 +312,26 @@ def test_first_clips_do_not_depend_on_their_number(bank, made, tmp_path):
     assert audio_of.items() <= contents(made).items()
 
 
+@pytest.mark.parametrize("empty_every, num_empty", [(1, 12), (4, 3), (12, 1)])
+def test_the_number_of_soundscapes_without_events(bank, tmp_path, empty_every, num_empty):
+    mixed(bank, tmp_path, num_train=12, num_test=12, empty_every=empty_every)
+    for name in ("train", "test"):
+        dataset = datadir.read(tmp_path / name)
+        assert len(dataset) - len(set(dataset.tag_clip.tolist())) == num_empty
+        assert dataset.labels == sorted(builtin_bank.EVENT_CLASSES)
+
+
+def test_all_folds_are_used_for_training(bank, tmp_path):
+    mixed(bank, tmp_path, num_train=6, all_folds=True)
+    assert not (tmp_path / "test").exists() and not (tmp_path / "audio/test").exists()
+    dataset = datadir.read(tmp_path / "train")
+    assert len(dataset) == 6 and dataset.info["test_folds"] == []
+    pools, test = sound_bank.split(bank, BEDS, (), seed=0)
+    paths = {r.path for pool in pools for r in [*sum(pool.events.values(), []), *pool.backgrounds]}
+    assert test is None and {path.name.split("-")[0] for path in paths} == {"1", "2", "3"}
+    assert paths == {r.path for recordings in sound_bank.scan(bank).values() for r in recordings}
+
+
 def test_a_stopped_run_leaves_no_tables_that_disagree_with_the_audio(bank, tmp_path, monkeypatch):
     mixed(bank, tmp_path, num_train=2, num_test=1)
     monkeypatch.setattr(audio_files, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -377,6 +397,7 @@ def test_faults_of_the_bank(tmp_path):
     )
     refuses(bank, tmp_path, "found 2 and -1", num_test=-1)
     refuses(bank, tmp_path, "a seed of at least 0", seed=-1)
+    refuses(bank, tmp_path, "empty_every: expected at least 1, found 0", empty_every=0)
     (bank / "Cat").mkdir()
     refuses(bank, tmp_path, "'Cat' has no recording in the test folds")
     assert not (tmp_path / "data").exists()

@@ -445,6 +445,7 @@ def test_list_as_json(run, server, cache, monkeypatch):
         "citation": "Doe & Roe (2020), Small networks",
         "source": "https://example.org/tiny",
         "model_dir": f"{cache}/tiny",
+        "is_included": False,
     }
     assert (found["other"]["num_bytes"], found["other"]["model_dir"]) == (None, None)
     assert sorted(found) == list(found)

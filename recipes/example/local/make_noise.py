@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from wsedtk.audio import audio_files
-from wsedtk.cli.messages import printed
 from wsedtk.core.errors import InputError
 
 SAMPLE_RATE = 16000
@@ -51,7 +50,7 @@ def main() -> None:
         for name, samples in recordings(options.seed).items():
             audio_files.write(options.folder / f"{name}.flac", samples, SAMPLE_RATE)
     except InputError as error:
-        raise SystemExit(f"error: {printed(str(error))}") from None
+        parser.exit(1, f"make_noise.py: {error}\n")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from wsedtk.cli.messages import printed
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.corpora import sound_bank
@@ -143,7 +142,7 @@ def main() -> None:
     try:
         select(options.esc10, folds, options.bank, options.credits)
     except InputError as error:
-        raise SystemExit(f"error: {printed(str(error))}") from None
+        parser.exit(1, f"select_recordings.py: {error}\n")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from wsedtk.audio import audio_files
-from wsedtk.cli.messages import printed
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.data import datadir
@@ -189,7 +188,7 @@ def main() -> None:
         text = summary(options.model_dirs, options.data, options.bank)
         write_text(options.output, text)
     except InputError as error:
-        raise SystemExit(f"error: {printed(str(error))}") from None
+        parser.exit(1, f"summarise.py: {error}\n")
     print(text)
 
 
