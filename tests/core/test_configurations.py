@@ -7,11 +7,11 @@ import zipfile
 
 import pytest
 import yaml
-from helpers import RECIPES
+from helpers import RECIPES, contents
 from test_train_python import options_of
 
 import wsedtk
-from wsedtk.core import configurations
+from wsedtk.core import configurations, model_cache
 from wsedtk.core.errors import InputError
 
 ROOT = RECIPES.parent
@@ -37,6 +37,12 @@ def test_a_wheel_has_the_configurations(wheel):
     assert [f"{path.parent.name}/{path.stem}" for path in found] == configurations.names()
     assert {"mini/crnn_linear", "dcase2017/crnn_linear"} <= set(configurations.names())
     assert (wheel / "wsedtk" / "py.typed").exists()
+
+
+def test_a_wheel_has_the_included_model(wheel):
+    folder = model_cache.included("example")
+    packed = wheel / folder.relative_to(ROOT)
+    assert contents(packed) == contents(folder) and (packed / "model.safetensors").exists()
 
 
 def test_an_installed_package_finds_them_from_any_folder(wheel, tmp_path):

@@ -13,7 +13,8 @@ def models(ctx: click.Context) -> None:
     """List, fetch and remove ready models: networks that other people trained and published.
 
     Without COMMAND, the ready models are listed. Give the name of a fetched model instead of a
-    model directory to `detect`, `predict`, `export`, `info` and `train --init`.
+    model directory to `detect`, `predict`, `export`, `info` and `train --init`. The model `example`
+    is part of wsedtk and need not be fetched.
     """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_)
