@@ -17,7 +17,7 @@ num_train=1400
 num_test=360
 num_valid=280
 empty_every=8
-target=precision=0.9
+target=precision=0.98
 frontend=mini/frontend_wang
 config=$recipe/conf/crnn.yaml
 system=

@@ -17,13 +17,13 @@
 #   --exp DIR                   experiment directory (recipes/example/exp)
 #   --release DIR               model directory that stage 11 writes (EXP/SYSTEM/example)
 #   --folds F,F                 folds whose recordings are used (1,2,3,4)
-#   --test-folds F,F            folds that are held out in turn for the evaluation (those of --folds)
+#   --test-folds F,F            folds that are held out in turn for the evaluation (all of --folds)
 #   --num-train N, --num-test N, --num-valid N
 #                               mixtures of 10 s for each training and for each test, and how many
 #                               training mixtures are held out for validation (1400, 360, 280)
 #   --empty-every N             one of N training mixtures has no events (8)
 #   --target KEY=VALUE          what the thresholds of each class must reach on the validation set
-#                               (precision=0.9)
+#                               (precision=0.98)
 #   --frontend FILE|NAME        front end (mini/frontend_wang)
 #   --config FILE|NAME          system (conf/crnn.yaml)
 #   --system NAME               folder of the models in the experiment directory (name of the

@@ -72,11 +72,11 @@ def credits_page(selected: list[tuple[str, Credit]], left_out: list[tuple[str, C
     lines = [
         "# Credits",
         "",
-        "The ready model `example` was trained on recordings of ESC-10 (K. J. Piczak, *ESC: Dataset"
-        " for Environmental Sound Classification*, ACM Multimedia 2015,"
-        " <https://doi.org/10.1145/2733373.2806390>). ESC-10 consists of excerpts of recordings on"
-        " Freesound. The excerpts were mixed, and cut where needed. This table has the author and"
-        " the licence of each recording, as README.md of ESC-10 states them.",
+        "The ready model `example` was trained on recordings of ESC-10 (K. J. Piczak, *ESC:",
+        "Dataset for Environmental Sound Classification*, ACM Multimedia 2015,",
+        "<https://doi.org/10.1145/2733373.2806390>). ESC-10 consists of excerpts of recordings on",
+        "Freesound. The excerpts were mixed, and cut where needed. This table has the author and",
+        "the licence of each recording, as README.md of ESC-10 states them.",
         "",
         "| excerpt | class | recording | author | licence |",
         "|---|---|---|---|---|",

@@ -146,32 +146,35 @@ def classes(model_dirs: Sequence[Path], data: Path) -> list[str]:
     return table(["class", "tag precision", "tag recall", "folds without detections"], rows)
 
 
+ABOUT_MIXTURES = """\
+Each row shows a network that was trained and tuned on mixtures of the other folds, and evaluated on
+mixtures of the held-out fold. Segments last 1 s. ER is the error rate of segments.
+"""
+ABOUT_FALSE_ALARMS = """
+The next table shows false events per hour:
+
+- backgrounds: mixtures of backgrounds of the held-out fold, without events
+- recordings, other classes: the unmixed recordings of the held-out fold; an event is false if the
+  recording is of another class
+- other sounds: mixtures of synthesised horns, bells, alarms, engines, beeps, screams and sirens
+- noise and silence: white and pink noise, mains hum, silence
+
+The last column shows in how many unmixed recordings of an event class this class was detected.
+"""
+ABOUT_CLASSES = """
+Tags of each class in the mixtures of all folds. A class is not detected in a fold if no threshold
+reached the target on the validation set.
+"""
+
+
 def summary(model_dirs: Sequence[Path], data: Path, bank: Path) -> str:
     """Return all tables with their descriptions."""
-    return "\n".join(
-        [
-            "Each row shows a network that was trained and tuned on mixtures of the other folds, "
-            "and evaluated on mixtures of the held-out fold. Segments last 1 s. ER is the error "
-            "rate of segments.",
-            "",
-            *mixtures(model_dirs),
-            "",
-            "The next table shows false events per hour: in mixtures of backgrounds of the "
-            "held-out fold without events, in the unmixed recordings of this fold (events of a "
-            "class that the recording does not have), in mixtures of synthesised sounds of other "
-            "classes (horns, bells, alarms, engines, beeps, screams, sirens), and in noise and "
-            "silence. The last column shows in how many of the unmixed recordings with events the "
-            "class of the recording was detected.",
-            "",
-            *false_alarms(model_dirs, data, bank),
-            "",
-            "Tags of each class in the mixtures of all folds. A class is not detected in a fold if "
-            "no threshold reached the target on the validation set.",
-            "",
-            *classes(model_dirs, data),
-            "",
-        ]
-    )
+    parts = [
+        (ABOUT_MIXTURES, mixtures(model_dirs)),
+        (ABOUT_FALSE_ALARMS, false_alarms(model_dirs, data, bank)),
+        (ABOUT_CLASSES, classes(model_dirs, data)),
+    ]
+    return "\n".join(f"{about}\n" + "\n".join(lines) for about, lines in parts) + "\n"
 
 
 def main() -> None:
