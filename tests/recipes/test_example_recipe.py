@@ -119,7 +119,9 @@ def test_only_the_final_model_is_trained_on_all_folds(experiment):
 
 def test_the_card_has_the_results_of_the_fold(experiment):
     text = (experiment / "tiny/example/README.md").read_text()
-    assert text.startswith("---\nlicense: mit\n") and "target of each class: precision 0.05." in text
+    assert (
+        text.startswith("---\nlicense: mit\n") and "target of each class: precision 0.05." in text
+    )
     summary = (experiment / "tiny/summary.md").read_text()
     assert summary in text and "| held-out fold | tag precision |" in summary
     (row,) = (line for line in summary.splitlines() if line.startswith("| hours |"))

@@ -140,6 +140,7 @@ def test_the_other_verbs_take_the_name(run, corpus, elsewhere):
     assert result.exit_code == 0, result.stderr
     trained = checkpoint.read_spec("new").trained
     assert trained["init"] == provenance.fingerprint_model_directory(FOLDER)
+    assert trained["first_model"] == "example"
 
 
 def test_export_takes_the_name(run):

@@ -7,18 +7,22 @@ becomes a part of the card.
 """
 
 import argparse
+import dataclasses
 import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from wsedtk.core import config
 from wsedtk.core.atomic import explained, make_folder, write_text
 from wsedtk.core.errors import InputError
 from wsedtk.decoding import operating_point
 from wsedtk.models import checkpoint
+from wsedtk.models.ready_directories import READY_MODEL
 
-FILES = ("model.safetensors", "model.yaml", "operating_point.yaml")
+NAME = "example"
+COPIED = ("model.safetensors", "operating_point.yaml")
 CARD = """\
 ---
 license: mit
@@ -111,9 +115,12 @@ def release(model_dir: Path, summary: Path, credits: Path, output: Path) -> None
     with explained(summary):
         text = card(model_dir, summary.read_text(encoding="utf-8"))
     make_folder(output)
-    for path in (*(model_dir / name for name in FILES), credits):
+    for path in (*(model_dir / name for name in COPIED), credits):
         with explained(path):
             shutil.copyfile(path, output / path.name)
+    spec = checkpoint.read_spec(model_dir)
+    spec = dataclasses.replace(spec, trained={READY_MODEL: NAME, **spec.trained})
+    write_text(output / "model.yaml", config.to_yaml(config.to_mapping(spec)))
     write_text(output / "README.md", text)
     point = operating_point.read(model_dir / "operating_point.yaml")
     never = [label for label, t in zip(point.labels, point.frame_thresholds) if np.isinf(t)]
