@@ -144,6 +144,25 @@ def test_any_network_pooling_and_length(name, pooling):
     assert_same(session, runner, noise(3, 4321))
 
 
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("yamnet", {"num_channels": 2, "patch_hop": 32, "relu6": True}),
+        ("yamnet", {"num_channels": 2, "patch_hop": 1}),
+        ("yamnet", {"num_channels": 2, "patch_hop": 96}),
+        ("yamnet", {"num_channels": 2, "dense": 2, "head": "bigru", "num_hidden": 3}),
+    ],
+)
+def test_the_options_of_ready_models(name, options):
+    torch.manual_seed(0)
+    network = stir(build_network(name, 3, "linear", None, (), num_mels=MELS, **options))
+    runner = runner_of(network)
+    session = session_of(Graph(FRONTEND, runner))
+    for length in LENGTHS:
+        assert_same(session, runner, noise(1, length, seed=length))
+    assert_same(session, runner, noise(3, 4321))
+
+
 @pytest.mark.parametrize("pooling", POOLINGS.names())
 def test_nested_groups_larger_than_the_recording(pooling):
     runner = runner_of(lively("dcase-crnn", pooling, "nested", (7, 100)))

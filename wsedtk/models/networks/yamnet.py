@@ -227,10 +227,12 @@ class YamNet(BodyNetwork):
         if mask is not None:
             x = torch.where(mask.unsqueeze(-1), x, _SILENCE)
         before = PATCH_FRAMES // 2 - hop // 2
-        after = hop * (x.shape[1] // hop - 1) + PATCH_FRAMES - before - x.shape[1]
-        x = nn.functional.pad(x, (0, 0, before, after), value=_SILENCE)
-        patches = x.unfold(1, PATCH_FRAMES, hop).transpose(2, 3)  # (B, P, 96, F)
-        return patches.unsqueeze(2), pool_mask(mask, hop)
+        starts = torch.arange(x.shape[1] // hop, device=x.device) * hop  # (P,)
+        # The last patch may end before the padded input does.
+        x = nn.functional.pad(x, (0, 0, before, PATCH_FRAMES), value=_SILENCE)
+        # ONNX has no operator for `unfold` if the number of frames is not fixed.
+        patches = x[:, starts[:, None] + torch.arange(PATCH_FRAMES, device=x.device)]
+        return patches.unsqueeze(2), pool_mask(mask, hop)  # (B, P, 1, 96, F)
 
     def run_layer(
         self, number: int, hidden: Tensor, mask: Tensor | None
