@@ -341,7 +341,7 @@ def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSp
     if found.frontend != spec.frontend:
         raise InputError(
             f"{init_dir}: the front end of this model differs from the front end of the features; "
-            "extract the features again with the front end in the model.yaml of this model"
+            "extract the features again, with this model as frontend (--frontend)"
         )
     what = (
         f"{init_dir}: contains the network {found.network} {found.network_options}, but the "
