@@ -65,6 +65,11 @@ def test_without_an_ontology_only_names_are_chosen():
         class_lists.choose(["Domestic animals, pets"], LABELS, "model")
 
 
+def test_an_ancestor_of_no_class_is_not_suggested():
+    with pytest.raises(InputError, match="'Dog': is neither a class .* nor a file; known: Hoot$"):
+        class_lists.choose(["Dog"], ["Hoot"], "model", BELOW)
+
+
 @pytest.mark.parametrize(
     "values, message",
     [

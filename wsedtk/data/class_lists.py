@@ -124,9 +124,10 @@ def choose(
         elif Path(value).is_file():
             names = read(value, labels, model_dir)
         else:
+            ancestors = [name for name in below if matching(name, labels, below)]
             raise InputError(
                 f"--classes {value!r}: is neither a class of {model_dir} nor a file; "
-                f"{config.suggest(value, [*labels, *below])}"
+                f"{config.suggest(value, [*labels, *ancestors])}"
             )
         for label, name in names.items():
             if label in chosen or name in chosen.values():
