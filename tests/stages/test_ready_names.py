@@ -85,6 +85,18 @@ def test_training_takes_the_name(run, fetched, corpus, elsewhere):
     assert trained["init"] == provenance.fingerprint_model_directory(fetched)
 
 
+def test_the_initial_model_is_not_overwritten(run, fetched, corpus, elsewhere):
+    assert run("extract", corpus / "fit", "fit.h5", "--frontend", "tiny").exit_code == 0
+    before = (fetched / "model.yaml").read_bytes()
+    result = run(
+        *("train", corpus / "fit", corpus / "fit", fetched, "--init", "tiny", "--overwrite"),
+        *("--feats", "fit.h5", "--set", "batch_size=6"),
+        *("--set", "checkpoint_every=1", "--set", "max_checkpoints=1"),
+    )
+    assert result.exit_code == 1 and "tiny: is the initial model, and would be" in result.stderr
+    assert (fetched / "model.yaml").read_bytes() == before
+
+
 COMMANDS = {
     "predict": ["predict", "NAME", "f.h5", "s.h5"],
     "detect": ["detect", "NAME", "a.wav", "--threshold", "0.5"],

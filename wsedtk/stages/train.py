@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -191,6 +192,11 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
     Raises InputError if an input is missing or wrong.
     """
     init_dir = None if options.init_dir is None else find_model_directory(options.init_dir)
+    if init_dir is not None and os.path.realpath(init_dir) == os.path.realpath(options.model_dir):
+        raise InputError(
+            f"{options.model_dir}: is the initial model, and would be overwritten; choose another "
+            "directory for the new model"
+        )
     cfg = config.load(TrainConfig, options.config, options.settings)
     cfg = preparation.with_network(cfg, init_dir)
     store = FeatureStore(options.feature_paths)
