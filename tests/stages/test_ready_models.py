@@ -474,6 +474,38 @@ def test_remove_unfinished_downloads(server, cache):
     assert listing(cache) == []
 
 
+@pytest.mark.parametrize("command", [["fetch", "tiny"], ["remove", "tiny"]])
+def test_other_files_in_the_folder_are_kept(run, server, cache, command):
+    (cache / "tiny").mkdir(parents=True)
+    (cache / "tiny" / "notes.txt").write_text("mine")
+    result = run("models", *command)
+    assert result.exit_code == 1
+    assert f"{cache}/tiny: contains notes.txt, which is no part of the ready" in result.stderr
+    assert listing(cache) == ["tiny/notes.txt"]
+
+
+@pytest.mark.parametrize("command", [["fetch", "tiny"], ["remove", "tiny"]])
+def test_another_model_in_the_folder_is_kept(run, fetched, cache, command):
+    spec = yaml.safe_load((fetched / "model.yaml").read_text())
+    del spec["trained"]["ready_model"]
+    (fetched / "model.yaml").write_text(yaml.safe_dump(spec))
+    before = contents(fetched)
+    result = run("models", *command)
+    assert result.exit_code == 1
+    assert f"{cache}/tiny: contains another model, which is no part of the" in result.stderr
+    assert contents(fetched) == before
+
+
+@pytest.mark.parametrize("content", [None, "damaged: ["])
+def test_a_damaged_model_can_be_removed(fetched, cache, content):
+    if content is None:
+        (fetched / "model.yaml").unlink()
+    else:
+        (fetched / "model.yaml").write_text(content)
+    assert models.remove(RemoveOptions("tiny")).removed == (fetched,)
+    assert listing(cache) == []
+
+
 # ---- processes ----
 
 # A shell that starts the tests in the background ignores SIGINT, and its children inherit this.

@@ -25,6 +25,14 @@ CLIP_SECONDS = 10  # the length of the clips of AudioSet, with which the network
 # whose weights the training of this model began, perhaps through models in between.
 READY_MODEL, FIRST_MODEL = "ready_model", "first_model"
 
+_FILES = {  # the files of a ready model
+    "model.safetensors",
+    "model.yaml",
+    "operating_point.yaml",
+    "README.md",
+    "ontology.json",
+}
+
 
 def names() -> tuple[str, ...]:
     """Return the names of all ready models, sorted."""
@@ -98,6 +106,25 @@ def find_model_directory(path_or_name: PathLike) -> Path:
     raise InputError(
         f"{path}: has no model.yaml; there is no such folder, and no such ready model; {advice}"
     )
+
+
+def check_folder(name: str) -> None:
+    """Raise InputError if the folder of a ready model contains something else than this model."""
+    folder = model_cache.model_directory(name)
+    if not folder.is_dir():
+        return
+    try:
+        found = checkpoint.read_spec(folder).trained.get(READY_MODEL)
+        foreign = None if found == name else "another model"
+    except InputError:  # model.yaml is damaged, or `models remove` was interrupted
+        with explained(folder):
+            others = sorted({path.name for path in folder.iterdir()} - _FILES)
+        foreign = others[0] if others else None
+    if foreign:
+        raise InputError(
+            f"{folder}: contains {foreign}, which is no part of the ready model {name}; rename "
+            f"this folder, or set {model_cache.VARIABLE} to another folder"
+        )
 
 
 def describe(ready: ReadyModel, labels: tuple[str, ...] | None = None) -> ModelSpec:

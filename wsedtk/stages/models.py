@@ -176,8 +176,9 @@ def fetch(options: FetchOptions) -> FetchResult:
     ------
     InputError
         If the name is unknown, if a file is missing, damaged or can't be downloaded, if a hash is
-        wrong or not known, if another process fetches or removes the same model, or if files or a
-        hash are given for a model that is part of wsedtk.
+        wrong or not known, if the folder of the ready model contains something else, if another
+        process fetches or removes the same model, or if files or a hash are given for a model that
+        is part of wsedtk.
 
     Examples
     --------
@@ -192,6 +193,7 @@ def fetch(options: FetchOptions) -> FetchResult:
         return _included_result(options.name)
     ready = ready_directories.get(options.name)
     ready_files.check_hash_option(ready, options.sha256)
+    ready_directories.check_folder(ready.name)
     if not (was_fetched := model_cache.is_fetched(ready.name)):
         with _locked(ready.name) as folder:
             # Another process may have fetched the model just before the lock was taken.
@@ -288,13 +290,15 @@ def remove(options: RemoveOptions) -> RemoveResult:
     ------
     InputError
         If the name is unknown, if the model is part of wsedtk, if there is nothing to remove, if a
-        folder can't be removed, or if another process fetches or removes the same model.
+        folder can't be removed, if the folder of the ready model contains something else, or if
+        another process fetches or removes the same model.
     """
     if options.name in INCLUDED_MODELS:
         raise InputError(
             f"{options.name}: this ready model is part of wsedtk, so it can't be removed"
         )
     ready = ready_directories.get(options.name)
+    ready_directories.check_folder(ready.name)
     with _locked(ready.name) as folder:
         candidates = (folder, model_cache.downloads(ready.name))
         removed = tuple(filter(_remove_folder, candidates))
