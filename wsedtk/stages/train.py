@@ -30,6 +30,7 @@ from wsedtk.training import (
     augmentations,
     distributed,
     frozen_frames,
+    initial_model,
     preparation,
     process_settings,
     resuming,
@@ -198,7 +199,7 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
             "directory for the new model"
         )
     cfg = config.load(TrainConfig, options.config, options.settings)
-    cfg = preparation.with_network(cfg, init_dir)
+    cfg = initial_model.with_network(cfg, init_dir)
     store = FeatureStore(options.feature_paths)
     fit, valid = preparation.read_sets(options.fit_set, options.valid_set, store)
     if cfg.frame_loss_weight and (fit.dataset.events is None or not len(fit.dataset.events)):
@@ -222,8 +223,8 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
     layout = augmentations.FeatureResolution(seconds_per_frame, network.time_reduction, num_mels)
     augmentations.create(cfg, layout)
     if init_dir is not None:
-        spec = preparation.initialise(network, spec, init_dir)
-    preparation.freeze(network, cfg)
+        spec = initial_model.initialise(network, spec, init_dir)
+    initial_model.freeze(network, cfg)
     return _Prepared(cfg, store, fit, valid, spec, network)
 
 

@@ -1,9 +1,8 @@
-"""The inputs of a training run: data directories, the network and its initial weights.
+"""The inputs of a training run: data directories, and the description of the network.
 
 F is the number of mel bins.
 """
 
-import dataclasses
 import logging
 import platform
 
@@ -18,10 +17,8 @@ from wsedtk.core.wording import counted
 from wsedtk.data import clip_sets, datadir, tables
 from wsedtk.data.store import FeatureStore
 from wsedtk.models import checkpoint
-from wsedtk.models.body_network import BodyNetwork
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
-from wsedtk.models.ready_directories import FIRST_MODEL, READY_MODEL
 from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.train_config import TrainConfig
 
@@ -38,77 +35,6 @@ def made_by() -> dict[str, str]:
         "torch": str(torch.__version__),
         "python": platform.python_version(),
     }
-
-
-def with_network(cfg: TrainConfig, init_dir: PathLike | None) -> TrainConfig:
-    """Return settings that name a network.
-
-    Parameters
-    ----------
-    cfg : TrainConfig
-        The settings. If they do not name a network, the network and its options are those of the
-        initial model. The options in `cfg` replace options of the initial model.
-    init_dir : path-like, optional
-        The model directory of the initial model. None if there is no initial model.
-
-    Returns
-    -------
-    TrainConfig
-
-    Raises
-    ------
-    InputError
-        If the initial model can't be read, or if the settings need an initial model and there is
-        none.
-    """
-    if init_dir is None:
-        if cfg.freeze not in ("none", 0):
-            raise InputError(
-                f"freeze is {cfg.freeze}, but there is no initial model whose layers could be "
-                "kept; give a model as init_dir (--init), or set freeze to none"
-            )
-        return dataclasses.replace(cfg, network=cfg.network or "dcase-crnn")
-    if cfg.network is not None:
-        return cfg
-    spec = checkpoint.read_spec(init_dir)
-    options = {k: v for k, v in spec.network_options.items() if k != "num_mels"}
-    return dataclasses.replace(
-        cfg, network=spec.network, network_options={**options, **cfg.network_options}
-    )
-
-
-def freeze(network: Network, cfg: TrainConfig) -> None:
-    """Freeze the layers of the body that `cfg.freeze` determines.
-
-    Raises
-    ------
-    InputError
-        If the network has no body, or if its body has fewer layers.
-    """
-    settings = [
-        name
-        for name, is_used in (
-            ("freeze", cfg.freeze not in ("none", 0)),
-            ("body_learning_rate", cfg.body_learning_rate is not None),
-        )
-        if is_used
-    ]
-    if not settings:
-        return
-    if not isinstance(network, BodyNetwork):
-        raise InputError(
-            f"{' and '.join(settings)}: the network {cfg.network} does not consist of a body and a "
-            "head; choose a ready model as init_dir (--init); wsedtk models lists them"
-        )
-    num_layers = len(network.body_layers)
-    num_frozen = {"none": 0, "all": num_layers}.get(str(cfg.freeze), cfg.freeze)
-    assert isinstance(num_frozen, int)  # `from_mapping` checks it
-    if num_frozen > num_layers:
-        raise InputError(
-            f"freeze: the body of the network {cfg.network} has {counted(num_layers, 'layer')}, "
-            f"found {num_frozen}; expected all, none, or a number of layers from 0 to {num_layers}"
-        )
-    network.freeze(num_frozen)
 
 
 def model_spec(
@@ -156,7 +82,7 @@ def model_spec(
             f"network_options: num_mels is {options['num_mels']!r}, but the features have "
             f"{store.frontend['num_mels']} mel bins; remove num_mels"
         )
-    assert cfg.network is not None  # see `with_network`
+    assert cfg.network is not None  # see `initial_model.with_network`
     return checkpoint.ModelSpec(
         cfg.network,
         options,
@@ -298,88 +224,3 @@ def read_sets(
                 f"({untagged} of {len(batches.dataset)} clips)"
             )
     return fit, valid
-
-
-def _outputs(spec: ModelSpec) -> set[str]:
-    """Return the names of the tensors whose shape depends on the number of classes."""
-    tensors = spec.build().state_dict()
-    wider = dataclasses.replace(spec, labels=(*spec.labels, "")).build().state_dict()
-    return {name for name, tensor in tensors.items() if wider[name].shape != tensor.shape}
-
-
-def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSpec:
-    """Copy the weights of a model directory into a network.
-
-    Tensors whose shape depends on the number of classes are copied only if both models have the
-    same classes in the same order. If the network has a body and a head, the head may be another
-    one, and the body may have another time resolution. The tensors of the head are then copied as
-    far as they have the same shapes.
-
-    Parameters
-    ----------
-    network : Network
-        The network to change.
-    spec : ModelSpec
-        The content of model.yaml for this network.
-    init_dir : path-like
-        The model directory from which the weights are copied.
-
-    Returns
-    -------
-    ModelSpec
-        A copy of `spec` with the mean, the standard deviation and the fingerprint of the model in
-        `init_dir`.
-
-    Raises
-    ------
-    InputError
-        If the model in `init_dir` can't be read, or has a different front end or network.
-    """
-    found, source, fingerprint = checkpoint.load_model(
-        init_dir, trusted=(spec.network, spec.pooling)
-    )
-    if found.frontend != spec.frontend:
-        raise InputError(
-            f"{init_dir}: the front end of this model differs from the front end of the features; "
-            "extract the features again, with this model as frontend (--frontend)"
-        )
-    what = (
-        f"{init_dir}: contains the network {found.network} {found.network_options}, but the "
-        "configuration has a different network"
-    )
-    is_same_resolution = source.time_reduction == network.time_reduction
-    if found.network != spec.network or not (
-        is_same_resolution or isinstance(network, BodyNetwork)
-    ):
-        raise InputError(f"{what}, {spec.network} {spec.network_options}")
-    theirs, mine = source.state_dict(), network.state_dict()
-    # `_outputs` draws random numbers, which must not change the random state of the training run.
-    generator = torch.get_rng_state()
-    outputs, their_outputs = _outputs(spec), _outputs(found)
-    torch.set_rng_state(generator)
-    kept = {name for name in outputs & their_outputs if found.labels == spec.labels}
-    new, left = outputs - kept, their_outputs - kept
-    if isinstance(network, BodyNetwork):
-        differing = {
-            name
-            for name in (theirs.keys() | mine.keys()) - network.body_tensors()
-            if name not in mine or name not in theirs or theirs[name].shape != mine[name].shape
-        }
-        new |= differing & mine.keys()
-        left |= differing & theirs.keys()
-    if new:
-        why = ""
-        if found.labels != spec.labels:
-            why = ", because the classes or their order are different"
-        _LOG.info(
-            f"{init_dir}: {', '.join(n for n in mine if n in new)} start from random weights{why}"
-        )
-    tensors = {name: tensor for name, tensor in theirs.items() if name not in left}
-    tensors.update((name, mine[name]) for name in new)
-    checkpoint.check_tensors(tensors, mine, what)
-    network.load_state_dict(tensors)
-    trained = {**spec.trained, "init": fingerprint}
-    for key in (READY_MODEL, FIRST_MODEL):
-        if key in found.trained:
-            trained[FIRST_MODEL] = found.trained[key]
-    return dataclasses.replace(spec, mean=found.mean, std=found.std, trained=trained)

@@ -171,7 +171,7 @@ def _parameter_groups(network: Network, cfg: TrainConfig) -> list[dict[str, Any]
     trained = [p for p in network.parameters() if p.requires_grad]
     if cfg.body_learning_rate is None:
         return [{"params": trained}]
-    assert isinstance(network, BodyNetwork)  # `preparation.freeze` checks it
+    assert isinstance(network, BodyNetwork)  # `initial_model.freeze` checks it
     of_body = {p for layer in network.body_layers for p in layer.parameters()}
     return [
         {"params": [p for p in trained if p not in of_body]},
