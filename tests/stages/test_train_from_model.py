@@ -235,7 +235,19 @@ def test_a_gru_is_kept_for_other_classes(corpus, tmp_path, start, caplog):
     for key, tensor in after.items():
         if not key.startswith("head."):
             torch.testing.assert_close(tensor, before[key], rtol=0, atol=1e-7)
-    assert "head.fc_prob.weight, head.fc_prob.bias start from random weights" in caplog.text
+    what = "start from random weights, because the"
+    assert f"head.fc_prob.weight, head.fc_prob.bias {what} classes or" in caplog.text
+    spec = checkpoint.read_spec(init_dir)
+    spec = dataclasses.replace(spec, labels=(*LABELS,), network_options={"num_channels": 4})
+    linear = spec.build()
+    linear.head.fc_prob.bias.data.fill_(3)
+    body = {key: value for key, value in before.items() if key.startswith("layers.")}
+    linear.load_state_dict({**linear.state_dict(), **body})
+    checkpoint.save_model(tmp_path / "linear", spec, linear.state_dict())
+    options = {"network_options": {"dense": 3, "head": "bigru", "num_hidden": 4}}
+    train_from(corpus, tmp_path / "n", tmp_path / "linear", **settings, **options)
+    assert f"head.fc_prob.weight, head.fc_prob.bias {what} initial model has" in caplog.text
+    assert tensors_of(tmp_path / "n")["head.fc_prob.bias"].abs().max() < 1
 
 
 def test_augmentations_see_every_frame(corpus, tmp_path, start, monkeypatch):
@@ -276,7 +288,11 @@ def test_frames_that_float16_cannot_hold_are_an_error(corpus, tmp_path, start):
         ({"freeze": "all"}, None, "freeze is all, but there is no initial model whose layers"),
         ({"freeze": 15}, "yamnet", "the body of the network yamnet has 14 layers, found 15"),
         ({"freeze": -1}, "yamnet", 'freeze must be "all", "none" or a whole number >= 0, found -1'),
-        ({"freeze": "al"}, "yamnet", "freeze: 'al' is not a valid value; did you mean 'all'"),
+        (
+            {"freeze": "al"},
+            "yamnet",
+            "did you mean 'all'? (a whole number is valid, too)",
+        ),
         ({"freeze": 1.5}, "yamnet", "freeze: 1.5 is not a valid value"),
         ({"freeze": True}, "yamnet", "freeze: True is not a valid value"),
         ({"body_learning_rate": 0}, "yamnet", "body_learning_rate must be a finite number above 0"),

@@ -273,7 +273,11 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
         if value is None and type(None) in args:
             return None
         kinds = [a for a in args if a is not type(None)]
-        return _convert(value, next((a for a in kinds if type(value) is a), kinds[0]), where)
+        try:
+            return _convert(value, next((a for a in kinds if type(value) is a), kinds[0]), where)
+        except InputError as error:
+            others = "".join(f" ({_WORDS[kind]} is valid, too)" for kind in kinds[1:])
+            raise InputError(f"{error}{others}") from None
     if origin is typing.Literal:
         if not any(type(value) is type(a) and value == a for a in args):
             raise InputError(

@@ -128,7 +128,8 @@ def _check_frontend(features: FeatureStore, spec: ModelSpec, options: PredictOpt
     raise InputError(
         f"{options.feats}: the front end of the features ({features.fingerprint}) differs from the "
         f"front end of {options.model_dir} ({config.fingerprint(spec.frontend)}): "
-        f"{'; '.join(differences)}; run extract with the front end of the model"
+        f"{'; '.join(differences)}; extract the features again with "
+        "the front end of the model (extract --frontend)"
     )
 
 

@@ -2,8 +2,10 @@
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
@@ -76,7 +78,7 @@ def freeze(network: Network, cfg: TrainConfig) -> None:
     if not isinstance(network, BodyNetwork):
         raise InputError(
             f"{' and '.join(settings)}: the network {cfg.network} does not consist of a body and a "
-            "head; choose a ready model as init_dir (--init); wsedtk models lists them"
+            "head; choose a model with such a network as init_dir (--init), for example yamnet"
         )
     num_layers = len(network.body_layers)
     num_frozen = {"none": 0, "all": num_layers}.get(str(cfg.freeze), cfg.freeze)
@@ -96,13 +98,23 @@ def _outputs(spec: ModelSpec) -> set[str]:
     return {name for name, tensor in tensors.items() if wider[name].shape != tensor.shape}
 
 
+def _in_differing_layers(theirs: Mapping[str, Tensor], mine: Mapping[str, Tensor]) -> set[str]:
+    """Return the names of all tensors of layers that only one network has, or of other shapes."""
+    differing = {
+        name.rpartition(".")[0]
+        for name in theirs.keys() | mine.keys()
+        if name not in mine or name not in theirs or theirs[name].shape != mine[name].shape
+    }
+    return {name for name in theirs.keys() | mine.keys() if name.rpartition(".")[0] in differing}
+
+
 def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSpec:
     """Copy the weights of a model directory into a network.
 
     Tensors whose shape depends on the number of classes are copied only if both models have the
     same classes in the same order. If the network has a body and a head, the head may be another
-    one, and the body may have another time resolution. The tensors of the head are then copied as
-    far as they have the same shapes.
+    one, and the body may have another time resolution. Layers of the head are copied if all their
+    tensors have the same shapes.
 
     Parameters
     ----------
@@ -146,25 +158,20 @@ def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSp
     generator = torch.get_rng_state()
     outputs, their_outputs = _outputs(spec), _outputs(found)
     torch.set_rng_state(generator)
-    kept = {name for name in outputs & their_outputs if found.labels == spec.labels}
-    new, left = outputs - kept, their_outputs - kept
+    # Only one of the networks has these tensors, for example the frame weights of attention.
+    other = outputs ^ their_outputs
     if isinstance(network, BodyNetwork):
-        differing = {
-            name
-            for name in (theirs.keys() | mine.keys()) - network.body_tensors()
-            if name not in mine or name not in theirs or theirs[name].shape != mine[name].shape
-        }
-        new |= differing & mine.keys()
-        left |= differing & theirs.keys()
-    if new:
-        why = ""
-        if found.labels != spec.labels:
-            why = ", because the classes or their order are different"
-        _LOG.info(
-            f"{init_dir}: {', '.join(n for n in mine if n in new)} start from random weights{why}"
-        )
-    tensors = {name: tensor for name, tensor in theirs.items() if name not in left}
-    tensors.update((name, mine[name]) for name in new)
+        other |= _in_differing_layers(theirs, mine) - network.body_tensors()
+    by_classes = set() if found.labels == spec.labels else outputs | their_outputs
+    for names, why in (
+        (by_classes, "the classes or their order are different"),
+        (other - by_classes, "the initial model has another head"),
+    ):
+        if new := [name for name in mine if name in names]:
+            _LOG.info(f"{init_dir}: {', '.join(new)} start from random weights, because {why}")
+    left_out = by_classes | other
+    tensors = {name: tensor for name, tensor in theirs.items() if name not in left_out}
+    tensors.update((name, tensor) for name, tensor in mine.items() if name in left_out)
     checkpoint.check_tensors(tensors, mine, what)
     network.load_state_dict(tensors)
     trained = {**spec.trained, "init": fingerprint}
