@@ -127,6 +127,10 @@ def test_fetch_again_downloads_nothing(run, fetched, server, cache):
     before = contents(cache)
     result = run("models", "fetch", "tiny")
     assert result.exit_code == 0 and "0.1 s per frame (was fetched before)\n" in result.stdout
+    assert "not used" not in result.stderr
+    result = run("models", "fetch", "tiny", "--from", "elsewhere")
+    assert result.exit_code == 0
+    assert "so the given files are not used; to use them, run wsedtk models remove" in result.stderr
     assert server.asked() == [] and contents(cache) == before
 
 

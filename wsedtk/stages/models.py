@@ -6,6 +6,7 @@ Ready models that are part of wsedtk can be used without `fetch`, and can't be r
 
 import contextlib
 import dataclasses
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from wsedtk.models.included_models import INCLUDED_MODELS
 from wsedtk.models.ready_models import READY_MODELS, ReadyModel
 from wsedtk.report import model_card
 from wsedtk.stages.options.models import FetchOptions, RemoveOptions
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,6 +202,11 @@ def fetch(options: FetchOptions) -> FetchResult:
             # Another process may have fetched the model just before the lock was taken.
             if not (was_fetched := model_cache.is_fetched(ready.name)):
                 _make(ready, options, folder)
+    if was_fetched and options.from_files:
+        _LOG.warning(
+            f"{ready.name}: was fetched before, so the given files are not used; to use them, run "
+            f"wsedtk models remove {ready.name} first"
+        )
     return _result(ready, was_fetched)
 
 
