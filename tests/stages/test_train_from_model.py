@@ -327,6 +327,13 @@ def test_a_network_without_body_cannot_be_frozen(corpus, trained, tmp_path):
         train_from(corpus, tmp_path / "m", trained, freeze=1)
 
 
+def test_the_table_of_the_network_counts_what_is_trained(corpus, tmp_path, start):
+    """The linear layer of the head has 4 * 32 weights and a bias for each class."""
+    options = options_of(corpus, tmp_path / "m", start("yamnet"), freeze="all")
+    *_, last = train.describe(options).splitlines()
+    assert f" parameters ({(4 * 32 + 1) * len(LABELS)} of them are trained), linear pooling" in last
+
+
 def test_the_trained_model_is_one_graph(corpus, tmp_path, start, run):
     pytest.importorskip("onnxruntime")
     settings = {"network_options": {"head": "bigru", "num_hidden": 4}, "freeze": "all"}

@@ -129,11 +129,17 @@ def describe(network: Network, spec: ModelSpec) -> str:
     for hook in hooks:
         hook.remove()
     seconds = frontend.seconds_per_frame * network.time_reduction
-    lines = [f"{'layer':16} {'kind':12} {'output for 10 s':>18} {'parameters':>11}"]
-    lines += [f"{name:16} {kind:12} {shape:>18} {count:11,}" for name, kind, shape, count in rows]
-    hierarchy = f", hierarchy {spec.hierarchy} {list(spec.groups)}" if spec.hierarchy else ""
+    wide = max(16, *(len(name) for name, *_ in rows))
+    lines = [f"{'layer':{wide}} {'kind':16} {'output for 10 s':>18} {'parameters':>11}"]
     lines += [
-        f"{sum(p.numel() for p in network.parameters()):,} parameters, {spec.pooling} "
+        f"{name:{wide}} {kind:16} {shape:>18} {count:11,}" for name, kind, shape, count in rows
+    ]
+    hierarchy = f", hierarchy {spec.hierarchy} {list(spec.groups)}" if spec.hierarchy else ""
+    num_trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    num_parameters = sum(p.numel() for p in network.parameters())
+    trained = f" ({num_trained:,} of them are trained)" if num_trained < num_parameters else ""
+    lines += [
+        f"{num_parameters:,} parameters{trained}, {spec.pooling} "
         f"pooling{hierarchy}, {output.frame.shape[1]} frames of {seconds:g} s in 10 s, "
         f"{counted(len(spec.labels), 'class')}"
     ]

@@ -108,17 +108,16 @@ class _Layer(nn.Module):
     ----------
     conv : _Conv
         The 3x3 convolution.
-    activation : torch.nn.Module
-        ReLU or a variant of it.
+    relu6 : bool
+        Whether the activations are limited to 6.
     pointwise : torch.nn.Conv2d, optional
         The pointwise convolution.
     """
 
-    def __init__(
-        self, conv: _Conv, activation: nn.Module, pointwise: nn.Conv2d | None = None
-    ) -> None:
+    def __init__(self, conv: _Conv, relu6: bool, pointwise: nn.Conv2d | None = None) -> None:
         super().__init__()
-        self.conv, self.activation, self.pointwise = conv, activation, pointwise
+        self.conv, self.pointwise = conv, pointwise
+        self.activation = nn.ReLU6() if relu6 else nn.ReLU()
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Compute channels (B, C', T', F') and their mask from channels (B, C, T, F)."""
@@ -197,14 +196,13 @@ class YamNet(BodyNetwork):
             raise ValueError(f"relu6 must be true or false, found {relu6!r}")
         self.patch_hop = patch_hop
         self.time_reduction = patch_hop or 32 >> dense
-        activation = nn.ReLU6() if relu6 else nn.ReLU()
         first, *steps = _steps(dense)
-        self.layers = nn.ModuleList([_Layer(_Conv(1, num_channels, first), activation)])
+        self.layers = nn.ModuleList([_Layer(_Conv(1, num_channels, first), relu6)])
         num_inputs = num_channels
         for step, (_, factor) in zip(steps, _BLOCKS):
             depthwise = _Conv(num_inputs, num_inputs, step, groups=num_inputs)
             pointwise = nn.Conv2d(num_inputs, factor * num_channels, 1)
-            self.layers.append(_Layer(depthwise, activation, pointwise))
+            self.layers.append(_Layer(depthwise, relu6, pointwise))
             num_inputs = factor * num_channels
         for layer in self.layers.modules():
             if isinstance(layer, nn.Conv2d):
