@@ -5,7 +5,7 @@ recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd -- "$recipe/../.." && pwd)
 
 option_names='stage stop_stage exp bank background test_folds num_train num_test'
-option_names+=' num_valid frontend config system jobs gpus bootstrap seed'
+option_names+=' num_valid frontend config init system jobs gpus bootstrap seed'
 stage=1
 stop_stage=9
 exp=$recipe/exp
@@ -17,6 +17,7 @@ num_test=120
 num_valid=100
 frontend=$recipe/conf/frontend_wang.yaml
 config=$recipe/conf/crnn_linear.yaml
+init=
 system=
 model=
 jobs=2
@@ -26,3 +27,4 @@ seed=0
 
 . "$root/bin/recipe.sh" "$@"
 feats=$exp/feats
+if [ -n "$init" ]; then feats=$exp/feats/$(basename -- "$init"); fi

@@ -18,6 +18,8 @@
 #                               training soundscapes are held out for validation (600, 120, 100)
 #   --frontend FILE|NAME        front end (conf/frontend_wang.yaml)
 #   --config FILE|NAME          system, such as mini/crnn_attention (conf/crnn_linear.yaml)
+#   --init MODEL_DIR|NAME       initial model, such as the ready model yamnet, whose front end then
+#                               replaces --frontend
 #   --system NAME               name of the model directory in the experiment directory
 #                               (name of the configuration)
 #   --jobs N                    jobs of the feature extraction, and feature files per set (2)
@@ -31,6 +33,9 @@
 # Example with real recordings:
 #   bash recipes/mini/run.sh --exp exp_esc10 --bank ESC-10 \
 #       --background '002 - Rain' --background '003 - Sea waves'
+#
+# Then a second system, which starts from a ready model:
+#   bash recipes/mini/run.sh --exp exp_esc10 --stage 2 --init yamnet --config yamnet/bigru
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/path.sh"
 

@@ -12,6 +12,11 @@ import h5py
 import numpy as np
 import pytest
 
+from wsedtk.audio.frontend import FrontendConfig
+from wsedtk.data.store import FeatureStore
+from wsedtk.models import checkpoint
+from wsedtk.models.checkpoint import ModelSpec
+
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes" / "mini"
 TINY = [
@@ -282,6 +287,26 @@ def test_a_second_system_joins_the_report(experiment):
     assert (exp / "log" / "04_train.other one.log").exists() and (
         exp / "log" / "04_train.tiny.log"
     ).exists()
+
+
+def test_a_system_starts_from_a_model_with_its_front_end(experiment, tmp_path):
+    exp, options, _ = experiment
+    frontend = FrontendConfig(num_mels=32, hop=320).settings()
+    network_options = {"num_mels": 32, "num_channels": 2, "dense": 3}
+    classes = ("one", "two")
+    spec = ModelSpec(
+        "yamnet", network_options, "linear", classes, frontend, (-4.0,) * 32, (2.0,) * 32
+    )
+    checkpoint.save_model(tmp_path / "small", spec, spec.build().state_dict())
+    settings = "freeze: all\nbatch_size: 4\ncheckpoint_every: 3\nmax_checkpoints: 2\n"
+    (tmp_path / "frozen.yaml").write_text(settings)
+    options = [*options, "--config", tmp_path / "frozen.yaml", "--init", tmp_path / "small"]
+    process = call("run.sh", *options, "--stage", 2)
+    assert process.returncode == 0, process.stderr
+    assert FeatureStore([exp / "feats" / "small" / "test.h5"]).frontend == frontend
+    found = checkpoint.read_spec(exp / "frozen")
+    assert found.network == "yamnet" and found.frontend == frontend and len(found.labels) == 7
+    assert "frozen/test/frame" in (exp / "report.html").read_text()
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT"])

@@ -4,6 +4,8 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
+options=(--config "$frontend")
+if [ -n "$init" ]; then options=(--frontend "$init"); fi
 for set in train test; do
-    extract_set "02_extract_$set" "$jobs" "$jobs" "$data/$set" "$feats/$set.h5" --config "$frontend"
+    extract_set "02_extract_$set" "$jobs" "$jobs" "$data/$set" "$feats/$set.h5" "${options[@]}"
 done

@@ -4,5 +4,6 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
-logged_on_gpus "$gpus" "04_train.$system" train --feats "$feats/train.h5" \
-    --config "$config" --set "seed=$seed" -- "$data/fit" "$data/valid" "$model"
+options=(--feats "$feats/train.h5" --config "$config" --set "seed=$seed")
+if [ -n "$init" ]; then options+=(--init "$init"); fi
+logged_on_gpus "$gpus" "04_train.$system" train "${options[@]}" -- "$data/fit" "$data/valid" "$model"
