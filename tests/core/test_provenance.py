@@ -40,6 +40,7 @@ def test_the_record_of_a_command(run, small_set, tmp_path):
         "data_set": str(small_set),
         "feats": str(tmp_path / "a.h5"),
         "config_path": str(tmp_path / "c.yaml"),
+        "frontend": None,
         "jobs": 1,
         "shard": [1, 3],
         "max_seconds": 10.0,
