@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import wave
@@ -23,17 +22,21 @@ from wsedtk.cli.options import OUT
 
 
 def conf(folder):
-    """Write the configurations of the mini recipe, for a training of seconds."""
-    shutil.copytree(RECIPES / "mini" / "conf", folder / "conf")
-    for system in (folder / "conf").glob("crnn_*.yaml"):
+    """Write the configurations of the mini recipe, for a training of seconds.
+
+    They are used instead of the installed configurations, because a file has the name.
+    """
+    (folder / "mini").mkdir()
+    for system in (RECIPES / "mini" / "conf").glob("crnn_*.yaml"):
         text = system.read_text()
         for key, value in (
             ("checkpoint_every", 3),
             ("max_checkpoints", 1),
             ("network_options", "{channels: [4, 6, 8], num_hidden: 8}"),
         ):
-            text = re.sub(rf"^{key}: .*", f"{key}: {value}", text, flags=re.M)
-        system.write_text(text)
+            text, count = re.subn(rf"^{key}: .*", f"{key}: {value}", text, flags=re.M)
+            assert count == 1
+        (folder / "mini" / system.stem).write_text(text)
 
 
 def sounds(folder, names):
