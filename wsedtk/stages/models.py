@@ -18,7 +18,7 @@ from wsedtk.core.atomic import explained, locking, remove_left_over, writing_fol
 from wsedtk.core.errors import InputError
 from wsedtk.decoding import operating_point
 from wsedtk.models import checkpoint, ready_directories, ready_files
-from wsedtk.models.included_models import INCLUDED_MODELS
+from wsedtk.models.included_models import INCLUDED_MODELS, IncludedModel
 from wsedtk.models.ready_models import READY_MODELS, ReadyModel
 from wsedtk.report import model_card
 from wsedtk.stages.options.models import FetchOptions, RemoveOptions
@@ -193,7 +193,8 @@ def fetch(options: FetchOptions) -> FetchResult:
                 f"{options.name}: this ready model is part of wsedtk and has no published files; "
                 "leave out from_files (--from) and sha256 (--sha256)"
             )
-        return _included_result(options.name)
+        folder, about = model_cache.included(options.name), INCLUDED_MODELS[options.name]
+        return _result(options.name, folder, about, was_fetched=True)
     ready = ready_directories.get(options.name)
     ready_files.check_hash_option(ready, options.sha256)
     ready_directories.check_folder(ready.name)
@@ -207,7 +208,8 @@ def fetch(options: FetchOptions) -> FetchResult:
             f"{ready.name}: was fetched before, so the given files are not used; to use them, run "
             f"wsedtk models remove {ready.name} first"
         )
-    return _result(ready, was_fetched)
+    folder = model_cache.model_directory(ready.name)
+    return _result(ready.name, folder, ready, was_fetched=was_fetched)
 
 
 def _make(ready: ReadyModel, options: FetchOptions, folder: Path) -> None:
@@ -234,24 +236,9 @@ def _write_operating_point(ready: ReadyModel, labels: Sequence[str], folder: Pat
     operating_point.write(folder / "operating_point.yaml", point)
 
 
-def _result(ready: ReadyModel, was_fetched: bool) -> FetchResult:
-    folder = model_cache.model_directory(ready.name)
-    spec = checkpoint.read_spec(folder)
-    return FetchResult(
-        ready.name,
-        folder,
-        len(spec.labels),
-        int(spec.trained["parameters"]),
-        float(spec.trained["seconds_per_frame"]),
-        ready.licence,
-        ready.citation,
-        ready.source,
-        was_fetched,
-    )
-
-
-def _included_result(name: str) -> FetchResult:
-    folder, about = model_cache.included(name), INCLUDED_MODELS[name]
+def _result(
+    name: str, folder: Path, about: ReadyModel | IncludedModel, *, was_fetched: bool
+) -> FetchResult:
     spec = checkpoint.read_spec(folder)
     return FetchResult(
         name,
@@ -262,8 +249,8 @@ def _included_result(name: str) -> FetchResult:
         about.licence,
         about.citation,
         about.source,
-        was_fetched=True,
-        is_included=True,
+        was_fetched,
+        is_included=isinstance(about, IncludedModel),
     )
 
 
