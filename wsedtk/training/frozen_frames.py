@@ -168,7 +168,6 @@ def collect(
     if index is None:
         remove(folder)
         rows = np.unique(rows)
-        rows = rows[np.argsort(store.num_frames[rows], kind="stable")]
         with writing(folder / _FILES[1]) as temporary, open(temporary, "wb") as file:
             index = _write(file, runner, store, rows, after_batch)
         write_text(folder / _FILES[0], json.dumps({"identity": identity, **index}) + "\n")
@@ -211,6 +210,7 @@ def _write(
             return list(frames)
         return [one[:length] for one, length in zip(frames, left.sum(dim=1).tolist())]
 
+    written: list[int] = []
     lengths: list[int] = []
     shape: tuple[int, ...] = ()
     before = int(store.num_frames[rows].sum())
@@ -231,10 +231,11 @@ def _write(
                 if needed > shutil.disk_usage(Path(file.name).parent).free - _FREE_BYTES:
                     raise NotEnoughSpace(f"{needed / 1e9:.1f} GB")
             file.write(stored.tobytes())
+            written.append(int(row))
             lengths.append(len(stored))
         after_batch()
     return {
-        "rows": rows.tolist(),
+        "rows": written,
         "num_frames": lengths,
         "shape": shape,
         "dtype": str(stored.dtype),
