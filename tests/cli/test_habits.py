@@ -271,7 +271,15 @@ def test_classes(run, tmp_path):
         ("a", [], None),
         (3, [3, 30], "3"),
         ("dog", ["dog", "Dog"], "dog"),
+        ("Dog", ["dog", "Dog"], "dog"),
+        ("Baby cry", ["Cry", "Baby cry, infant cry"], "Baby cry, infant cry"),
+        ("bark", ["Dog, bark", "Bark"], "Bark"),
     ],
 )
 def test_nearest(word, known, near):
     assert config.nearest(word, known) == near
+
+
+def test_known_words_with_commas_are_told_apart():
+    assert config.suggest("x", ["pooling", "seed"]) == "known: pooling, seed"
+    assert config.suggest("x", ["Baby cry, infant cry", "Dog"]) == "known: Baby cry, infant cry; Dog"

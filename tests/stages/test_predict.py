@@ -221,7 +221,7 @@ def test_the_fingerprint_depends_on_the_inputs(corpus, trained, tmp_path, run):
         ("", [": contains no classes; write one class per line"]),
         ("\n", [": contains no classes; write one class per line"]),
         ("lwo\n", [":1: MODEL has no class 'lwo'; did you mean 'low'?"]),
-        ("Music\tlow\n", [":1: MODEL has no class 'Music'; known: high, very, low"]),
+        ("Music\tlow\n", [":1: MODEL has no class 'Music'; known: high, very; low"]),
         ("low\n\thigh, very\n", [":2: expected a class"]),
         ("low\tx\ty\n", [":1: expected a class"]),
         ("low\t \n", [":1: expected a class"]),

@@ -224,11 +224,14 @@ def shown(value: object) -> str:
 def nearest(word: object, known: Iterable[object]) -> str | None:
     """Return the known word that is most similar to `word`, or None if no word is similar.
 
-    The case of letters is ignored.
+    The case of letters is ignored. A known word with commas, such as the class "Baby cry, infant
+    cry", may also be similar in one of its parts.
     """
-    folded: dict[str, str] = {}
-    for name in map(str, known):
-        folded.setdefault(name.lower(), name)
+    names = [str(name) for name in known]
+    folded = {name.lower(): name for name in reversed(names)}
+    for name in names:
+        for part in name.lower().split(", "):
+            folded.setdefault(part, name)
     near = difflib.get_close_matches(str(word)[:200].lower(), folded, n=1)
     return folded[near[0]] if near else None
 
@@ -236,14 +239,16 @@ def nearest(word: object, known: Iterable[object]) -> str | None:
 def suggest(word: object, known: Iterable[object]) -> str:
     """Return "did you mean X?" if a known word is similar to `word`, for a message.
 
-    If no known word is similar, return a text that lists up to 20 known words.
+    If no known word is similar, return a text that lists up to 20 known words. Words with commas
+    are separated by semicolons.
     """
     names = [str(name) for name in known]
     near = nearest(word, names)
     if near is not None:
         return f"did you mean {near!r}?"
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return "known: " + ", ".join(names[:20]) + more
+    separator = "; " if any("," in name for name in names[:20]) else ", "
+    return "known: " + separator.join(names[:20]) + more
 
 
 def suggest_fraction(value: object) -> str:
