@@ -395,7 +395,16 @@ def test_a_network_without_its_pooling_function_is_refused():
             {},
             "network 'subprocess:Popen': is not a subclass of torch.nn.Module",
         ),
-        ("dcase-crnn", {"depth": 3}, "unexpected keyword argument 'depth'"),
+        (
+            "dcase-crnn",
+            {"depth": 3},
+            r"has no option 'depth' \(network_options\); known: num_mels, ",
+        ),
+        (
+            "talnet",
+            {"num_chanels": 3},
+            r"has no option 'num_chanels' \(network_options\); did you mean",
+        ),
         ("dcase-crnn", {"pooling": "mean"}, "unknown pooling 'mean'"),
         (
             "dcase-crnn",
