@@ -139,6 +139,7 @@ def test_the_model_card(fetched):
     head = yaml.safe_load(text.split("---\n")[1])
     assert head["license"] == "CC-BY-4.0" and "# Sound event detection: tiny\n" in text
     assert "\n- Please cite: Doe &#38; Roe (2020), Small networks\n" in text
+    assert "\n- Authors' page: <https://example.org/tiny>\n" in text
     assert "detects sound events of 2 classes" in text and ".tmp" not in text
 
 

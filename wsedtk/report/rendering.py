@@ -10,6 +10,9 @@ from markupsafe import Markup, escape
 
 from wsedtk.core.progress import printable
 
+# An address without characters that would end a link in Markdown.
+_WEB_ADDRESS = re.compile(r"https?://[\w./%~-]+", re.ASCII)
+
 
 @functools.cache
 def _environment() -> jinja2.Environment:
@@ -23,6 +26,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["breakable"] = breakable
     environment.filters["markdown"] = escape_markdown
+    environment.filters["markdown_link"] = markdown_link
     return environment
 
 
@@ -53,3 +57,9 @@ def escape_markdown(text: object) -> str:
     line = re.sub(r"[&<>|~$@:^]|(?<=\bwww)\.", lambda found: f"&#{ord(found.group())};", line)
     line = re.sub(r"(?<!&)#|[\\`*_{}\[\]!]", r"\\\g<0>", line)
     return re.sub(r"^(\d*)([-+.)=])(?!\d)", r"\1\\\2", line)
+
+
+def markdown_link(address: object) -> str:
+    """Return the address of a web page as a link in Markdown. Escape all other text."""
+    text = str(address)
+    return f"<{text}>" if _WEB_ADDRESS.fullmatch(text) else escape_markdown(text)
