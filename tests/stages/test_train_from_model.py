@@ -248,6 +248,10 @@ def test_a_gru_is_kept_for_other_classes(corpus, tmp_path, start, caplog):
     train_from(corpus, tmp_path / "n", tmp_path / "linear", **settings, **options)
     assert f"head.fc_prob.weight, head.fc_prob.bias {what} initial model has" in caplog.text
     assert tensors_of(tmp_path / "n")["head.fc_prob.bias"].abs().max() < 1
+    assert "start from random weights" in (tmp_path / "n/train.log").read_text()
+    caplog.clear()
+    train_from(corpus, tmp_path / "n", tmp_path / "linear", **settings, **options)
+    assert "start from random weights" not in caplog.text  # the training has ended
 
 
 def test_augmentations_see_every_frame(corpus, tmp_path, start, monkeypatch):

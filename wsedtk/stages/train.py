@@ -92,6 +92,7 @@ class _Prepared:
     valid: FeatureBatches
     spec: ModelSpec
     network: Network
+    messages: list[str]
 
     @property
     def rows(self) -> npt.NDArray[np.int64]:
@@ -124,6 +125,8 @@ def describe(options: TrainOptions) -> str:
         distributed.joining(options.device, unhandled) as group,
     ):
         prepared = _prepare(options, group)
+        for message in prepared.messages:
+            _LOG.info(message)
         text: str = preparation.describe(prepared.network, prepared.spec)
         return text
 
@@ -222,10 +225,11 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
     seconds_per_frame = spec.frontend_config().seconds_per_frame
     layout = augmentations.FeatureResolution(seconds_per_frame, network.time_reduction, num_mels)
     augmentations.create(cfg, layout)
+    messages: list[str] = []
     if init_dir is not None:
-        spec = initial_model.initialise(network, spec, init_dir)
+        spec, messages = initial_model.initialise(network, spec, init_dir)
     initial_model.freeze(network, cfg)
-    return _Prepared(cfg, store, fit, valid, spec, network)
+    return _Prepared(cfg, store, fit, valid, spec, network, messages)
 
 
 def _resolved(prepared: _Prepared, device: torch.device, group: Group) -> dict[str, Any]:
@@ -279,7 +283,11 @@ def _train(
         group=group,
     )
     state = group.first(lambda: resuming.begin(trainer, model_dir, resolved, options.overwrite))
-    if state is not None:
+    if state is None:
+        if group.rank == 0:
+            for message in prepared.messages:
+                trainer.tell(message)
+    else:
         if group.rank:
             trainer.restore(state)
         if not trainer.finished:

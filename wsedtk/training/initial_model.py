@@ -1,7 +1,6 @@
 """The initial model of a training run: its network, its weights, and its frozen layers."""
 
 import dataclasses
-import logging
 from collections.abc import Mapping
 
 import torch
@@ -16,8 +15,6 @@ from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
 from wsedtk.models.ready_directories import FIRST_MODEL, READY_MODEL
 from wsedtk.training.train_config import TrainConfig
-
-_LOG = logging.getLogger(__name__)
 
 
 def with_network(cfg: TrainConfig, init_dir: PathLike | None) -> TrainConfig:
@@ -108,7 +105,9 @@ def _in_differing_layers(theirs: Mapping[str, Tensor], mine: Mapping[str, Tensor
     return {name for name in theirs.keys() | mine.keys() if name.rpartition(".")[0] in differing}
 
 
-def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSpec:
+def initialise(
+    network: Network, spec: ModelSpec, init_dir: PathLike
+) -> tuple[ModelSpec, list[str]]:
     """Copy the weights of a model directory into a network.
 
     Tensors whose shape depends on the number of classes are copied only if both models have the
@@ -127,9 +126,11 @@ def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSp
 
     Returns
     -------
-    ModelSpec
+    spec : ModelSpec
         A copy of `spec` with the mean, the standard deviation and the fingerprint of the model in
         `init_dir`.
+    messages : list of str
+        Messages that say which tensors keep their random weights, and why.
 
     Raises
     ------
@@ -163,12 +164,15 @@ def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSp
     if isinstance(network, BodyNetwork):
         other |= _in_differing_layers(theirs, mine) - network.body_tensors()
     by_classes = set() if found.labels == spec.labels else outputs | their_outputs
+    messages = []
     for names, why in (
         (by_classes, "the classes or their order are different"),
         (other - by_classes, "the initial model has another head"),
     ):
         if new := [name for name in mine if name in names]:
-            _LOG.info(f"{init_dir}: {', '.join(new)} start from random weights, because {why}")
+            messages.append(
+                f"{init_dir}: {', '.join(new)} start from random weights, because {why}"
+            )
     left_out = by_classes | other
     tensors = {name: tensor for name, tensor in theirs.items() if name not in left_out}
     tensors.update((name, tensor) for name, tensor in mine.items() if name in left_out)
@@ -178,4 +182,4 @@ def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSp
     for key in (READY_MODEL, FIRST_MODEL):
         if key in found.trained:
             trained[FIRST_MODEL] = found.trained[key]
-    return dataclasses.replace(spec, mean=found.mean, std=found.std, trained=trained)
+    return dataclasses.replace(spec, mean=found.mean, std=found.std, trained=trained), messages
