@@ -116,8 +116,8 @@ def test_the_printed_example_works(run, server, tmp_path, monkeypatch):
     assert program == "wsedtk" and result.exit_code == 0, result.stderr
     assert result.stdout.startswith("filename\tonset\toffset\tevent_label\n")
     assert (
-        "tiny: one threshold of 0.5 for all classes, not tuned on any recordings; the thresholds "
-        "are not tuned on your recordings; use --threshold or wsedtk tune for others"
+        "tiny: one threshold of 0.5 for all classes, not tuned on any recordings; to adapt the "
+        "thresholds to your recordings, use --threshold or wsedtk tune"
     ) in result.stderr
     assert "not tuned" not in run(*words, "--threshold", "0.5").stderr
 
@@ -362,7 +362,7 @@ def test_missing_files_are_named_with_their_addresses(run, server, cache, files,
         (files / name).unlink()
     result = run("models", "fetch", "tiny", "--from", files)
     names = ", ".join(f"{name} ({server.address}/{name})" for name in removed)
-    assert result.exit_code == 1 and f"these are missing: {names}; " in result.stderr
+    assert result.exit_code == 1 and f"required files were not given: {names}; " in result.stderr
     assert server.requests == [] and listing(cache) == []
 
 

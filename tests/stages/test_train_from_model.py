@@ -290,7 +290,7 @@ def test_frames_that_float16_cannot_hold_are_an_error(corpus, tmp_path, start):
     "settings, init, message",
     [
         ({"freeze": "all"}, None, "freeze is all, but there is no initial model whose layers"),
-        ({"freeze": 15}, "yamnet", "the body of the network yamnet has 14 layers, found 15"),
+        ({"freeze": 15}, "yamnet", "found 15, but the body of the network yamnet has 14 layers"),
         ({"freeze": -1}, "yamnet", 'freeze must be "all", "none" or a whole number >= 0, found -1'),
         (
             {"freeze": "al"},

@@ -96,7 +96,7 @@ def choose(
     model_dir : path-like
         The model directory. It is used only in messages.
     below : mapping of str to collection of str
-        The classes below each ancestor. A value that is an ancestor chooses all of them that the
+        The classes below each ancestor. A value that is an ancestor selects all of them that the
         model has, and also the class of the same name.
 
     Returns

@@ -264,7 +264,7 @@ class Model:
             detected.
         classes : sequence of str, optional
             The classes whose events are returned. By default, all classes. If the model directory
-        contains AudioSet's ontology, an ancestor chooses all classes below it.
+            contains AudioSet's ontology, a class such as Animal also selects all classes below it.
         min_seconds : float, optional
             The minimum duration of an event in seconds. It replaces the minimum durations of the
             operating point.

@@ -109,7 +109,7 @@ def find_model_directory(path_or_name: PathLike) -> Path:
 
 
 def check_folder(name: str) -> None:
-    """Raise InputError if the folder of a ready model contains something else than this model."""
+    """Raise InputError if the folder of a ready model contains another model or other files."""
     folder = model_cache.model_directory(name)
     if not folder.is_dir():
         return

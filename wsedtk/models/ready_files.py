@@ -129,8 +129,8 @@ def take_files(
     if required:
         names = ", ".join(file.place for file in required)
         raise InputError(
-            f"{ready.name}: among the given files, these are missing: {names}; download them, and "
-            "give them with --from FILE too"
+            f"{ready.name}: required files were not given: {names}; download them, and give each "
+            "of them with --from FILE"
         )
     for file in missing:
         _LOG.info(f"{ready.name}: used without the optional file {file.place}")
@@ -144,7 +144,10 @@ def take_files(
 
 
 def _assign(ready: ReadyModel, given: Sequence[Path]) -> dict[str, Path]:
-    """Return the given file of each role. Raises InputError if the role of a file is not clear."""
+    """Return the given file of each role.
+
+    Raises InputError if a path does not exist, or if the role of a file is not clear.
+    """
     roles = {name: file.role for file in ready.files for name in (file.name, *file.other_names)}
     found: dict[str, Path] = {}
     unnamed = []
@@ -191,8 +194,8 @@ def _check(file: PublishedFile, path: Path, weights_sha256: str | None) -> None:
         raise InputError(f"{path}: can't be read: {error.strerror or error}") from None
     if file.num_bytes not in (None, size):
         raise _WrongContent(
-            f"{path}: has {size:,} bytes, expected {file.num_bytes:,} bytes as the published "
-            f"{file.name} has"
+            f"{path}: has {size:,} bytes, expected {file.num_bytes:,} bytes, the size of the "
+            f"published {file.name}"
         )
     if not _is_same(expected, found):
         raise _WrongContent(f"{path}: has the SHA-256 {found}, expected {expected}")
@@ -215,7 +218,7 @@ def _is_json(path: Path) -> bool:
 
 
 def download_size(ready: ReadyModel) -> int | None:
-    """Return the size of all published files in bytes. None if a size is not known."""
+    """Return the total size of the required files in bytes. None if a size is not known."""
     sizes = [file.num_bytes for file in ready.files if file.role not in _OPTIONAL]
     known = [size for size in sizes if size is not None]
     return sum(known) if len(known) == len(sizes) else None

@@ -37,7 +37,7 @@ class PublishedFile:
     archive : str or None
         The address of the archive that contains the file, if `url` is None.
     other_names : tuple of str
-        Names of files to which the user can convert the file.
+        The names of converted copies of the file. The user can give such a copy instead.
     """
 
     name: str
@@ -93,7 +93,8 @@ class ReadyModel:
     threshold : float
         The threshold of all classes until the user tunes thresholds.
     threshold_note : str
-        How the threshold was chosen, and what precision and recall it was measured to give.
+        How the threshold was chosen. If the precision and the recall at this threshold were
+        measured, they are also given.
     """
 
     name: str
@@ -122,7 +123,8 @@ ONTOLOGY = PublishedFile(
     342780,
     "9c685f4403eecc3ca9be37fd7285cf212feaaea6ff7229d3e7ca89e0d1f2d15d",
 )
-# AudioSet's 527 classes in the order of their indices. PANNs publish the file with their code.
+# AudioSet's 527 classes in the order of their indices. The authors of PANNs published the file with
+# their code.
 AUDIOSET_CLASSES = PublishedFile(
     "class_labels_indices.csv",
     "labels",

@@ -57,7 +57,7 @@ class _Table:
         return number
 
     def _position(self, field: int) -> int | None:
-        """Return the position of a field, or None if the field has its default."""
+        """Return the position of a field, or None if the table does not contain the field."""
         place = 4 + 2 * field
         if place >= self._num_bytes:
             return None
@@ -65,7 +65,7 @@ class _Table:
         return self._start + offset if offset else None
 
     def integer(self, field: int, form: str = "<i") -> int:
-        """Return a whole number, 0 by default."""
+        """Return the whole number in a field, or 0 if the table does not contain the field."""
         position = self._position(field)
         return 0 if position is None else self._number(form, position)
 
@@ -78,21 +78,21 @@ class _Table:
         return start + 4, self._number("<I", start)
 
     def array(self, field: int, dtype: str) -> npt.NDArray[Any]:
-        """Return a vector of numbers, which is empty by default."""
+        """Return the numbers in a field, or no numbers if the table does not contain the field."""
         start, length = self._vector(field)
         if not length:
             return np.empty(0, dtype)
         return np.frombuffer(self._content, np.dtype(dtype), length, start)
 
     def table(self, field: int) -> "_Table | None":
-        """Return a table, or None by default."""
+        """Return the table in a field, or None if this table does not contain the field."""
         position = self._position(field)
         if position is None:
             return None
         return _Table(self._content, position + self._number("<I", position))
 
     def tables(self, field: int) -> list["_Table"]:
-        """Return a vector of tables, which is empty by default."""
+        """Return the tables in a field, or no tables if this table does not contain the field."""
         start, length = self._vector(field)
         if 4 * length > len(self._content):
             raise ValueError("a vector is longer than the file")
@@ -174,8 +174,8 @@ def read_layers(path: PathLike) -> list[Layer]:
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file")
-    if Path(path).stat().st_size > _MOST_BYTES:
-        raise InputError(f"{path}: has more than {_MOST_BYTES:,} bytes")
+    if (size := Path(path).stat().st_size) > _MOST_BYTES:
+        raise InputError(f"{path}: has {size:,} bytes; expected at most {_MOST_BYTES:,} bytes")
     try:
         return _layers(Path(path).read_bytes())
     except OSError as error:

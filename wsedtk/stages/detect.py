@@ -360,8 +360,8 @@ def _prepare(options: DetectOptions, form: formats.EventFormat) -> _Job:
     point = read_point(options, model.fingerprint, spec.labels)
     if READY_MODEL in spec.trained and point.tuned is None and not options.thresholds:
         _LOG.info(
-            f"{spec.trained[READY_MODEL]}: {point.tuned_on}; the thresholds are not tuned on your "
-            "recordings; use --threshold or wsedtk tune for others"
+            f"{spec.trained[READY_MODEL]}: {point.tuned_on}; to adapt the thresholds to your "
+            "recordings, use --threshold or wsedtk tune"
         )
     device = network_runner.pick_device(options.device)
     detector = Detector(spec, loading.make_runner(model, device, options.precise))

@@ -153,7 +153,7 @@ def _listed(name: str) -> ListedModel:
 
 @contextlib.contextmanager
 def _locked(name: str) -> Iterator[Path]:
-    """Yield the model directory of a ready model. No other process can change it in the block."""
+    """Lock a ready model within the block, and yield its model directory."""
     folder = model_cache.model_directory(name)
     with locking(model_cache.folder() / f".{name}.lock", folder):
         remove_left_over(folder)
@@ -179,9 +179,9 @@ def fetch(options: FetchOptions) -> FetchResult:
     ------
     InputError
         If the name is unknown, if a file is missing, damaged or can't be downloaded, if a hash is
-        wrong or not known, if the folder of the ready model contains something else, if another
-        process fetches or removes the same model, or if files or a hash are given for a model that
-        is part of wsedtk.
+        wrong or not known, if the folder of the ready model contains another model or other files,
+        if another process fetches or removes the same model, or if files or a hash are given for a
+        model that is part of wsedtk.
 
     Examples
     --------
@@ -257,7 +257,7 @@ def _result(
 def _remove_folder(folder: Path) -> bool:
     """Remove a folder if it exists, and return whether it existed.
 
-    A model directory loses model.yaml first. Therefore an incomplete directory is never used.
+    The file model.yaml is removed first. Therefore an incomplete model directory is never used.
     """
     if not folder.is_dir():
         return False
@@ -285,8 +285,8 @@ def remove(options: RemoveOptions) -> RemoveResult:
     ------
     InputError
         If the name is unknown, if the model is part of wsedtk, if there is nothing to remove, if a
-        folder can't be removed, if the folder of the ready model contains something else, or if
-        another process fetches or removes the same model.
+        folder can't be removed, if the folder of the ready model contains another model or other
+        files, or if another process fetches or removes the same model.
     """
     if options.name in INCLUDED_MODELS:
         raise InputError(

@@ -96,7 +96,7 @@ class _Prepared:
 
     @property
     def rows(self) -> npt.NDArray[np.int64]:
-        """The rows of all clips in the store."""
+        """The rows of the store that contain the clips of both sets."""
         return np.concatenate([self.fit.rows, self.valid.rows])
 
 
@@ -312,7 +312,7 @@ def _use_frozen_frames(
     model_dir: Path,
     stop_signals: StopSignals,
 ) -> None:
-    """Run the frozen layers once for each clip, if there are any, and train on their outputs."""
+    """If possible, run the frozen layers only once for each clip, and train on their outputs."""
     if not trainer.can_use_frozen_frames():
         return
     with stop_signals() as signals:

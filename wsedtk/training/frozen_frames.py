@@ -1,8 +1,8 @@
 """Run the frozen layers of a network once for each clip, and keep their outputs in a file.
 
-Array dimensions: N clips, B clips in a batch, T frames, F mel bins, T' frames after the frozen
-layers, K classes. The output of the frozen layers for a frame has the shape S, for example (E,) or
-(F', C).
+Array dimensions: N clips, B clips in a batch, T' frames after the frozen layers. The output of the
+frozen layers for one of these frames has the shape S, for example (E,) for an embedding of size E,
+or (F', C) for F' frequency bins and C channels.
 """
 
 import dataclasses
@@ -50,9 +50,12 @@ class UpperRunner(Runner):
     start: int = 0
 
     def normalize(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the frames (B, T', *S) as the input of the first layer, and their mask."""
+        """Return the input of the first layer that is not frozen, and its mask.
+
+        `x` contains the frames (B, T', *S).
+        """
         x, mask = x.to(self.device, non_blocking=True), mask.to(self.device, non_blocking=True)
-        # With two dimensions for each frame, the memory format is then channels_last.
+        # For frames (F', C), the result (B, C, T', F') has the memory format channels_last.
         return (x.permute(0, 3, 1, 2) if x.ndim == 4 else x), mask
 
     def run(self, x: Tensor, mask: Tensor) -> Output:
@@ -65,7 +68,8 @@ class UpperRunner(Runner):
 class FrozenFrames:
     """The outputs of frozen layers for the clips of a training run.
 
-    An object of this class can be read like a `FeatureStore`. It has the same rows.
+    An object of this class can be read like a `FeatureStore`. It has the same rows as the store of
+    the features.
 
     Attributes
     ----------
@@ -74,9 +78,9 @@ class FrozenFrames:
     filenames : (N,) str
         The clips of the feature files.
     num_frames : (N,) int64
-        T' of each clip. 0 for clips that are not in the file.
+        T' of each clip. 0 for clips whose frames are not stored.
     time_reduction : int
-        The number of these frames in an output frame of the network.
+        The number of stored frames for each output frame of the network.
     """
 
     def __init__(
@@ -105,7 +109,7 @@ class FrozenFrames:
 
 
 def _remaining_reduction(network: BodyNetwork, num_mels: int) -> int:
-    """Return the number of frames after the frozen layers in an output frame."""
+    """Return the number of frames after the frozen layers for each output frame."""
     x = torch.zeros(
         1, 32 * network.time_reduction, num_mels, device=network.head.fc_prob.weight.device
     )
@@ -138,7 +142,7 @@ def collect(
     Parameters
     ----------
     runner : Runner
-        The network, a `BodyNetwork`.
+        The runner. Its network must be a `BodyNetwork`.
     store : FeatureStore
         The features.
     rows : (N,) array of int
@@ -197,7 +201,7 @@ def _write(
     rows: Integers,
     after_batch: Callable[[], None],
 ) -> dict[str, Any]:
-    """Write the frames of all clips to a file, and return the content of the index file."""
+    """Write the frames of the clips to a file, and return the content of the index file."""
     network = runner.network
     assert isinstance(network, BodyNetwork)
     dtype = torch.float32 if runner.precise else torch.float16

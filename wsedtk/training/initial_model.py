@@ -60,7 +60,8 @@ def freeze(network: Network, cfg: TrainConfig) -> None:
     Raises
     ------
     InputError
-        If the network has no body, or if its body has fewer layers.
+        If a setting needs a network with a body and this network has none, or if the body has fewer
+        layers than `cfg.freeze`.
     """
     settings = [
         name
@@ -75,15 +76,16 @@ def freeze(network: Network, cfg: TrainConfig) -> None:
     if not isinstance(network, BodyNetwork):
         raise InputError(
             f"{' and '.join(settings)}: the network {cfg.network} does not consist of a body and a "
-            "head; choose a model with such a network as init_dir (--init), for example yamnet"
+            "head; as init_dir (--init), choose a model whose network has both, for example yamnet"
         )
     num_layers = len(network.body_layers)
     num_frozen = {"none": 0, "all": num_layers}.get(str(cfg.freeze), cfg.freeze)
     assert isinstance(num_frozen, int)  # `from_mapping` checks it
     if num_frozen > num_layers:
         raise InputError(
-            f"freeze: the body of the network {cfg.network} has {counted(num_layers, 'layer')}, "
-            f"found {num_frozen}; expected all, none, or a number of layers from 0 to {num_layers}"
+            f"freeze: found {num_frozen}, but the body of the network {cfg.network} has "
+            f"{counted(num_layers, 'layer')}; expected all, none, or a whole number from 0 to "
+            f"{num_layers}"
         )
     network.freeze(num_frozen)
 
@@ -96,7 +98,7 @@ def _outputs(spec: ModelSpec) -> set[str]:
 
 
 def _in_differing_layers(theirs: Mapping[str, Tensor], mine: Mapping[str, Tensor]) -> set[str]:
-    """Return the names of all tensors of layers that only one network has, or of other shapes."""
+    """Return the names of all tensors in the layers whose tensors differ in name or in shape."""
     differing = {
         name.rpartition(".")[0]
         for name in theirs.keys() | mine.keys()
@@ -111,9 +113,9 @@ def initialise(
     """Copy the weights of a model directory into a network.
 
     Tensors whose shape depends on the number of classes are copied only if both models have the
-    same classes in the same order. If the network has a body and a head, the head may be another
-    one, and the body may have another time resolution. Layers of the head are copied if all their
-    tensors have the same shapes.
+    same classes in the same order. If the network has a body and a head, the kind of head and the
+    time resolution may differ from those of the model in `init_dir`. A layer of the head is copied
+    only if its tensors have the same names and shapes in both models.
 
     Parameters
     ----------

@@ -20,8 +20,8 @@ class TrainConfig:
         The name of a built-in network, or `package.module:Class`. None means the network of the
         initial model (`--init`), or dcase-crnn if there is no initial model.
     network_options : dict
-        The options of the network. If `network` is None, the other options are those of the initial
-        model.
+        The options of the network. If `network` is None, options that are not given here are those
+        of the initial model.
     pooling : str
         The name of a built-in pooling function, or `package.module:Class`.
     hierarchy : {"published", "published-all", "plain", "nested"}, optional
@@ -36,11 +36,12 @@ class TrainConfig:
     learning_rate : float
         The initial learning rate of the optimiser Adam.
     body_learning_rate : float, optional
-        The initial learning rate of the layers of the body, if the network has a body and a head,
-        as the networks of ready models have. None means `learning_rate`.
+        The initial learning rate of the layers of the body. It can be given only for networks with
+        a body and a head, such as yamnet. None means `learning_rate`.
     freeze : {"all", "none"} or int
         The layers of the body that keep the weights of the initial model: all layers, no layer, or
-        the first N layers. Without augmentations, the frozen layers are run once for each clip.
+        the first N layers. With one process and without augmentations, the frozen layers are run
+        only once for each clip, if the disk has enough space for their outputs.
     frame_loss_weight : float
         The weight of the frame loss, which is computed for clips with events. 0 turns the frame
         loss off.

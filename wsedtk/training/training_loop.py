@@ -253,7 +253,7 @@ class Trainer:
         # The rows of each batch that this process loads.
         self.rows = rows if self.mixes_clips else group.share(rows)
         self.valid_truth = valid.dataset.tag_matrix()
-        # The number of frames of the batches in an output frame.
+        # The number of frames in a batch for each output frame; see `use_frozen_frames`.
         self.time_reduction = network.time_reduction
         self.step = 0
         self.history: list[list[Any]] = []  # a row of history.tsv for each checkpoint
@@ -267,7 +267,10 @@ class Trainer:
         self.threads = torch.get_num_threads()
 
     def can_use_frozen_frames(self) -> bool:
-        """Return whether the frozen layers always compute the same for a clip, in one process."""
+        """Return whether it is enough to run the frozen layers once for each clip.
+
+        This needs a single process, and no augmentations, which would change the outputs.
+        """
         network = self.runner.network
         num_frozen = network.num_frozen if isinstance(network, BodyNetwork) else 0
         return num_frozen > 0 and not self.augmentations and self.group.size == 1

@@ -25,7 +25,7 @@ class ExtractOptions:
         frontend_wang. By default, the front end of Wang, Li & Metze (2019) is used.
     frontend : path-like, optional
         Instead of config (--config): the model directory, or the name of a ready model, whose front
-        end is used. Use it to train from this model.
+        end is used. Use this option if training will start from this model (train --init).
     jobs : int
         Number of processes that read audio. On a CPU, they also compute the features.
     shard : tuple of int, optional
