@@ -282,4 +282,6 @@ def test_nearest(word, known, near):
 
 def test_known_words_with_commas_are_told_apart():
     assert config.suggest("x", ["pooling", "seed"]) == "known: pooling, seed"
-    assert config.suggest("x", ["Baby cry, infant cry", "Dog"]) == "known: Baby cry, infant cry; Dog"
+    assert (
+        config.suggest("x", ["Baby cry, infant cry", "Dog"]) == "known: Baby cry, infant cry; Dog"
+    )
