@@ -62,7 +62,7 @@ def credit(path, licence):
 def esc10(tmp_path_factory):
     """Synthesised recordings of five classes with the names and the credits of ESC-10.
 
-    The first recording of the roosters has another licence than CC0 and CC BY.
+    The first recording of the roosters has a licence other than CC0 and CC BY.
     """
     made = tmp_path_factory.mktemp("made") / "bank"
     builtin_bank.synthesise(made, seed=1, recordings_per_fold=3, folds=3)
@@ -119,9 +119,7 @@ def test_only_the_final_model_is_trained_on_all_folds(experiment):
 
 def test_the_card_has_the_results_of_the_fold(experiment):
     text = (experiment / "tiny/example/README.md").read_text()
-    assert (
-        text.startswith("---\nlicense: mit\n") and "target of each class: precision 0.05." in text
-    )
+    assert text.startswith("---\nlicense: mit\n") and "has the same target: precision 0.05." in text
     summary = (experiment / "tiny/summary.md").read_text()
     assert summary in text and "| held-out fold | tag precision |" in summary
     (row,) = (line for line in summary.splitlines() if line.startswith("| hours |"))
@@ -145,7 +143,7 @@ def test_the_credits_name_each_recording_that_was_used(experiment, esc10):
             "/people/doe/sounds/" in row[2] and row[3] == "doe\\_1" and "creativecommons" in row[4]
         )
         assert row[2].startswith("[a \\[loud\\] \\| sound](")
-    assert f"Not used, because of their licences: {odd} (CC-Sampling+)." in text
+    assert f"not used because of their licences: {odd} (CC-Sampling+)." in text
 
 
 def test_a_stage_is_repeated(experiment, esc10):

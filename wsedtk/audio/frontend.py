@@ -19,8 +19,8 @@ _BAND = 16  # number of neighbouring mel filters that are applied to the same ra
 _MOST_SAMPLES = 1 << 20  # maximum of sample_rate, window, hop and num_fft
 _MOST_MELS = 1 << 12
 _MOST_WEIGHTS = 1 << 27  # maximum of num_mels * num_fft, to bound the memory
-# Settings that were added later. `FrontendConfig.settings` omits them if they have their defaults.
-# Thus the fingerprints of features that were extracted with earlier versions are still valid.
+# Earlier versions did not have these settings. `FrontendConfig.settings` omits them if they have
+# their defaults, so that the fingerprints of features from earlier versions remain valid.
 _LATER = ("mel_filters", "log_offset", "center", "pad_mode", "preemphasis", "symmetric_window")
 
 
@@ -160,7 +160,7 @@ class FrontendConfig:
 
     @property
     def samples_before(self) -> int:
-        """The number of samples before the clip in the window of the first frame."""
+        """The number of samples of the first window that lie before the clip."""
         if not self.center:
             return 0
         return self.num_fft // 2 - (self.num_fft - self.window) // 2
@@ -201,7 +201,10 @@ def _to_htk_mel(hz: Floats) -> Floats:
 
 
 def _triangles(bins: Floats, edges: Floats) -> Floats:
-    """Return triangles (F, D) of height 1 at the bins (D,). Their edges are (F + 2,)."""
+    """Return the values (F, D) of triangles of height 1 at the frequencies `bins` (D,).
+
+    Triangle k is above 0 between `edges[k]` and `edges[k + 2]`; `edges` has the shape (F + 2,).
+    """
     lower, centre, upper = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising, falling = (bins - lower) / (centre - lower), (upper - bins) / (upper - centre)
     triangles: Floats = np.maximum(0, np.minimum(rising, falling))
@@ -216,9 +219,9 @@ def mel_filters(config: FrontendConfig) -> Floats:
     itself is not used, because its import makes numba compile functions that are not needed here.
     The compilation takes a second, and fails without a writable cache folder.
 
-    The filters "htk" are triangles over the frequency in mel, with a height of 1. A frequency of f
-    Hz corresponds to 1127 ln(1 + f / 700) mel. They are equal to those of TensorFlow
-    (`tf.signal.linear_to_mel_weight_matrix`) and of Kaldi.
+    The filters "htk" are triangles over the frequency in mel, with a height of 1. They are equal to
+    the filters of TensorFlow (`tf.signal.linear_to_mel_weight_matrix`) and of Kaldi. A frequency of
+    f Hz corresponds to 1127 ln(1 + f / 700) mel.
     """
     hz = np.fft.rfftfreq(config.num_fft, 1 / config.sample_rate)
     if config.mel_filters == "htk":

@@ -45,12 +45,12 @@ def list_(as_json: bool) -> None:
 
 @verb(models, "fetch", FetchOptions, from_files=Parameter(flag="--from", metavar="PATH"))
 def fetch(options: FetchOptions) -> None:
-    """Download a ready model, so that its name can be used.
+    """Download a ready model, so that its name can be used instead of a model directory.
 
     The sizes and the SHA-256 hashes of the files are checked, and the files are converted to a
-    model directory. An interrupted download is resumed if
-    you run the same command again. The proxies in the environment variables http_proxy and
-    https_proxy are used. This is the only command that downloads ready models.
+    model directory. An interrupted download is resumed if you run the same command again. The
+    proxies in the environment variables http_proxy and https_proxy are used. This is the only
+    command that downloads ready models.
 
     The model directory is in the folder that the environment variable WSEDTK_MODELS names. By
     default, it is in the cache folder of the user, such as ~/.cache/wsedtk/models.

@@ -18,7 +18,7 @@ def _size(num_bytes: int | None) -> str:
 
 
 def _place(model: "ListedModel") -> str:
-    """Return whether a ready model is on this computer."""
+    """Return a text that says whether a ready model is on this computer."""
     if model.is_included:
         return "in wsedtk"
     return "no" if model.model_dir is None else "yes"
@@ -54,7 +54,7 @@ def json_of(model: "ListedModel") -> dict[str, Any]:
 
 
 def fetched(result: "FetchResult") -> str:
-    """Return a text with the size, the licence and the citation of a ready model, and its use."""
+    """Return a text with the size, the licence, the citation and an example of a ready model."""
     state = " (was fetched before)" if result.was_fetched else ""
     if result.is_included:
         state = " (is part of wsedtk)"

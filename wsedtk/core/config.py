@@ -224,8 +224,8 @@ def shown(value: object) -> str:
 def nearest(word: object, known: Iterable[object]) -> str | None:
     """Return the known word that is most similar to `word`, or None if no word is similar.
 
-    The case of letters is ignored. A known word with commas, such as the class "Baby cry, infant
-    cry", may also be similar in one of its parts.
+    The case of letters is ignored. If a known word contains commas, such as the class "Baby cry,
+    infant cry", `word` is also compared with the parts between the commas.
     """
     names = [str(name) for name in known]
     folded = {name.lower(): name for name in reversed(names)}
@@ -239,8 +239,8 @@ def nearest(word: object, known: Iterable[object]) -> str | None:
 def suggest(word: object, known: Iterable[object]) -> str:
     """Return "did you mean X?" if a known word is similar to `word`, for a message.
 
-    If no known word is similar, return a text that lists up to 20 known words. Words with commas
-    are separated by semicolons.
+    If no known word is similar, return a text that lists up to 20 known words. They are separated
+    by semicolons if one of them contains a comma, otherwise by commas.
     """
     names = [str(name) for name in known]
     near = nearest(word, names)

@@ -121,8 +121,8 @@ def main():
         ]
         write_text(options.output, "".join("\t".join(row) + "\n" for row in rows))
         print(
-            "For each list or set, the number of clips of DCASE 2017 task 4 whose videos it also "
-            "contains:",
+            "The number of clips of DCASE 2017 task 4 whose video also occurs in each of these "
+            "lists and sets:",
             *report_data.text_table(rows[0], rows[1:]),
             sep="\n",
         )

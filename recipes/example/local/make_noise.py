@@ -2,7 +2,7 @@
 
     python3 make_noise.py --seed 0 FOLDER
 
-Each recording lasts two minutes, at 16 kHz.
+Each recording lasts two minutes and has a sample rate of 16 kHz.
 """
 
 import argparse
@@ -22,7 +22,7 @@ def recordings(seed: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     length = SECONDS * SAMPLE_RATE
     white = rng.standard_normal(length)
-    # A power density of 1 / f: the amplitudes of the spectrum fall with the root of the frequency.
+    # The power density of pink noise is proportional to 1 / f, and the amplitude to 1 / sqrt(f).
     spectrum = np.fft.rfft(rng.standard_normal(length))
     pink = np.fft.irfft(spectrum / np.sqrt(np.maximum(np.arange(len(spectrum)), 1)), length)
     pink /= pink.std()

@@ -30,7 +30,7 @@ EVENT_RMS = 10 ** (-20 / 20)
 
 
 def sound(path: Path, rms: float) -> np.ndarray:
-    """Return the audible part (S,) of a recording, scaled to an RMS."""
+    """Return the audible part (S,) of a recording, scaled so that its RMS is `rms`."""
     samples, _ = audio_files.read(path, SAMPLE_RATE)
     parts = audible(samples, SAMPLE_RATE)
     samples = samples[parts[0].start : parts[-1].end]

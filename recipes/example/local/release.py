@@ -2,8 +2,8 @@
 
     python3 release.py MODEL_DIR SUMMARY.md CREDITS.md OUTPUT_DIR
 
-MODEL_DIR is the model that was trained on all folds. SUMMARY.md has the results fold by fold, and
-becomes a part of the card.
+MODEL_DIR is the model that was trained on all folds. SUMMARY.md has the results of each held-out
+fold, and is copied into the model card.
 """
 
 import argparse
@@ -48,14 +48,16 @@ wsedtk detect example recording.wav
 ## What it is for
 
 The network shows how wsedtk works. It was trained on a few hundred recordings. The results below
-show that it misses many events, and that it takes other sounds for its classes. For other purposes,
-train a network on your own recordings, or use another ready model (`wsedtk models`).
+show that it misses many events, and that it detects events of its classes in other sounds. For
+other purposes, train a network on your own recordings, or use another ready model
+(`wsedtk models`).
 
 ## Data and training
 
 The events and the backgrounds (rain, sea waves, crackling fire) are recordings of ESC-10. They were
-mixed to clips of 10 s with up to three events. The network was trained on the tags of these clips,
-without event times. With the folder of ESC-10, this command trains it:
+mixed into clips of 10 s with up to three events. The network was trained on the tags of these
+clips, without event times. If `ESC-10` is the folder of this corpus, this command trains the
+network:
 
 ```bash
 bash recipes/example/run.sh --esc10 ESC-10
@@ -67,17 +69,18 @@ bash recipes/example/run.sh --esc10 ESC-10
 
 ## Results on recordings that were not used for training
 
-The network and the settings of its training were chosen with the results on fold 3 of networks that
-were trained on folds 1 and 2. The target of the thresholds was chosen from three targets with the
-false events in the backgrounds of all folds. Therefore, the results on other recordings can be
-worse. The aim was at most 10 false events per hour. None of the three targets reached it, so the
-strictest target is used. `recipes/example/RESULTS.md` has the results of all three targets.
+To choose the network and its training settings, networks were trained on folds 1 and 2, and
+compared on fold 3. To choose the target of the thresholds, three targets were compared by the
+number of false events in the backgrounds of all folds. Because of these choices, the results on
+other recordings can be worse. The aim was at most 10 false events per hour in the backgrounds. None
+of the three targets reached this aim, so the strictest target is used.
+`recipes/example/RESULTS.md` has the results of all three targets.
 
 {summary}
 ## Operating point
 
-`operating_point.yaml` was tuned for few false alarms on the tags of the validation clips. The
-target of each class: {target}.
+To give few false alarms, the thresholds in `operating_point.yaml` were tuned on the tags of the
+validation clips. Each class has the same target: {target}.
 
 {thresholds}
 """

@@ -4,7 +4,7 @@
 
 BANK is a sound bank for `wsedtk prepare soundscapes`: a folder for each class, with links to the
 recordings of the given folds. The author and the licence of a recording are read from README.md in
-ESC10. Recordings with another licence than CC0 and CC BY are left out.
+ESC10. Recordings with a licence other than CC0 and CC BY are left out.
 """
 
 import argparse
@@ -38,10 +38,10 @@ class Credit(NamedTuple):
 
 
 def read_credits(path: Path) -> dict[str, Credit]:
-    """Return the credit of each recording, by the name of its file.
+    """Return {file name of a recording: credit}.
 
     Raises InputError if the file is unreadable or has no credits, or if the address of a recording
-    does not contain the id in the name of the file.
+    does not contain the Freesound ID that is part of its file name.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -57,7 +57,8 @@ def read_credits(path: Path) -> dict[str, Credit]:
         source = credit.name.split("-")[1]
         if f"/sounds/{source}/" not in credit.url:
             raise InputError(
-                f"{path}: {credit.name}: the address {credit.url} is not that of recording {source}"
+                f"{path}: {credit.name}: the address {credit.url} is not that of Freesound "
+                f"recording {source}"
             )
     return {credit.name: credit for credit in credits}
 
@@ -90,7 +91,7 @@ def credits_page(selected: list[tuple[str, Credit]], left_out: list[tuple[str, C
         )
     if left_out:
         names = ", ".join(f"{one.name} ({one.licence})" for _, one in left_out)
-        lines += ["", f"Not used, because of their licences: {names}."]
+        lines += ["", f"These recordings were not used because of their licences: {names}."]
     return "\n".join(lines) + "\n"
 
 

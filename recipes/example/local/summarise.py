@@ -2,8 +2,8 @@
 
     python3 summarise.py --data DATA --bank BANK SUMMARY.md MODEL_DIR...
 
-Each model directory is named fold<N>, and contains the evaluated mixtures of fold N (test/frame/)
-and the events that were detected in recordings (detected/*.jsonl).
+Each model directory is named fold<N>, and contains the results on the mixtures of fold N
+(test/frame/) and the events that were detected in other recordings (detected/*.jsonl).
 """
 
 import argparse
@@ -49,7 +49,7 @@ def hours(files: Iterable[Path]) -> float:
 
 
 def mixtures(model_dirs: Sequence[Path]) -> list[str]:
-    """Return the table of the results on mixtures, with a row for each fold and their means."""
+    """Return the table of the results on mixtures, with a row for each fold and a row of means."""
     keys = [
         ("tagging", "precision", "tag precision"),
         ("tagging", "recall", "tag recall"),
@@ -148,7 +148,7 @@ def classes(model_dirs: Sequence[Path], data: Path) -> list[str]:
 
 ABOUT_MIXTURES = """\
 Each row shows a network that was trained and tuned on mixtures of the other folds, and evaluated on
-mixtures of the held-out fold. Segments last 1 s. ER is the error rate of segments.
+mixtures of the held-out fold. Segments last 1 s. ER is the segment error rate.
 """
 ABOUT_FALSE_ALARMS = """
 The next table shows false events per hour:
@@ -159,11 +159,12 @@ The next table shows false events per hour:
 - other sounds: mixtures of synthesised horns, bells, alarms, engines, beeps, screams and sirens
 - noise and silence: white and pink noise, mains hum, silence
 
-The last column shows in how many unmixed recordings of an event class this class was detected.
+For the last column, only the unmixed recordings of the event classes are counted. It shows in how
+many of these recordings the class of the recording was detected.
 """
 ABOUT_CLASSES = """
-Tags of each class in the mixtures of all folds. A class is not detected in a fold if no threshold
-reached the target on the validation set.
+The next table shows the results of the tags of each class in the mixtures of all folds. A class is
+not detected in a fold if no threshold reached the target on the validation set.
 """
 
 
