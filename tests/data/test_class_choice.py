@@ -75,7 +75,7 @@ def test_an_ancestor_of_no_class_is_not_suggested():
     [
         (["Bark", "Bark"], "the class 'Bark' or the name 'Bark' is chosen twice"),
         (["Domestic animal, pets"], "did you mean 'Domestic animals, pets'"),
-        (["LIST", "Dog"], "the name 'Bark' is given to another class, but an ancestor"),
+        (["LIST", "Dog"], "a file renames another class to 'Bark', but the class 'Bark' is also"),
     ],
 )
 def test_wrong_choices(tmp_path, values, message):

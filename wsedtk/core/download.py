@@ -92,7 +92,7 @@ class _Part:
                 yield file.tell()
 
     def finish(self, path: Path) -> None:
-        """Rename the complete file to its name."""
+        """Rename the complete file from <file>.part to `path`, and delete its version."""
         with explained(path):
             with open(self.path, "rb+") as file:
                 os.fsync(file.fileno())
@@ -101,7 +101,10 @@ class _Part:
 
 
 class _Answer(NamedTuple):
-    """The first bytes that a server sends, and the size of the file. None if it is unknown."""
+    """The position of the first byte that a server sends, and the size of the file in bytes.
+
+    The size is None if it is unknown.
+    """
 
     start: int
     total: int | None
@@ -111,8 +114,8 @@ def download(url: str, path: Path, num_bytes: int | None = None) -> None:
     """Download a file. If an earlier download of this file was interrupted, resume it.
 
     If the connection fails, the download is tried again a few times. The proxies in the environment
-    variables http_proxy, https_proxy and no_proxy are used. The content is not checked. Only one
-    process may download a file at the same time.
+    variables http_proxy, https_proxy and no_proxy are used. The content is not checked. Two
+    processes must not download the same file at the same time.
 
     Parameters
     ----------
@@ -200,15 +203,18 @@ def _receive(
 
 
 def _answer(status: int, headers: Message, size: int) -> _Answer:
-    """Return what an answer contains. `size` is the number of bytes that were received before.
+    """Return the position and the size that an answer states.
 
-    Raises _Interrupted if the answer contains another part of the file than the requested part.
+    `size` is the number of bytes that were received earlier, and thus the position that was
+    requested. Raises _Interrupted if the answer begins at another position.
     """
     if status != 206:  # the server sends the whole file
         length = headers.get("Content-Length", "")
         return _Answer(0, int(length) if length.isdecimal() else None)
     if not headers.get("Content-Range", "").startswith(f"bytes {size}-"):
-        raise _Interrupted("the server sent another part of the file than the requested part")
+        raise _Interrupted(
+            f"the server sent another part of the file; expected the part from byte {size:,}"
+        )
     return _Answer(size, _size_in_range(headers))
 
 
@@ -219,7 +225,10 @@ def _size_in_range(headers: Message) -> int | None:
 
 
 def _version(headers: Message) -> str:
-    """Return the strong ETag or the date of a file, for the header If-Range. "" without both."""
+    """Return the strong ETag of a file, or else its date, for the header If-Range.
+
+    Return "" if the server sent neither.
+    """
     tag: str = headers.get("ETag", "")
     return tag if tag.startswith('"') else headers.get("Last-Modified", "")
 

@@ -19,8 +19,8 @@ _INCLUDED = Path(__file__).parent.parent / "models" / "ready"
 def folder() -> Path:
     """Return the folder of the fetched ready models. The folder need not exist.
 
-    It is the value of the environment variable WSEDTK_MODELS. If the variable is not set, it is a
-    folder within the folder in which the operating system keeps caches.
+    It is the value of the environment variable WSEDTK_MODELS. If the variable is not set, it is
+    `wsedtk/models` in the user's folder for caches, such as ~/.cache on Linux.
 
     Raises
     ------

@@ -170,8 +170,8 @@ def _lines(
 ) -> Callable[[float], None]:
     """Return a function that logs the progress of some work, at most `PLAIN_LINES` times.
 
-    The function takes how much is done, in the unit of `total`. If `total` is None, the number of
-    lines is not limited.
+    The argument of the function is the amount of work that is done, in the unit of `total`. If
+    `total` is None, the number of lines is not limited.
     """
     last = time.monotonic()
     shown = 0

@@ -61,8 +61,8 @@ class SoundscapesOptions:
     all_folds : bool
         Use all folds for the training set, and write no test set.
     empty_every : int
-        One of this number of soundscapes has no events, so that systems learn backgrounds. With 1,
-        no soundscape has events.
+        With N, one of N soundscapes has no events, so that systems learn backgrounds. With 1, no
+        soundscape has events.
     seed : int
         Seed of all random choices. The same seed gives identical files.
     sample_rate : int

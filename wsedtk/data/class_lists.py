@@ -64,7 +64,7 @@ def read(path: PathLike, labels: Sequence[str], model_dir: PathLike) -> dict[str
 
 
 def matching(name: str, labels: Sequence[str], below: Mapping[str, Collection[str]]) -> list[str]:
-    """Return the classes of a model that have a name, or are below the class of this name.
+    """Return the class with a given name and the classes below it, if the model has them.
 
     Parameters
     ----------
@@ -96,8 +96,8 @@ def choose(
     model_dir : path-like
         The model directory. It is used only in messages.
     below : mapping of str to collection of str
-        The classes below each ancestor. A value that is an ancestor selects all of them that the
-        model has, and also the class of the same name.
+        The classes below each ancestor. If a value is an ancestor, it selects the class with its
+        own name and all classes below it, if the model has them.
 
     Returns
     -------
@@ -109,8 +109,8 @@ def choose(
     ------
     InputError
         If a value is neither a class, nor an ancestor, nor a file, if a file is invalid, if a class
-        is chosen twice, or if two chosen classes would have the same name. A class can be chosen
-        both by its own name and by an ancestor.
+        is chosen twice, or if two chosen classes would have the same name. It is no error if a
+        class is chosen both by its own name and by an ancestor.
     """
     chosen: dict[str, str] = {}
     by_ancestor: list[str] = []
@@ -139,8 +139,8 @@ def choose(
     for label in by_ancestor:
         if label not in chosen and label in chosen.values():
             raise InputError(
-                f"--classes: the name {label!r} is given to another class, but an ancestor chooses "
-                "the class with this name, too; choose each name once"
+                f"--classes: a file renames another class to {label!r}, but the class {label!r} is "
+                "also chosen; give the renamed class another name"
             )
         chosen.setdefault(label, label)
     return chosen or {label: label for label in labels}

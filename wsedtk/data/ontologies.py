@@ -53,7 +53,10 @@ def below(ontology: Mapping[str, OntologyClass], class_id: str) -> set[str]:
 
 
 def descendants(ontology: Mapping[str, OntologyClass]) -> dict[str, set[str]]:
-    """Return the names of all classes below each class that has any, by the name of the class."""
+    """Return the names of all classes below each class, as {name of the class: names}.
+
+    Classes without children are left out.
+    """
     return {
         one.name: {ontology[child].name for child in below(ontology, class_id) if child in ontology}
         for class_id, one in ontology.items()

@@ -324,7 +324,7 @@ class Model:
         return EventFinder(point, self._names(classes), self.seconds_per_frame)
 
     def _names(self, classes: Sequence[str] | None) -> dict[str, str]:
-        """Return the chosen classes, each as its own name, in the order of the choice."""
+        """Return the chosen classes in the order of `classes`. Each class keeps its name."""
         if classes is None:
             return {label: label for label in self.labels}
         below = ontologies.descendants_in(self._folder)
@@ -400,7 +400,8 @@ def load_model(
     ----------
     path : path-like
         A model directory that was written by `wsedtk train`, `wsedtk import` or `Model.save`, or
-        the name of a ready model that was fetched with `wsedtk models fetch`.
+        the name of a ready model. A ready model that is not part of wsedtk must be fetched first;
+        see `wsedtk models fetch`.
     device : str
         The device on which the model runs: "cpu", "cuda", "cuda:1" and so on. "auto" chooses the
         GPU if CUDA is available, and otherwise the CPU.

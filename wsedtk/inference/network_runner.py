@@ -253,7 +253,7 @@ class Runner:
 
 
 class StoredFrames(Protocol):
-    """Frames of clips that can be read, such as a `FeatureStore`.
+    """A store from which the frames of clips are read, such as a `FeatureStore`.
 
     Attributes
     ----------
@@ -279,7 +279,7 @@ def run_batches(
     rows: Integers,
     function: Callable[[Tensor, Tensor], Result],
 ) -> Generator[tuple[npt.NDArray[np.intp], Result], None, None]:
-    """Call a function, which uses the network, for stored clips in batches of similar lengths.
+    """Call a function for batches of stored clips. The clips of a batch have similar lengths.
 
     A background thread reads the next batches while the network runs. No gradients are computed.
 
@@ -292,12 +292,13 @@ def run_batches(
     rows : (N,) int
         The clips, as rows of `store`.
     function : callable
-        Called with the normalised features (B, T, F) of a batch, and their mask (B, T).
+        Called with the normalised features (B, T, F) of a batch, and their mask (B, T). It runs the
+        network.
 
     Yields
     ------
     positions : (B,) int
-        The positions of the clips of a batch in `rows`.
+        The positions in `rows` of the clips of a batch.
     result
         The result of the function for this batch.
 

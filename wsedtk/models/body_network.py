@@ -1,4 +1,4 @@
-"""The base class of networks whose body was trained by other people.
+"""The base class of networks whose body can be pretrained and frozen.
 
 Array dimensions: B clips, T frames, F mel bins, C channels, T' output frames, E embedding size, K
 classes.
@@ -19,8 +19,8 @@ class BodyNetwork(Network):
     """A network that consists of a body and a head.
 
     The body computes an embedding of each output frame. The head computes probabilities from the
-    embeddings. A derived class defines `body_layers` and `time_reduction`, and those of the methods
-    `enter_body`, `run_layer` and `leave_body` whose defaults do not fit its layers.
+    embeddings. A subclass defines `body_layers` and `time_reduction`. It overrides the methods
+    `enter_body`, `run_layer` and `leave_body` if their defaults do not fit its layers.
 
     Parameters
     ----------
@@ -123,10 +123,10 @@ class BodyNetwork(Network):
         Parameters
         ----------
         x : Tensor
-            The output of the layers before `start`, with the mask of its frames. For the first
-            layer, normalised features (B, T, F), 0 in padded frames.
+            The output of layer `start` - 1. If `start` is 0, normalised features (B, T, F), 0 in
+            padded frames.
         mask : (B, T) Tensor of bool, or None
-            True for real frames. None if all frames are real.
+            True for real frames of `x`. None if all frames are real.
         start, stop : int
             The first layer, and the layer before which to stop, counted from 0. By default, the
             whole body is run.
@@ -148,10 +148,10 @@ class BodyNetwork(Network):
         return (self.leave_body(x) if start < stop == num_layers else x), mask
 
     def freeze(self, num_layers: int) -> None:
-        """Keep the weights of the first layers of the body from being trained.
+        """Freeze the first layers of the body, and unfreeze its other layers.
 
-        The frozen layers stay in evaluation mode, so that the statistics of their batch norm do not
-        change, and their dropout is off.
+        The weights of frozen layers are not trained. These layers stay in evaluation mode, so that
+        the statistics of their batch norm do not change, and their dropout is off.
 
         Parameters
         ----------

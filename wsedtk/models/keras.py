@@ -1,6 +1,7 @@
 """Read the arrays of an HDF5 file of Keras.
 
-A damaged or hostile file can claim any size, and its data can be in other files.
+A file can be damaged or hostile. Therefore, the sizes of its arrays are checked before they are
+read, and data in other files are not read.
 """
 
 from pathlib import Path
@@ -24,7 +25,7 @@ def _num_values(dataset: "h5py.Dataset") -> int:
 
 
 def read_arrays(path: PathLike) -> dict[str, npt.NDArray[np.float64]]:
-    """Read the arrays of numbers, except those of the optimizer.
+    """Read the arrays of floating-point numbers, except those of the optimizer.
 
     Parameters
     ----------
@@ -39,7 +40,8 @@ def read_arrays(path: PathLike) -> dict[str, npt.NDArray[np.float64]]:
     Raises
     ------
     InputError
-        If the file can't be read, if it is damaged, or if it contains more than 2^24 numbers.
+        If the file can't be read, if it is damaged, or if these arrays have more than 2^24
+        numbers.
     """
     import h5py  # slow to import, and only this function needs it
 

@@ -22,16 +22,17 @@ from wsedtk.models.pooling import Pooling
 
 @NETWORKS.register("cnn8rnn")
 class Cnn8Rnn(BodyNetwork):
-    """A network of four blocks of two 3x3 convolutions, a bidirectional GRU and a head.
+    """A network of four convolutional blocks, a linear layer, a bidirectional GRU and a head.
 
-    Each block ends with the sum of average-pooling and max-pooling. The first two blocks halve the
-    number of frames, and all blocks halve the number of mel bins. The mean over the mel bins is the
-    input of a linear layer with ReLU. The GRU is after this layer, and its outputs are the
-    embeddings. T feature frames become max(1, T // 4) output frames. With the 100 feature frames
-    per second of the authors, the network has 25 output frames per second.
+    Each block has two 3x3 convolutions, and ends with the sum of average-pooling and max-pooling.
+    The first two blocks halve the number of frames, and all blocks halve the number of mel bins.
+    The mean over the mel bins is the input of the linear layer, which has ReLU. The GRU is after
+    this layer, and its outputs are the embeddings. T feature frames become max(1, T // 4) output
+    frames. With the 100 feature frames per second of the authors, the network has 25 output frames
+    per second.
 
-    The layers start with the weights of the authors' code: Xavier-uniform weights and zero biases,
-    and PyTorch's default weights of the GRU in the body. The probabilities of real frames are
+    As in the authors' code, the layers start with Xavier-uniform weights and zero biases, and the
+    GRU of the body starts with PyTorch's default weights. The probabilities of real frames are
     clamped to [1e-7, 1 - 1e-7].
 
     Parameters

@@ -105,7 +105,10 @@ class ConvLayer(nn.Module):
         self.mixes_frames, self.time_stride = kernel_size > 1, stride[0]
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Compute (B, C', T / stride, F / stride) and the mask of these frames."""
+        """Compute (B, C', T', F') and the mask of the T' frames.
+
+        T' is T / stride in time, rounded down. F' is F / stride in frequency, rounded up.
+        """
         if self.mixes_frames:
             x = zero_padding(x, mask)
         num_frames = x.shape[2] // self.time_stride
@@ -167,7 +170,10 @@ class InvertedResidual(nn.Module):
         self.is_residual = block.stride == (1, 1) and num_inputs == num_outputs
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Compute (B, C', T / stride, F / stride) and the mask of these frames."""
+        """Compute (B, C', T', F') and the mask of the T' frames.
+
+        T' is T / stride in time, rounded down. F' is F / stride in frequency, rounded up.
+        """
         hidden = x
         for layer in self.layers:
             hidden, mask = layer(hidden, mask)
@@ -178,7 +184,7 @@ class InvertedResidual(nn.Module):
 class FrameMn(BodyNetwork):
     """Frame-MobileNet: MobileNetV3 with smaller strides in time, and a head.
 
-    T feature frames become max(1, T // 4) output frames. The first convolution and five blocks
+    T feature frames become max(1, T // 4) output frames. The first convolution and six blocks
     halve the number of frequency bins. With 128 mel bins, one bin is left. If more bins are left,
     the embedding is their mean. As in the published code, the convolutions start with He-normal
     weights. In training, the statistics of batch norm include padded frames.
@@ -191,14 +197,14 @@ class FrameMn(BodyNetwork):
         The number of mel bins F.
     width : float
         The factor of the numbers of channels, above 0 and at most 10. The published networks have
-        0.6 and 1.0. The embedding size E is 960 * width, rounded to a multiple of 48.
+        the widths 0.6 and 1.0. The embedding size E is 960 * width, rounded to a multiple of 48.
     head, num_hidden, dropout
         See `BodyNetwork`.
 
     Raises
     ------
     ValueError
-        If `width` or an option of the head is out of its range.
+        If `num_mels`, `width` or an option of the head is out of its range.
     """
 
     time_reduction = 4

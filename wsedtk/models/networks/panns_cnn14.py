@@ -24,21 +24,21 @@ from wsedtk.models.pooling import Pooling
 
 @NETWORKS.register("panns-cnn14")
 class PannsCnn14(BodyNetwork):
-    """A network of six blocks of two 3x3 convolutions, two linear layers and no GRU.
+    """A network of six convolutional blocks, a linear layer and a head.
 
-    The first five blocks end with average-pooling, which halves the numbers of frames and mel bins.
-    T feature frames become max(1, T // 32) output frames. With the 100 feature frames per second of
-    the authors, an output frame lasts 0.32 s. The authors repeat each output frame 32 times. This
-    network does not.
+    Each block has two 3x3 convolutions. The first five blocks end with average-pooling, which
+    halves the numbers of frames and mel bins. T feature frames become max(1, T // 32) output
+    frames. With the 100 feature frames per second of the authors, an output frame lasts 0.32 s. The
+    authors repeat each output frame 32 times. This network does not.
 
     After the mean over the mel bins, the hidden state of each frame is replaced by the sum of the
-    maximum and the mean over three neighbouring frames (local pooling). The first linear layer
-    computes the embeddings, and the last layer computes frame probabilities. The pooling function
+    maximum and the mean over this frame and its two neighbours (local pooling). The linear layer
+    computes the embeddings, and the head computes frame probabilities. The pooling function
     computes clip probabilities from them. With max pooling, this network is the authors' network
     Cnn14_DecisionLevelMax.
 
     The authors' network Cnn14 has no frame probabilities. It replaces the hidden states of the clip
-    by the sum of their maximum and their mean over time, and the two linear layers compute clip
+    by the sum of their maximum and their mean over time, and its two linear layers compute clip
     probabilities from this sum. If `clip_embedding` is True, clip probabilities are computed in
     this way. Frame probabilities are still computed with local pooling, by the same linear layers.
     The pooling function then computes only the scores of segments.
@@ -149,7 +149,7 @@ def _without_padding(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _pool_locally(x: Tensor) -> Tensor:
-    """Return the maximum plus the mean over three neighbouring frames.
+    """Return the maximum plus the mean over each frame and its two neighbours.
 
     The hidden states (B, T', C) are at least 0, and 0 in padded frames. Thus padded frames do not
     change the maximum. As in the authors' code, the mean of the first frame and of the last frame
