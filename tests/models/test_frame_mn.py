@@ -289,7 +289,7 @@ def test_the_mean_over_bins_has_right_gradients_before_batch_norm(num_bins, trai
         ({"num_mels": 0}, "num_mels must be at least 1, found 0"),
         ({"head": "lstm"}, 'head must be "linear" or "bigru", found \'lstm\''),
         ({"dropout": 2}, "dropout must be a number from 0 to 1, found 2"),
-        ({"depth": 3}, "unexpected keyword argument 'depth'"),
+        ({"depth": 3}, "has no option 'depth'"),
     ],
 )
 def test_wrong_options_are_refused(options, message):
