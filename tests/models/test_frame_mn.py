@@ -377,16 +377,19 @@ def test_classes_are_read_in_order_without_running_the_file(tmp_path):
         (f"as_strong_train_classes = {CLASSES!r}", "expected one list"),
         (f"as_strong_train_classes = {list(CLASSES)!r}\n" * 2, "expected one list"),
         (f"as_strong_train_classes += {list(CLASSES)!r}", "expected one list"),
-        ("as_strong_train_classes = open('x')", "is not a list of classes in Python"),
+        ("as_strong_train_classes = open('x')", "is not a Python file with a list of classes"),
         (
             "as_strong_train_classes = [str(i) for i in range(447)]",
-            "is not a list of classes in Python",
+            "is not a Python file with a list of classes",
         ),
-        ("as_strong_train_classes = ['Speech'", "is not a list of classes in Python"),
-        ("as_strong_train_classes = [{[]}]", "is not a list of classes in Python"),
-        ("as_strong_train_classes = " + "-" * 100_000 + "1", "is not a list of classes in Python"),
-        ("\0", "is not a list of classes in Python"),
-        (b"\xff\xfe", "is not a list of classes in Python"),
+        ("as_strong_train_classes = ['Speech'", "is not a Python file with a list of classes"),
+        ("as_strong_train_classes = [{[]}]", "is not a Python file with a list of classes"),
+        (
+            "as_strong_train_classes = " + "-" * 100_000 + "1",
+            "is not a Python file with a list of classes",
+        ),
+        ("\0", "is not a Python file with a list of classes"),
+        (b"\xff\xfe", "is not a Python file with a list of classes"),
     ],
 )
 def test_other_class_files_are_refused(tmp_path, content, message):

@@ -404,12 +404,12 @@ def test_cnn8rnns_probabilities_stay_off_0():
         (
             "panns-cnn14",
             {"clip_embedding": True, "pooling": "attention"},
-            "clip_embedding needs a pooling function without frame weights .* found 'attention'",
+            "clip_embedding needs a pooling function without parameters .* found 'attention'",
         ),
         (
             "panns-cnn14",
             {"clip_embedding": True, "pooling": "power"},
-            "clip_embedding needs a pooling function without frame weights .* found 'power'",
+            "clip_embedding needs a pooling function without parameters .* found 'power'",
         ),
         ("cnn8rnn", {"conv_dropout": 1.5}, "dropout probability has to be between 0 and 1"),
     ],

@@ -78,7 +78,7 @@ def test_a_padded_clip_is_the_clip_alone(options, length):
         ({"num_mels": 40}, "num_mels must be a multiple of 32, found 40"),
         ({"dense": 6}, "dense must be a whole number from 0 to 5, found 6"),
         ({"patch_hop": 97}, "patch_hop must be a whole number from 0 to 96, found 97"),
-        ({"patch_hop": 32, "dense": 1}, "dense must be 0 with patch_hop, found 1"),
+        ({"patch_hop": 32, "dense": 1}, "dense must be 0 if patch_hop is above 0, found 1"),
         ({"relu6": 1}, "relu6 must be true or false, found 1"),
         ({"head": "lstm"}, 'head must be "linear" or "bigru", found \'lstm\''),
     ],

@@ -250,7 +250,7 @@ def test_without_onnxruntime_it_says_that_nothing_was_checked(model, tmp_path, r
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("none", "m.onnx"), "none: has no model.yaml"),
+        (("none", "m.onnx"), "none: there is no such folder"),
         (("set", "m.onnx"), "set: has no model.yaml"),
         (("set", "m.pt"), "must have a name that ends in .onnx"),
     ],

@@ -336,7 +336,7 @@ def test_from_a_folder(run, server, cache, files):
 
 @pytest.mark.parametrize("weights", ["tiny.safetensors", "copy (1).bin"])
 def test_from_files(run, server, cache, files, weights):
-    """A file without a published name contains the weights."""
+    """A file with another name than the published names contains the weights."""
     (files / "tiny.safetensors").rename(files / weights)
     result = run(
         "models", "fetch", "tiny", "--from", files / weights, "--from", files / "classes.txt"

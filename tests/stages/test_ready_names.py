@@ -122,10 +122,10 @@ def test_a_model_that_is_not_fetched(run, elsewhere, command):
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "info"])
 def test_a_name_that_nothing_has(run, elsewhere, command):
     assert refused(run, command, "tinny") == (
-        "tinny: has no model.yaml; there is no such folder, and no such ready model; did you mean the ready model 'tiny'?"
+        "tinny: there is no such folder, and no such ready model; did you mean the ready model 'tiny'?"
     )
     assert refused(run, command, "xyz") == (
-        "xyz: has no model.yaml; there is no such folder, and no such ready model; wsedtk models lists the ready models"
+        "xyz: there is no such folder, and no such ready model; the command 'wsedtk models' lists the ready models"
     )
     (elsewhere / "xyzz").mkdir()
     assert refused(run, command, "xyz").endswith("the ready models; did you mean 'xyzz'?")

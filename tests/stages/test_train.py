@@ -741,7 +741,7 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
             "mixup_alpha must be at least 0 and at most 3600, found -1.0",
         ),
         (["--set", "frame_loss_weight=.inf"], "frame_loss_weight must be at least 0"),
-        (["--init", "nowhere"], "nowhere: has no model.yaml"),
+        (["--init", "nowhere"], "nowhere: there is no such folder"),
         (["--set", "stop_patience=0"], "stop_patience must be at least 1, or null, found 0"),
         (
             ["--set", "time_mask_seconds=0.001"],

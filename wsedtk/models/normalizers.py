@@ -1,4 +1,4 @@
-"""Read files with the statistics that normalise features.
+"""Read the mean and the standard deviation of each mel bin from a file.
 
 In the shapes, F is the number of mel bins.
 """

@@ -76,7 +76,7 @@ class MelNorm(nn.BatchNorm1d):
     are levels in dB, 0 is far from the levels of real frames.
     """
 
-    def forward(  # type: ignore[override]  # the mask is another argument
+    def forward(  # type: ignore[override]  # the mask is an additional argument
         self, x: Tensor, mask: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Normalise the mel bins of (B, 1, T, F), and return the unchanged mask."""

@@ -1,6 +1,6 @@
 """Read the tensors of files that other people published.
 
-Their numbers must be checked with `check_numbers`, because such files are not written by wsedtk.
+The tensors must be checked with `check_numbers`, because wsedtk did not write these files.
 """
 
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ def _check_tensor(path: PathLike, name: str, tensor: Tensor) -> None:
 
 
 def add_batch_counters(tensors: Tensors, expected: Mapping[str, Tensor]) -> None:
-    """Add the counters of batch norm that are missing, from the tensors of a network.
+    """Add missing batch counters of batch norm. They are copied from `expected`.
 
     Old releases of PyTorch and other programs do not save these counters.
     """

@@ -21,8 +21,9 @@ from wsedtk.models.ready_models import READY_MODELS, ReadyModel
 
 CLIP_SECONDS = 10  # the length of the clips of AudioSet, with which the networks were trained
 
-# Keys of `ModelSpec.trained`: the name of this ready model, and the name of the ready model with
-# whose weights the training of this model began, perhaps through models in between.
+# Keys of `ModelSpec.trained`. For a ready model, READY_MODEL is its name. For a model that was
+# trained from the weights of a ready model, directly or through other models, FIRST_MODEL is the
+# name of this ready model.
 READY_MODEL, FIRST_MODEL = "ready_model", "first_model"
 
 _FILES = {  # the files of a ready model
@@ -100,12 +101,10 @@ def find_model_directory(path_or_name: PathLike) -> Path:
     if found := find_ready(path):
         return found
     near = config.nearest(path, names())
-    advice = "wsedtk models lists the ready models"
+    advice = "the command 'wsedtk models' lists the ready models"
     if near is not None:
         advice = f"did you mean the ready model {near!r}?"
-    raise InputError(
-        f"{path}: has no model.yaml; there is no such folder, and no such ready model; {advice}"
-    )
+    raise InputError(f"{path}: there is no such folder, and no such ready model; {advice}")
 
 
 def check_folder(name: str) -> None:
@@ -135,7 +134,7 @@ def describe(ready: ReadyModel, labels: tuple[str, ...] | None = None) -> ModelS
     ready : ReadyModel
         The ready model.
     labels : tuple of str, optional
-        The classes. By default, they are numbered.
+        The classes. By default, "0", "1" and so on.
 
     Raises
     ------
@@ -208,7 +207,11 @@ def convert(ready: ReadyModel, files: Mapping[str, Path], folder: Path) -> Model
 
 
 def _read_labels(ready: ReadyModel, path: Path) -> tuple[str, ...]:
-    """Return the classes in a published file. Raises InputError if there is a fault in them."""
+    """Return the classes in a published file.
+
+    Raises InputError if the file is damaged, if the number of classes is wrong, or if a class
+    occurs twice.
+    """
     labels = tuple(ready.read_labels(path))
     if len(labels) != ready.num_classes:
         raise InputError(

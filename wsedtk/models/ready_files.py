@@ -12,11 +12,13 @@ from wsedtk.core.errors import InputError
 from wsedtk.models.ready_models import PublishedFile, ReadyModel
 
 _LOG = logging.getLogger(__name__)
-_OPTIONAL = ("ontology",)  # roles of files without which a model can be used
+_OPTIONAL = ("ontology",)  # roles of the files that a model does not need
 
 
 def check_hash_option(ready: ReadyModel, given: str | None) -> None:
-    """Check that a hash of the weights that the user gives is the published hash, if there is one.
+    """Check the option --sha256, the hash of the weights, against the published hash.
+
+    Nothing is checked if one of the two hashes is not known.
 
     Raises
     ------
@@ -107,8 +109,8 @@ def take_files(
     ready : ReadyModel
         The ready model.
     given : sequence of Path
-        Files, and folders that contain files with the published names. A file without a published
-        name contains the weights.
+        Files, and folders that contain files with the published names. One of the files may have
+        another name. It must contain the weights.
     weights_sha256 : str, optional
         The hash of the weights. Required if the published hash is not known.
 

@@ -34,8 +34,8 @@ class PannsCnn14(BodyNetwork):
     After the mean over the mel bins, the hidden state of each frame is replaced by the sum of the
     maximum and the mean over this frame and its two neighbours (local pooling). The linear layer
     computes the embeddings, and the head computes frame probabilities. The pooling function
-    computes clip probabilities from them. With max pooling, this network is the authors' network
-    Cnn14_DecisionLevelMax.
+    computes clip probabilities from the frame probabilities. With max pooling, this network is the
+    authors' network Cnn14_DecisionLevelMax.
 
     The authors' network Cnn14 has no frame probabilities. It replaces the hidden states of the clip
     by the sum of their maximum and their mean over time, and its two linear layers compute clip
@@ -52,12 +52,12 @@ class PannsCnn14(BodyNetwork):
     num_mels : int
         The number of mel bins F, a multiple of 32.
     channels : sequence of int
-        The numbers of output channels of the six blocks. The last number is the size of the
-        embedding E, too.
+        The numbers of output channels of the six blocks. The last number is also the embedding
+        size E.
     clip_embedding : bool
         Whether clip probabilities are computed from an embedding of the whole clip, as in Cnn14.
-        If True, the head must be linear, and the pooling function must have neither frame weights
-        nor parameters, because they would not be trained.
+        If True, the head must be linear, and the pooling function must need no parameters and no
+        frame weights from the network, because these would not be trained.
     conv_dropout, fc_dropout : float
         The dropout rates of the outputs of each block, and of the inputs of the first linear layer,
         from 0 to 1. The defaults are those of the authors.
@@ -90,8 +90,8 @@ class PannsCnn14(BodyNetwork):
             raise ValueError(f"clip_embedding must be true or false, found {clip_embedding!r}")
         if clip_embedding and (pooling.needs_weights or list(pooling.parameters())):
             raise ValueError(
-                "clip_embedding needs a pooling function without frame weights and parameters, "
-                f"such as max or linear, found {pooling.method!r}"
+                "clip_embedding needs a pooling function without parameters and without frame "
+                f"weights from the network, such as max or linear, found {pooling.method!r}"
             )
         size = channels[5]
         super().__init__(pooling, size, **head)
@@ -152,8 +152,8 @@ def _pool_locally(x: Tensor) -> Tensor:
     """Return the maximum plus the mean over each frame and its two neighbours.
 
     The hidden states (B, T', C) are at least 0, and 0 in padded frames. Thus padded frames do not
-    change the maximum. As in the authors' code, the mean of the first frame and of the last frame
-    is the sum of two frames, divided by 3.
+    change the maximum. The first frame and the last frame have only one neighbour. As in the
+    authors' code, the sum of such a frame and its neighbour is also divided by 3.
     """
     x = x.transpose(1, 2)
     highest = nn.functional.max_pool1d(x, 3, stride=1, padding=1)

@@ -25,8 +25,8 @@ from wsedtk.models.pooling import Pooling
 
 PATCH_FRAMES = 96  # length of a patch
 _SILENCE = math.log(0.001)  # level of digital silence, in the unit of the features
-# Whether each block has a stride of 2, and the number of its output channels as a multiple of the
-# number of channels of the first convolution.
+# For each block: whether its stride is 2, and its number of output channels, divided by the number
+# of channels of the first convolution.
 _BLOCKS = (
     (False, 2),
     (True, 4),
@@ -41,7 +41,7 @@ _BLOCKS = (
 
 
 class _Step(NamedTuple):
-    """What a 3x3 convolution does in both dimensions.
+    """The strides and the dilation of a 3x3 convolution.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class _Step(NamedTuple):
 
 
 def _steps(dense: int) -> list[_Step]:
-    """Return the steps of all 3x3 convolutions. `dense` is the number of removed strides."""
+    """Return the steps of all 3x3 convolutions, for `dense` removed strides over time."""
     steps, num_kept, dilation = [], 5 - dense, 1
     for is_strided in (True, *(is_strided for is_strided, _ in _BLOCKS)):
         time_stride = 2 if is_strided and num_kept > 0 else 1
@@ -71,9 +71,9 @@ def _steps(dense: int) -> list[_Step]:
 class _Conv(nn.Conv2d):
     """A 3x3 convolution with the padding that TensorFlow calls "same".
 
-    With a stride of 2, nothing is padded before, and one zero is padded after an even number of
-    frames or bins. If only the stride over time is removed, the zeros after the frames are twice
-    the dilation.
+    With a stride of 2, one zero is padded after the last frame or bin, and none before the first.
+    This is TensorFlow's padding for an even number of frames or bins. If only the stride over time
+    is removed, the number of zeros after the last frame is twice the dilation.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ class _Conv(nn.Conv2d):
 
 
 class _Layer(nn.Module):
-    """A 3x3 convolution and ReLU, which a pointwise convolution and ReLU can follow.
+    """A 3x3 convolution and ReLU, optionally followed by a pointwise convolution and ReLU.
 
     Parameters
     ----------
@@ -131,19 +131,20 @@ class YamNet(BodyNetwork):
     """A convolution, 13 depthwise separable blocks, a mean over frequency and a head.
 
     Five strides of 2 reduce the number of frames and of frequency bins. With `dense`, the last
-    strides over time are removed, and the later convolutions are dilated over time instead. The
-    frames of the strided network are then every 2 ** dense-th frame of the dense network. T feature
-    frames become max(1, T // (32 / 2 ** dense)) output frames. Each number of frames is rounded
-    down where TensorFlow rounds it up.
+    strides over time are removed, and the later convolutions are dilated over time instead. Frame k
+    of the strided network is then frame k * 2 ** dense of the dense network. T feature frames
+    become max(1, T // (32 / 2 ** dense)) output frames. Each number of frames is rounded down where
+    TensorFlow rounds it up.
 
-    The published network was trained on patches of 96 frames. Its convolutions use the zeros around
-    a patch, so that its scores within longer inputs are wrong: digital silence is scored as music.
-    With `patch_hop`, each output frame is therefore the result of one patch, which is centred on
-    the `patch_hop` feature frames of the output frame. The mean is then over frequency and time.
-    Patches contain silence where the clip has no frames. T feature frames become
-    max(1, T // patch_hop) output frames. In the published code, one patch begins every 48 frames.
+    The published network was trained on patches of 96 frames, and depends on the zeros that pad the
+    edges of a patch. Far from the edges of a longer input, its scores are wrong: digital silence is
+    scored as music. With `patch_hop`, each output frame is therefore computed from one patch, which
+    is centred on the `patch_hop` feature frames of the output frame. The mean is then over
+    frequency and time. Patches contain silence where the clip has no frames. T feature frames
+    become max(1, T // patch_hop) output frames. In the published code, one patch begins every 48
+    frames.
 
-    Without `patch_hop`, the embeddings of the frames are an input for a newly trained head.
+    Without `patch_hop`, a new head must be trained on the embeddings of the frames.
 
     Parameters
     ----------
@@ -191,7 +192,7 @@ class YamNet(BodyNetwork):
                 f"patch_hop must be a whole number from 0 to {PATCH_FRAMES}, found {patch_hop!r}"
             )
         if patch_hop and dense:
-            raise ValueError(f"dense must be 0 with patch_hop, found {dense}")
+            raise ValueError(f"dense must be 0 if patch_hop is above 0, found {dense}")
         if type(relu6) is not bool:
             raise ValueError(f"relu6 must be true or false, found {relu6!r}")
         self.patch_hop = patch_hop

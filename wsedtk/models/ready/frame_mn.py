@@ -18,7 +18,7 @@ _REPOSITORY = "fschmid56/PretrainedSED"
 _COMMIT = "1aa47e482f7e89904cba2338999345025d8b4e36"
 _BODY, _HEAD, _UNTRAINED = "model.frame_mn.features.", "strong_head.", "weak_head."
 _LIST, _NUM_CLASSES = "as_strong_train_classes", 447
-_DB = 10 / math.log(10)  # the level in dB that corresponds to the natural logarithm 1
+_DB = 10 / math.log(10)  # converts the natural logarithm of a power to dB
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
@@ -47,7 +47,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
 
 
 def _own_name(name: str) -> str:
-    """Return the name in `FrameMn` of a published tensor. An unknown name is not changed."""
+    """Convert the published name of a tensor to its name in `FrameMn`. Keep unknown names."""
     if name.startswith(_HEAD):
         return f"head.fc_prob.{name.removeprefix(_HEAD)}"
     if not name.startswith(_BODY):
@@ -79,7 +79,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror or error}") from None
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-        raise InputError(f"{path}: is not a list of classes in Python ({error})") from None
+        raise InputError(f"{path}: is not a Python file with a list of classes ({error})") from None
     labels = found[0] if len(found) == 1 and isinstance(found[0], list) else []
     if not all(isinstance(label, str) and label.strip() for label in labels) or (
         len(labels) != _NUM_CLASSES or len(set(labels)) != _NUM_CLASSES
@@ -147,9 +147,9 @@ _register("frame-mn06", 0.6, _weights("frame_mn06_strong_1.pt"))
 _register(
     "frame-mn10",
     1.0,
-    # The release page gives no hash. Two independent projects that downloaded the file published
-    # this one: paterdubs/environmental-audio-rag (with the size) and CyberBASSLord-666/LightForge
-    # on GitHub.
+    # The release page gives no hash. Two independent projects on GitHub, which downloaded the file,
+    # published this hash: paterdubs/environmental-audio-rag (with the size) and
+    # CyberBASSLord-666/LightForge.
     _weights(
         "frame_mn10_strong_1.pt",
         15537114,

@@ -1,10 +1,10 @@
 """Ready models with the convolutions of PANNs: Cnn8Rnn, and Cnn14 of PANNs itself.
 
-The weights of Cnn8Rnn are from the Hugging Face repository wsntxxn/cnn8rnn-audioset-sed. Those of
-PANNs are from the Zenodo record 3987831. The SHA-256 hashes of the latter are not on Zenodo, which
-publishes only MD5. The hash of Cnn14_DecisionLevelMax is that of the copies in the Hugging Face
-repositories pauldarvin/wav_SED and FerventOrange/cutpoint-models. The hash of Cnn14 is that in the
-scripts of several projects that download the file from Zenodo and check it.
+The weights of Cnn8Rnn are from the Hugging Face repository wsntxxn/cnn8rnn-audioset-sed. The
+weights of PANNs are from the Zenodo record 3987831. Zenodo publishes only MD5 hashes of these
+files. The SHA-256 hash of Cnn14_DecisionLevelMax is from two copies, in the Hugging Face
+repositories pauldarvin/wav_SED and FerventOrange/cutpoint-models. The SHA-256 hash of Cnn14 is from
+the scripts of several projects, which download the file from Zenodo and check its hash.
 """
 
 import dataclasses
@@ -48,7 +48,7 @@ _PANNS_CITATION = (
     "audio neural networks for audio pattern recognition, IEEE/ACM Transactions on Audio, Speech, "
     "and Language Processing 28, 2020"
 )
-_NAMES = (  # patterns of published names of tensors, and what replaces them
+_NAMES = (  # patterns of the published names of tensors, and their replacements
     (r"conv_block(\d)\.conv(\d)\.(.*)", r"convs.blocks.\1.conv\2.conv.\3"),
     (r"conv_block(\d)\.bn(\d)\.(.*)", r"convs.blocks.\1.conv\2.bn.\3"),
     (r"bn0\.(.*)", r"convs.bn0.\1"),
@@ -60,7 +60,7 @@ _FRONTEND_TENSORS = ("spectrogram_extractor.", "logmel_extractor.", "melspec_ext
 
 
 def _rename(name: str) -> str:
-    """Return the name of a tensor of a network of wsedtk, from its published name."""
+    """Convert the published name of a tensor to its name in wsedtk."""
     # The published names count the blocks from 1.
     name = re.sub(r"(?<=^conv_block)\d", lambda found: str(int(found[0]) - 1), name)
     for pattern, replacement in _NAMES:
@@ -70,7 +70,7 @@ def _rename(name: str) -> str:
 
 
 def _convert(path: Path, tensors: Mapping[str, Tensor], network: str) -> dict[str, Tensor]:
-    """Return the tensors of a network of wsedtk, from published tensors."""
+    """Convert published tensors to the tensors of a network of wsedtk."""
     if "conv_block1.conv1.weight" not in tensors or "fc_audioset.weight" not in tensors:
         raise InputError(
             f"{path}: contains no {network}; expected tensors such as 'conv_block1.conv1.weight' "

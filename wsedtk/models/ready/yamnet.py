@@ -34,7 +34,10 @@ Array = npt.NDArray[np.float32]
 
 
 def _named(layers: list[tuple[Array, Array]]) -> dict[str, Tensor]:
-    """Return weights and biases, in the order of the layers, under the names of the network."""
+    """Return the weights and biases of all layers by their names in `YamNet`.
+
+    `layers` is in the order of computation.
+    """
     names = ["layers.0.conv"]
     for number in range(1, _NUM_LAYERS // 2):
         names += [f"layers.{number}.conv", f"layers.{number}.pointwise"]
@@ -46,7 +49,7 @@ def _named(layers: list[tuple[Array, Array]]) -> dict[str, Tensor]:
 
 
 def _check_number(num_layers: int, path: Path) -> None:
-    """Raise InputError unless this is the number of layers with weights."""
+    """Raise InputError if YAMNet has another number of layers with weights."""
     if num_layers != _NUM_LAYERS:
         raise InputError(
             f"{path}: is not a published YAMNet: found {num_layers} layers with weights, expected "
@@ -67,7 +70,8 @@ def read_tflite(path: Path) -> dict[str, Tensor]:
         if layer.weight.ndim == 4:
             axes = (3, 0, 1, 2) if layer.is_depthwise else (0, 3, 1, 2)
             layers.append((layer.weight.transpose(axes), layer.bias))
-        elif len(layer.weight) == _NUM_CLASSES:  # the mel filters are another such layer
+        # The mel filters are also a linear layer, but do not have one output per class.
+        elif len(layer.weight) == _NUM_CLASSES:
             layers.append((layer.weight, layer.bias))
     _check_number(len(layers), path)
     return _named(layers)
@@ -84,7 +88,7 @@ def read_keras(path: Path) -> dict[str, Tensor]:
     arrays: dict[tuple[int, str], dict[str, npt.NDArray[np.float64]]] = {}
     for name, array in keras.read_arrays(path).items():
         if match := _LAYER.search(name):
-            # The kinds sort in the order of computation: in a block, depthwise is the first.
+            # Sorted places are in the order of computation: depthwise_conv before pointwise_conv.
             place = (99, "") if match["last"] else (int(match["number"]), match["kind"])
             of_layer = arrays.setdefault(place, {})
             if of_layer.setdefault(match["name"].removeprefix("depthwise_"), array) is not array:
@@ -97,9 +101,11 @@ def read_keras(path: Path) -> dict[str, Tensor]:
 
 
 def _folded(kind: str, arrays: Mapping[str, npt.NDArray[np.float64]]) -> tuple[Array, Array]:
-    """Return the weight (C', C, 3, 3) and the bias (C',) of a convolution with batch norm.
+    """Return the weight and the bias (C',) of a layer, with batch norm folded into them.
 
-    The last layer, whose kind is "", has the weight (C', C) and no batch norm.
+    The weight is (C', C, 3, 3) for a convolution, (C', 1, 3, 3) for a depthwise convolution and
+    (C', C, 1, 1) for a pointwise convolution. The last layer, whose kind is "", has the weight
+    (C', C) and no batch norm.
 
     Raises ValueError if an array is missing, unknown, or has a wrong shape.
     """
@@ -112,8 +118,8 @@ def _folded(kind: str, arrays: Mapping[str, npt.NDArray[np.float64]]) -> tuple[A
     else:
         kernel = kernel.T
     if any(vector.shape != kernel.shape[:1] for vector in vectors):
-        shapes = [vector.shape for vector in vectors]
-        raise ValueError(f"found the shapes {shapes} for a layer of {len(kernel)} outputs")
+        shapes = {name: vector.shape for name, vector in zip(names[1:], vectors)}
+        raise ValueError(f"found the shapes {shapes}, expected {kernel.shape[:1]} for each")
     with np.errstate(all="ignore"):  # numbers that are not finite are refused later
         if not kind:
             return kernel.astype(np.float32), vectors[0].astype(np.float32)
@@ -191,9 +197,9 @@ _YAMNET = ReadyModel(
     source="https://github.com/tensorflow/models/tree/master/research/audioset/yamnet",
     threshold=0.15,
     threshold_note=(
-        "one threshold of 0.15 for all classes; on mixtures of ESC-10's recordings (7 classes, "
-        "segments of 1 s), the weights of yamnet-tflite then have a precision of 0.81 and a recall "
-        "of 0.41"
+        "one threshold of 0.15 for all classes; with this threshold, yamnet-tflite has a precision "
+        "of 0.81 and a recall of 0.41 on mixtures of ESC-10's recordings (7 classes, segments of "
+        "1 s)"
     ),
 )
 READY_MODELS.register("yamnet")(_YAMNET)
