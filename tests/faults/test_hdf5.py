@@ -365,7 +365,12 @@ def test_attributes_of_another_form(tmp_path, kind, name, value):
         ),
         ("filename", 1, "clip 0.wav", "the clip 'clip 0.wav' occurs twice"),
         ("filename", 1, "a\tb", r"'a\\tb': no clip or class can have this name"),
-        ("labels", 1, "Car", "expected at least one clip, and a list of different classes"),
+        (
+            "labels",
+            1,
+            "Car",
+            "expected at least one clip and at least one class, and each class only once",
+        ),
     ],
 )
 def test_impossible_values(tmp_path, name, place, value, message):

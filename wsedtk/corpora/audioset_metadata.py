@@ -50,7 +50,7 @@ _COLUMNS = (
 _MAX_FAULTS = 100
 _VIDEO = re.compile("[A-Za-z0-9_-]{11}")
 _TIME = re.compile(r"[0-9]+(\.[0-9]+)?")
-# A comment line begins with #, which quotes and spaces can precede. If a spreadsheet has replaced
+# A comment line begins with #. Quotes and spaces may precede the #. If a spreadsheet has replaced
 # the ID of a row by #NAME?, the row is not a comment.
 _COMMENT = re.compile(r'["\s]*#(?![^\s,;"]+[?!])')
 _NUM_SEGMENTS = re.compile("num_segs=([0-9]{1,9})")

@@ -169,8 +169,8 @@ class ScoreFile:
         labels = self.labels
         if not len(self) or not labels or len(set(labels)) < len(labels):
             raise InputError(
-                f"{self.path}: expected at least one clip, and a list of different classes; found "
-                f"{counted(len(self), 'clip')} and the classes {labels[:20]}"
+                f"{self.path}: expected at least one clip and at least one class, and each class "
+                f"only once; found {counted(len(self), 'clip')} and the classes {labels[:20]}"
             )
         layouts.check_texts(self.path, labels)
         order = np.argsort(self.filenames, kind="stable")

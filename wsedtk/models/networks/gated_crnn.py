@@ -58,9 +58,10 @@ class GatedConv(NormalizedConv):
 class _NormalizedGate(torch.autograd.Function):
     """Batch norm and the gate, in training on a CPU.
 
-    PyTorch's gradient of the gate is not in the format `channels_last`, and batch norm needs 16
-    times as long for a gradient in another format. Here, the normalised channels are not stored for
-    the gradient, but computed again, one clip at a time.
+    PyTorch computes the gradient of the gate in a memory format other than `channels_last`. With
+    such a gradient, the backward pass of batch norm takes 16 times as long. This class computes the
+    gradient in the format `channels_last`. It does not store the normalised channels, but computes
+    them again in the backward pass, one clip at a time.
     """
 
     @staticmethod

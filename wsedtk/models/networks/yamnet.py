@@ -227,7 +227,7 @@ class YamNet(BodyNetwork):
             x = torch.where(mask.unsqueeze(-1), x, _SILENCE)
         before = PATCH_FRAMES // 2 - hop // 2
         starts = torch.arange(x.shape[1] // hop, device=x.device) * hop  # (P,)
-        # The last patch may end before the padded input does.
+        # The padding at the end is longer than the last patch needs.
         x = nn.functional.pad(x, (0, 0, before, PATCH_FRAMES), value=_SILENCE)
         # ONNX has no operator for `unfold` if the number of frames is not fixed.
         patches = x[:, starts[:, None] + torch.arange(PATCH_FRAMES, device=x.device)]

@@ -55,7 +55,8 @@ _NAMES = (  # patterns of the published names of tensors, and their replacements
     (r"fc1\.(.*)", r"fc1.linear.\1"),
     (r"fc_audioset\.(.*)", r"head.fc_prob.\1"),
 )
-# The front end of the authors' networks.
+# In the authors' files, the names of the tensors of the front end begin with these texts. These
+# tensors are not used.
 _FRONTEND_TENSORS = ("spectrogram_extractor.", "logmel_extractor.", "melspec_extractor.")
 
 
