@@ -587,9 +587,9 @@ ROW, DEVIATIONS = " ".join(["-40.5"] * 16), " ".join(["10"] * 16)
         ),
         (
             f"{ROW}\n0 {DEVIATIONS[3:]}",
-            "a standard deviation is not above 0; expected the means in the first row",
+            "a standard deviation is 0; expected numbers above 0, in the second row",
         ),
-        (f"{DEVIATIONS}\n{ROW}", "a standard deviation is not above 0"),
+        (f"{DEVIATIONS}\n{ROW}", "a standard deviation is -40.5"),
     ],
 )
 def test_normalizers_at_fault_are_refused(refused, tmp_path, text, match):

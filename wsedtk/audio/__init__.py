@@ -1,4 +1,4 @@
 """Decode sound files, resample and write sound, and compute log-mel features.
 
-This folder may import `core`.
+Of the other folders of wsedtk, this folder may import only `core`.
 """

@@ -63,7 +63,7 @@ class _Part:
             return 0
 
     def version(self) -> str | None:
-        """Return the version of the file on the server to which the received bytes belong.
+        """Return the version (ETag or date) that the file had when its bytes were received.
 
         Return None if nothing was received, or if the version is unknown.
         """

@@ -1,4 +1,5 @@
 """Convert corpora and sound banks to data directories.
 
-This folder may import `evaluation`, `inference`, and the folders that these two may import.
+Of the other folders of wsedtk, this folder may import only `evaluation`, `inference`, and the
+folders that these two may import.
 """

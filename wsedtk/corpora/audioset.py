@@ -162,7 +162,8 @@ def exclude(dataset: DataSet, data_sets: Sequence[Path]) -> tuple[DataSet, dict[
         The set of the remaining clips. The `info` of this set contains the numbers of `counts`
         under the key "excluded", unless `data_sets` is empty.
     counts : dict of Path to int
-        For each other set, the number of clips of `dataset` whose video occurs in the other set.
+        For each other set, the number of excluded clips whose video it contains. A clip can be
+        counted for several sets.
 
     Raises
     ------

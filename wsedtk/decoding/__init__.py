@@ -1,4 +1,5 @@
 """Turn scores into tags and events, and choose thresholds and filters (operating points).
 
-This folder may import `audio`, `data` and `core`, but not torch.
+Of the other folders of wsedtk, this folder may import only `audio`, `data` and `core`. It must not
+import torch.
 """

@@ -1,4 +1,4 @@
-"""Find class-wise thresholds for the best micro-averaged F1, or for a target value in each class.
+"""Find class-wise thresholds that maximise micro-averaged F1, or that meet a target in each class.
 
 Array dimensions: N clips (or segments), C candidates, K classes. A decision is positive if score >=
 threshold. The candidates of a class are -inf, +inf, and the float64 midpoints between adjacent
@@ -11,7 +11,8 @@ positives (TP), of positive decisions (predicted), and of positives in the refer
 each class is treated separately: its threshold maximises 2 TP - L * predicted. Then L is set to the
 resulting micro F1. Both steps are repeated until L stops rising. All comparisons use integers, so
 rounding does not affect ties. `tune_published` is the procedure of Wang, Li & Metze (2019).
-`search_target` finds the threshold of each class separately, for a target value.
+`search_target` finds the threshold of each class separately, for a target precision, a target
+recall or a limit of false alarms per hour.
 """
 
 import dataclasses

@@ -1,4 +1,5 @@
 """Evaluate and compare systems: metrics, intervals, reports, and checks for stale results.
 
-This folder may import `decoding`, `data` and `core`, but not torch.
+Of the other folders of wsedtk, this folder may import only `decoding`, `data` and `core`. It must
+not import torch.
 """

@@ -1,4 +1,5 @@
 """Run a network on stored features, clips in memory, or recordings of any length.
 
-This package may import `decoding`, `models`, `audio`, `data` and `core`.
+Of the other folders of wsedtk, this folder may import only `decoding`, `models`, `audio`, `data`
+and `core`.
 """

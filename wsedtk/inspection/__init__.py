@@ -1,4 +1,5 @@
 """Describe artefacts: kind, command, inputs, and whether the artefact is complete.
 
-This folder may import `corpora`, `report`, `training` and the folders below them.
+Of the other folders of wsedtk, this folder may import only `corpora`, `report`, `training`, and the
+folders that these three may import.
 """

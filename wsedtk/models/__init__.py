@@ -1,4 +1,4 @@
 """Networks, pooling functions, model directories, checkpoints and ONNX graphs.
 
-This folder may import `audio`, `data` and `core`.
+Of the other folders of wsedtk, this folder may import only `audio`, `data` and `core`.
 """

@@ -88,7 +88,7 @@ def read_normalizer(path: PathLike, num_mels: int) -> Normalizer:
             raise InputError(f"{path}: the {name} contains numbers that are not finite")
     if not (std > 0).all():
         raise InputError(
-            f"{path}: a standard deviation is not above 0; expected the means in the first row and "
-            "the standard deviations in the second row"
+            f"{path}: a standard deviation is {std.min():g}; expected numbers above 0, in the "
+            "second row of a text file or in the array std of an npz file"
         )
     return Normalizer(mean, std)

@@ -184,7 +184,7 @@ class _WithGradients(torch.autograd.Function):
 
 
 def _in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Return `function(item)` for each item. Each call has one thread, without helper threads.
+    """Return `function(item)` for each item. Each call runs in a single thread.
 
     The threads use the gradient mode of the calling thread, but no autocast. If PyTorch uses only
     one thread, the calling thread computes all items.

@@ -41,8 +41,8 @@ Therefore the value and the gradient are the same as in single pooling, for any 
 The gradients in eqs. (8), (A-18), (A-20) and (A-23) of the paper are correct only under one
 condition: in the average over the frames of a group, the weights are constants without gradient,
 but the weights of the groups have a gradient. The gradient with respect to x_i, the probability of
-frame i, then contains the factor (xs_j - y). In single pooling, this factor is (x_i - y). xs_j is
-the average over group j, which contains frame i.
+frame i, then contains the factor (xs_j - y), where xs_j is the average over the group j that
+contains frame i. In single pooling, this factor is (x_i - y).
 
 Eqs. (A-7) to (A-11) derive the gradient for one inner average, from frames to groups. The networks
 of the paper have two inner averages: 125 frames -> 25 groups of 5 frames -> 5 groups of 25 frames

@@ -1,4 +1,4 @@
-"""Threads that compute with PyTorch, each without helper threads.
+"""Compute several items with PyTorch at the same time, each item in a single thread.
 
 If several threads compute one operation together, they wait for each other at its end. On a machine
 that also runs other programs, the system suspends one of the threads from time to time, and the
@@ -38,7 +38,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 def in_order(
     function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Generator[Result, None, None]:
-    """Yield `function(item)` for each item, in order. Each call has a thread.
+    """Yield `function(item)` for each item, in order. Each call runs in a single thread.
 
     The threads compute a few results in advance. `items` may be infinite. The items are computed in
     the calling thread. Close the generator if it is not read to its end. If PyTorch uses only one
@@ -98,7 +98,7 @@ def _threads() -> list[threading.Thread]:
 
 
 def _serve(ready: "queue.SimpleQueue[None]") -> None:
-    """Compute the items of the queue, each without helper threads."""
+    """Compute the items of the queue. PyTorch uses only this thread for them."""
     # In a new thread, the first call of `get_num_threads` sets the number of threads to that of the
     # program. Without this call, PyTorch would do so later, after `set_num_threads(1)`.
     torch.get_num_threads()

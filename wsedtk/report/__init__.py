@@ -1,4 +1,5 @@
 """Write HTML pages with tables, figures and sounds, and write model cards.
 
-This package may import `evaluation`, `inference`, and the packages that these two may import.
+Of the other folders of wsedtk, this folder may import only `evaluation`, `inference`, and the
+folders that these two may import.
 """

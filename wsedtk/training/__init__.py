@@ -1,4 +1,5 @@
 """Training: the sampler, frame targets, augmentations, the training loop, checkpoints, processes.
 
-This package may import `evaluation`, `inference`, and all packages that these two may import.
+Of the other folders of wsedtk, this folder may import only `evaluation`, `inference`, and the
+folders that these two may import.
 """

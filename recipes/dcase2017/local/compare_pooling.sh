@@ -39,6 +39,6 @@ run_all
 compare "$exp" 'test/segment=Segment mode on the development set (as Wang, Li & Metze, table 2)' \
     'eval/segment=Segment mode on the evaluation set' \
     'test/frame=Frame mode with a threshold for each class, tuned and evaluated on the development set' \
-    'eval/frame=Frame mode with a threshold for each class on the evaluation set' \
+    'eval/frame=Frame mode on the evaluation set, with a threshold for each class' \
     'test/frame_common=Frame mode with one threshold, tuned and evaluated on the development set (as He, Shen & Zhang, table 2)' \
-    'eval/frame_common=Frame mode with one threshold on the evaluation set (as He, Shen & Zhang, table 2)'
+    'eval/frame_common=Frame mode on the evaluation set, with one threshold (as He, Shen & Zhang, table 2)'

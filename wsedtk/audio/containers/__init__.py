@@ -1,4 +1,4 @@
 """Find the streams of sound in container files, without decoding.
 
-This folder may import `core`.
+Of the other folders of wsedtk, this folder may import only `core`.
 """

@@ -12,7 +12,7 @@ from wsedtk.audio.containers import chunks, films, flac, mpeg, ogg
 from wsedtk.audio.containers.layout import Layout, Part, read_at
 
 _ID3_HEADER = 10
-_MOST_TAGS = 100  # maximum number of tags at the beginning of a file
+_MOST_TAGS = 100  # maximum number of ID3v2 tags at the beginning of a file
 _HEAD = 400  # number of bytes at the beginning of a file that suffice to recognise its format
 
 # MPEG transport streams: the offset of the first sync byte "G", and the distance between sync bytes

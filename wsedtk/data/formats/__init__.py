@@ -1,7 +1,8 @@
 """Define the formats of event lists: DCASE tables, JSON lines, Audacity labels and Raven tables.
 
 Each format has one module. `FORMATS` is the registry of the formats, and `EventFormat` is their
-base class. The modules of this folder may import modules of `data` and `core`, but not torch.
+base class. Of the other folders of wsedtk, this folder may import only `data` and `core`. It must
+not import torch.
 """
 
 import abc

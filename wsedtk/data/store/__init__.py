@@ -1,7 +1,7 @@
 """Read and write HDF5 files of features and scores. The files are written atomically.
 
-In `data`, only the modules of this folder use h5py. This folder may import `core` and the other
-modules of `data`.
+In `data`, only the modules of this folder use h5py. Of the other folders of wsedtk, this folder may
+import only `data` and `core`.
 
     features.h5   features (N, T_max, F), num_frames (N,), duration (N,), mean (N, F),
                   squared_deviations (N, F), filename (N,), failed (M, 2): the file name of each

@@ -139,7 +139,10 @@ class PannsCnn14(BodyNetwork):
         return dataclasses.replace(output, clip=clip)
 
     def _score(self, x: Tensor, mask: Tensor | None) -> Output:
-        """Compute the output from hidden states (B, T', C) after pooling over time."""
+        """Compute the output from hidden states (B, T', C) that `_pool_locally` returned.
+
+        For the clip probabilities, the states are pooled over the clip instead, and T' is 1.
+        """
         return self.head(self.dropout(self.fc1(x)), mask)
 
 

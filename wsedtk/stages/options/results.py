@@ -272,8 +272,8 @@ class DetectOptions:
     classes : sequence of str
         A class to find, or a file with the classes to find, one per line. A line NAME<TAB>NEW
         renames a class. If the model directory contains AudioSet's ontology, a class such as Animal
-        also selects all classes below it. In a file, each line selects only one class. Can be given
-        more than once. By default, all classes are found.
+        also selects all classes below it, unless the class is in a file. Can be given more than
+        once. By default, all classes are found.
     min_duration : float, optional
         Minimum duration of an event in seconds. It replaces the minimum durations in the operating
         point.
