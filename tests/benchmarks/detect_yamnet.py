@@ -7,7 +7,7 @@ folder that WSEDTK_TEST_DATA names. Without this file or the package ai-edge-lit
 measured, and no row is added.
 
 Sounds are files of 10 s with 44.1 kHz. Both programs compute the scores of the same patches, one
-every 0.48 s. They run in alternation:
+every 0.32 s. They run in alternation:
 
 - the command `wsedtk detect`, in float32 and with --fast. The start-up is excluded: speeds are
   computed from the difference between all files and a tenth of them;
@@ -27,8 +27,8 @@ from pathlib import Path
 
 import common
 
-HOP = 7680  # samples from patch to patch, at 16 kHz
-BEFORE = 3840  # a patch begins this many samples before its frame of 0.48 s
+HOP = 5120  # samples from patch to patch, at 16 kHz
+BEFORE = 5120  # a patch begins this many samples before its frame of 0.32 s
 NAME = "yamnet-tflite"
 FILE = "yamnet/lite-model_yamnet_classification_tflite_1.tflite"
 
