@@ -86,19 +86,21 @@ class _Conv(nn.Conv2d):
     """
 
     def __init__(self, num_inputs: int, num_outputs: int, step: _Step, groups: int = 1) -> None:
-        strides = step.time_stride, 2 if step.is_strided else 1
         super().__init__(
-            num_inputs, num_outputs, 3, strides, dilation=(step.dilation, 1), groups=groups
+            *(num_inputs, num_outputs, 3),
+            stride=(step.time_stride, 2 if step.is_strided else 1),
+            padding=0 if step.is_strided else (step.dilation, 1),
+            dilation=(step.dilation, 1),
+            groups=groups,
         )
-        self.time_stride = step.time_stride
-        bins, frames = (1, 1), (step.dilation, step.dilation)
-        if step.is_strided:
-            bins, frames = (0, 1), (0, 1 if step.time_stride == 2 else 2 * step.dilation)
-        self.zeros = (*bins, *frames)
+        self.time_stride, self.is_strided = step.time_stride, step.is_strided
+        self.num_zeros = 1 if step.time_stride == 2 else 2 * step.dilation  # after the last frame
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute C' output channels (B, C', T', F') from C input channels (B, C, T, F)."""
-        return super().forward(nn.functional.pad(x, self.zeros))
+        if self.is_strided:
+            x = nn.functional.pad(x, (0, 1, 0, self.num_zeros))
+        return super().forward(x)
 
 
 class _Layer(nn.Module):
@@ -117,7 +119,7 @@ class _Layer(nn.Module):
     def __init__(self, conv: _Conv, relu6: bool, pointwise: nn.Conv2d | None = None) -> None:
         super().__init__()
         self.conv, self.pointwise = conv, pointwise
-        self.activation = nn.ReLU6() if relu6 else nn.ReLU()
+        self.activation = nn.ReLU6(inplace=True) if relu6 else nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Compute channels (B, C', T', F') and their mask from channels (B, C, T, F)."""
