@@ -18,16 +18,89 @@ EXPECTED = {
     '"event_label": "Möwe", "score": 0.9124}\n'
     '{"filename": "in/x\\ty.wav", "channel": 2, "onset": 2.0, "offset": 3.0004, '
     '"event_label": "a\\tb\u2028c", "score": 1.0}\n',
+    "praat": """File type = "ooTextFile"
+Object class = "TextGrid"
+
+xmin = 0
+xmax = 3.5
+tiers? <exists>
+size = 2
+item []:
+    item [1]:
+        class = "IntervalTier"
+        name = "Möwe"
+        xmin = 0
+        xmax = 3.5
+        intervals: size = 3
+        intervals [1]:
+            xmin = 0
+            xmax = 0.5
+            text = ""
+        intervals [2]:
+            xmin = 0.5
+            xmax = 1.25
+            text = "Möwe"
+        intervals [3]:
+            xmin = 1.25
+            xmax = 3.5
+            text = ""
+    item [2]:
+        class = "IntervalTier"
+        name = "a b c"
+        xmin = 0
+        xmax = 3.5
+        intervals: size = 3
+        intervals [1]:
+            xmin = 0
+            xmax = 2
+            text = ""
+        intervals [2]:
+            xmin = 2
+            xmax = 3.0004
+            text = "a b c"
+        intervals [3]:
+            xmin = 3.0004
+            xmax = 3.5
+            text = ""
+""",
+    "elan": """<?xml version="1.0" encoding="UTF-8"?>
+<ANNOTATION_DOCUMENT AUTHOR="wsedtk" DATE="2000-01-01T00:00:00+00:00" FORMAT="3.0" VERSION="3.0"
+ xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
+ xsi:noNamespaceSchemaLocation="http://www.mpi.nl/tools/elan/EAFv3.0.xsd">
+<HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">
+<MEDIA_DESCRIPTOR MEDIA_URL="x%09y.wav" MIME_TYPE="audio/x-wav"
+ RELATIVE_MEDIA_URL="x%09y.wav"/>
+</HEADER>
+<TIME_ORDER>
+<TIME_SLOT TIME_SLOT_ID="ts1" TIME_VALUE="500"/>
+<TIME_SLOT TIME_SLOT_ID="ts2" TIME_VALUE="1250"/>
+<TIME_SLOT TIME_SLOT_ID="ts3" TIME_VALUE="2000"/>
+<TIME_SLOT TIME_SLOT_ID="ts4" TIME_VALUE="3000"/>
+</TIME_ORDER>
+<TIER LINGUISTIC_TYPE_REF="event" TIER_ID="Möwe">
+<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a1" TIME_SLOT_REF1="ts1" TIME_SLOT_REF2="ts2">
+<ANNOTATION_VALUE>Möwe</ANNOTATION_VALUE>
+</ALIGNABLE_ANNOTATION></ANNOTATION>
+</TIER>
+<TIER LINGUISTIC_TYPE_REF="event" TIER_ID="a b c">
+<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a2" TIME_SLOT_REF1="ts3" TIME_SLOT_REF2="ts4">
+<ANNOTATION_VALUE>a b c</ANNOTATION_VALUE>
+</ALIGNABLE_ANNOTATION></ANNOTATION>
+</TIER>
+<LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="event"
+ TIME_ALIGNABLE="true"/>
+</ANNOTATION_DOCUMENT>
+""",
 }
 
 
 @pytest.mark.parametrize("name", FORMATS.names())
 def test_text(name):
     form = event_format(name)
-    recording = Recording("in/x\ty.wav", "x\ty.wav", channel=2, max_hz=7500.0)
+    recording = Recording("in/x\ty.wav", "x\ty.wav", channel=2, max_hz=7500.0, seconds=3.5)
     assert form.header + form.text(recording, EVENTS) == EXPECTED[name]
 
 
 def test_every_format_has_a_suffix_of_its_own():
     suffixes = [event_format(name).suffix for name in FORMATS.names()]
-    assert len(set(suffixes)) == len(suffixes) == 4
+    assert len(set(suffixes)) == len(suffixes) == len(EXPECTED)

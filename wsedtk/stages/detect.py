@@ -184,7 +184,7 @@ class _Job:
             _empty_result(source),
             events=tuple(found),
             seconds=seconds,
-            text=self._text(source, found),
+            text=self._text(source, found, seconds),
         )
 
     @contextlib.contextmanager
@@ -206,12 +206,12 @@ class _Job:
                     file, self.finder.labels, self.detector.seconds_per_frame
                 )
 
-    def _text(self, source: Source, found: Sequence[Event]) -> str:
+    def _text(self, source: Source, found: Sequence[Event], seconds: float) -> str:
         """Return the events in the format of the output."""
         channel = None if source.channel is None else source.channel + 1
         file_name = as_text(Path(source.path).name)
         high_hz = self.detector.frontend.config.max_hz
-        recording = formats.Recording(source.name, file_name, channel, high_hz)
+        recording = formats.Recording(source.name, file_name, channel, high_hz, seconds)
         return self.form.text(recording, found)
 
 

@@ -1,8 +1,8 @@
-"""Define the formats of event lists: DCASE tables, JSON lines, Audacity labels and Raven tables.
+"""Define the formats of event lists and annotation files, such as Audacity labels.
 
-Each format has one module. `FORMATS` is the registry of the formats, and `EventFormat` is their
-base class. Of the other folders of wsedtk, this folder may import only `data` and `core`. It must
-not import torch.
+Each format is written and read in one module. `FORMATS` is the registry of the formats, and
+`EventFormat` is their base class. Of the other folders of wsedtk, this folder may import only
+`data` and `core`. It must not import torch.
 """
 
 import abc
@@ -10,11 +10,13 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.registry import Registry
 from wsedtk.data.events import Event
+from wsedtk.data.formats.annotations import Annotations
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
@@ -37,12 +39,15 @@ class Recording:
         channels.
     max_hz : float
         The highest frequency that the model analyses, in Hz.
+    seconds : float
+        The duration of the recording in seconds.
     """
 
     name: str
     file_name: str
     channel: int | None
     max_hz: float
+    seconds: float
 
 
 class EventFormat(abc.ABC):
@@ -50,7 +55,9 @@ class EventFormat(abc.ABC):
 
     To add a format, derive a class from this class, and define `suffix` and `text`. Use the new
     format with `wsedtk detect --format package.module:Class`. Built-in formats are registered in
-    `FORMATS`.
+    `FORMATS`. If the class also defines `read`, `wsedtk prepare annotations` can read files in this
+    format. It recognises a file without `--format` if the format is built-in and its `recognises`
+    returns True.
 
     Attributes
     ----------
@@ -63,6 +70,9 @@ class EventFormat(abc.ABC):
     is_json : bool
         Whether the text is JSON. If it is, characters that standard output can't encode are printed
         as JSON escapes.
+    fields : str
+        What the parts of a file are called of which the user can choose those that contain the
+        classes: "tiers" or "columns". "" if there is nothing to choose.
 
     Examples
     --------
@@ -79,6 +89,7 @@ class EventFormat(abc.ABC):
     header: ClassVar[str] = ""
     holds_several: ClassVar[bool] = True
     is_json: ClassVar[bool] = False
+    fields: ClassVar[str] = ""
 
     @abc.abstractmethod
     def text(self, recording: Recording, events: Sequence[Event]) -> str:
@@ -86,6 +97,35 @@ class EventFormat(abc.ABC):
 
         In a file, the text follows the header or the text of another recording.
         """
+
+    def recognises(self, beginning: str, suffix: str) -> bool:
+        """Return whether a file is in this format.
+
+        Parameters
+        ----------
+        beginning : str
+            The first 4096 bytes of the file as text. Bytes that are not text are U+FFFD.
+        suffix : str
+            The extension of the file in lower case, such as ".txt".
+        """
+        return False
+
+    def read(self, path: Path, chosen: Sequence[str] = ()) -> Annotations:
+        """Read an annotation file.
+
+        Parameters
+        ----------
+        path : Path
+        chosen : sequence of str
+            The names of the tiers or columns that contain the classes. If it is empty, the format
+            decides. It is always empty if `fields` is "".
+
+        Returns
+        -------
+        Annotations
+            The annotations, and all faults of the file.
+        """
+        raise InputError(f"{path}: the format {type(self).__name__} can only be written")
 
 
 FORMATS: Registry[type[EventFormat]] = Registry("event format", "wsedtk.data.formats")

@@ -10,7 +10,7 @@ In each form, a row whose fields are all empty except for the file name also mea
 tags or events. In the first form, the empty fields may instead be `nan`. A list is tab-separated
 UTF-8 text. Lines end in LF, CRLF or CR. If the list has a header, the columns may have any order.
 Otherwise, they have the order above. Blank lines, spaces around fields, and tabs at the end of
-a line are ignored. `DcaseTable` writes events in the first form.
+a line are ignored. `DcaseTable` writes events in the first form, and reads all forms.
 """
 
 import dataclasses
@@ -20,9 +20,15 @@ from pathlib import Path
 from typing import Literal
 
 from wsedtk.core.paths import PathLike
-from wsedtk.data.clip_names import AUDIO_EXTENSIONS, clip_key, excerpt_times
+from wsedtk.data.clip_names import (
+    AUDIO_EXTENSIONS,
+    clip_key,
+    excerpt_times,
+    has_audio_extension,
+)
 from wsedtk.data.events import Event
 from wsedtk.data.formats import FORMATS, EventFormat, Recording, one_field
+from wsedtk.data.formats.annotations import Annotation, Annotations, first_line
 from wsedtk.data.table_files import Fault, TableFile, ends_before_start, names_no_class
 from wsedtk.data.tables import cut_blank, is_blank, is_nothing
 
@@ -55,6 +61,29 @@ class DcaseTable(EventFormat):
         return "".join(
             f"{name}\t{e.onset:.3f}\t{e.offset:.3f}\t{one_field(e.label)}\n" for e in events
         )
+
+    def recognises(self, beginning: str, suffix: str) -> bool:
+        """Return whether the first line is the header of a list, or begins with a file name."""
+        fields = [field.strip() for field in cut_blank(first_line(beginning).split("\t"), 1)]
+        if "filename" in map(str.lower, fields):
+            return sorted(map(str.lower, fields)) in [sorted(header) for header in HEADERS]
+        return len(fields) in _COLUMNS and has_audio_extension(fields[0])
+
+    def read(self, path: Path, chosen: Sequence[str] = ()) -> Annotations:
+        """Read a list. See `EventFormat.read`. In a list of tags, annotations have no times."""
+        found = read(path)
+        has_times = found.kind() == "events"
+        rows = [
+            Annotation(
+                found.names[row.clip],
+                row.onset if has_times else None,
+                row.offset if has_times else None,
+                row.label,
+                row.line,
+            )
+            for row in found.rows
+        ]
+        return Annotations(rows, list(found.names.values()), found.faults)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,10 +1,22 @@
-"""Format events as JSON lines: one JSON object for each event."""
+"""Write and read JSON lines: one JSON object for each event."""
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from wsedtk.data.events import Event
 from wsedtk.data.formats import FORMATS, EventFormat, Recording
+from wsedtk.data.formats.annotations import (
+    Annotation,
+    Annotations,
+    annotation,
+    annotations,
+    first_line,
+)
+from wsedtk.data.table_files import TableFile
+
+_TIMES = ("onset", "offset")
+_EXPECTED = "a JSON object with the keys filename, onset, offset and event_label"
 
 
 @FORMATS.register("jsonl")
@@ -12,7 +24,9 @@ class JsonLines(EventFormat):
     """The format JSON lines. Each line is a JSON object that describes an event.
 
     The object has the keys `filename`, `onset`, `offset`, `event_label` and `score`. If the events
-    were detected in one channel of the recording, the object also has the key `channel`.
+    were detected in one channel of the recording, the object also has the key `channel`. When a
+    file is read, other keys are ignored, and an object that has only the key `filename` is a
+    recording without events.
     """
 
     suffix = ".jsonl"
@@ -31,3 +45,39 @@ class JsonLines(EventFormat):
         fields["event_label"] = event.label
         fields["score"] = round(event.score, 4)
         return json.dumps(fields, ensure_ascii=False) + "\n"
+
+    def recognises(self, beginning: str, suffix: str) -> bool:
+        """Return whether the first line begins like a JSON object, or a file *.jsonl is empty."""
+        line = first_line(beginning)
+        return line.lstrip().startswith("{") if line else suffix == self.suffix
+
+    def read(self, path: Path, chosen: Sequence[str] = ()) -> Annotations:
+        """Read a file. See `EventFormat.read`."""
+        table, rows, names = TableFile(path), [], []
+        for number, line in table.numbered_lines():
+            try:
+                fields = json.loads(line)
+            except (ValueError, RecursionError):
+                fields = None
+            if not (isinstance(fields, dict) and isinstance(fields.get("filename"), str)):
+                table.error(number, f"expected {_EXPECTED}, found {line[:80]!r}")
+                continue
+            names.append(fields["filename"])
+            if not any(key in fields for key in (*_TIMES, "event_label")):
+                continue
+            row = _parse(table, number, fields)
+            if row is not None:
+                rows.append(row)
+        return annotations(rows, table, names)
+
+
+def _parse(table: TableFile, number: int, fields: dict[str, object]) -> Annotation | None:
+    """Return the event of a JSON object. Return None if it is faulty."""
+    label = fields.get("event_label")
+    times = [fields.get(key) for key in _TIMES]
+    is_number = all(isinstance(time, (int, float)) and not isinstance(time, bool) for time in times)
+    if not is_number or not isinstance(label, str):
+        table.error(number, f"expected {_EXPECTED}, found {json.dumps(fields)[:80]}")
+        return None
+    onset, offset = (repr(time) for time in times)
+    return annotation(table, number, (onset, offset), label, str(fields["filename"]))

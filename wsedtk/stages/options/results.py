@@ -261,8 +261,8 @@ class DetectOptions:
         A folder for the events, with one file for each recording. Existing files are replaced.
     format_name : str
         The format of the events: DCASE table ("tsv"), JSON lines ("jsonl"), Audacity labels
-        ("audacity"), Raven selection table ("raven"), or a user-defined format, as
-        package.module:Class.
+        ("audacity"), Raven selection table ("raven"), Praat TextGrid ("praat"), ELAN document
+        ("elan"), or a user-defined format, as package.module:Class.
     channels : {"mix", "each"}
         Find events in the mean of all channels ("mix"), or in each channel separately ("each").
     thresholds : sequence of str
