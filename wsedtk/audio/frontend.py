@@ -43,7 +43,8 @@ class FrontendConfig:
     power : int
         1 for the magnitude spectrum, 2 for the power spectrum.
     min_power : float
-        Smaller values of the mel spectrum are replaced by this value.
+        Smaller values of the mel spectrum, after the addition of `log_offset`, are replaced by this
+        value.
     top_db : float or None
         The maximum range of the levels of a clip in dB. Levels that are too low are raised to the
         highest level minus `top_db`. None means that the range is not limited.
@@ -59,8 +60,8 @@ class FrontendConfig:
         sample t * hop.
     pad_mode : {"constant", "reflect"}
         How a clip is extended for the windows that begin before its first sample or end after its
-        last sample: with zeros, or with the samples of the clip in reverse order. Samples after the
-        last sample are always zeros if `center` is False.
+        last sample: with zeros, or with the samples of the clip in reverse order. If `center` is
+        False, every clip is extended with zeros.
     preemphasis : float
         The coefficient p of the filter x[n + 1] - p x[n], from 0 to 1. The filter is applied to the
         samples x before the clip is extended. Its output is one sample shorter than its input. With

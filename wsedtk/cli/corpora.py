@@ -97,9 +97,9 @@ def prepare() -> None:
 def download(options: DownloadOptions, dry_run: bool) -> None:
     """Download the audio of YouTube excerpts with yt-dlp and ffmpeg.
 
-    The clips are named <ID>_<start>_<end>.wav. Clips that exist in AUDIO_DIR or its subfolders are
-    not downloaded again, so an interrupted download can be resumed. Clips that could not be
-    downloaded are listed in AUDIO_DIR/failures.tsv. The next run tries clips with the status
+    The sound files are named Y<ID>_<start>_<end>.wav. Clips that exist in AUDIO_DIR or its
+    subfolders are not downloaded again, so an interrupted download can be resumed. Clips that could
+    not be downloaded are listed in AUDIO_DIR/failures.tsv. The next run tries clips with the status
     `retry` again. With --retry-dead, it also tries clips with the status `dead`. The exit status is
     75 if there are clips to retry.
 

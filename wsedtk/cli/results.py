@@ -78,9 +78,10 @@ def predict(options: PredictOptions) -> None:
 def tune(options: TuneOptions) -> None:
     """Choose the thresholds of each class for the best micro F1 on a validation set.
 
-    With --target, several thresholds of a class can reach the target on this set. Of these, `tune`
-    selects the threshold with the highest recall or, if the target is a recall, with the highest
-    precision. A class that cannot reach the target is never predicted.
+    With --target, choose thresholds that reach a target instead. If several thresholds of a class
+    reach the target on this set, `tune` selects the threshold with the highest recall or, if the
+    target is a recall, with the highest precision. A class that cannot reach the target is never
+    predicted.
 
     Decisions are counted on clips. With --criterion segments, decisions with frame thresholds are
     counted on segments of 1 s. A positive decision is a false alarm if the class is absent from the
@@ -155,8 +156,9 @@ def score_files(options: ScoreFilesOptions, as_json: bool) -> None:
     weak labels.
 
     When file names are compared, the extension and a Y before a YouTube ID are ignored. All clips
-    of REFERENCE are evaluated, and no other clips. Events of length zero are dropped from
-    REFERENCE. In ESTIMATE, they are counted in the same way as in sed_eval.
+    of REFERENCE are evaluated, and no other clips. Events of length zero in REFERENCE are not
+    counted in segment and event metrics. In ESTIMATE, they are counted in the same way as in
+    sed_eval.
 
     \b
     Example: wsedtk score-files groundtruth_strong_label_evaluation_set.csv my_events.tsv \\
@@ -256,13 +258,13 @@ def report(options: ReportOptions) -> None:
     an experiment directory. For an experiment directory, the page shows all systems in it. The
     model cards of the systems are also updated.
 
-    If there are several systems, each system is compared with the first system, and the page shows
-    the intervals of the differences over clips. If systems were trained with several seeds
-    (NAME.seed0, NAME.seed1, ...), their means over seeds are compared instead. In this case, each
-    pooling function is compared with linear softmax pooling and max pooling in the same network,
-    and pooling with a hierarchy is compared with the same pooling without a hierarchy. A system
-    that is in none of these pairs is compared with the first system. With at least three seeds of
-    each system, the page shows the intervals over seeds and clips.
+    If there are several systems, each system is compared with the first system. The page shows the
+    differences in the metrics, with intervals over clips. If systems were trained with several
+    seeds (NAME.seed0, NAME.seed1, ...), their means over seeds are compared instead. In this case,
+    each pooling function is compared with linear softmax pooling and max pooling in the same
+    network, and pooling with a hierarchy is compared with the same pooling without a hierarchy. A
+    system that is in none of these pairs is compared with the first system. With at least three
+    seeds of each system, the differences have intervals over seeds and clips.
 
     \b
     Example: wsedtk report exp/linear exp/attention exp/report.html

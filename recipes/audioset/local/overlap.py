@@ -59,8 +59,8 @@ def seen_videos(metadata_dir, data_sets):
     if trained == ["AudioSet balanced"]:
         print(
             f"warning: {metadata_dir}: no {audioset_metadata.LISTS['unbalanced']}; if the model "
-            "was trained on this list, put the list into the folder, because its videos are not "
-            "counted now",
+            "was trained on this list, the videos of the list are missing from the counts; put the "
+            "list into this folder",
             file=sys.stderr,
         )
     if not trained:
@@ -74,7 +74,7 @@ def seen_videos(metadata_dir, data_sets):
 def check_model(model_dir, feats, fit_set):
     """Raise InputError if a model was trained on other clips than those of a data set.
 
-    Clips of the data set without readable audio are left out.
+    Clips of the data set whose audio can't be read are left out.
     """
     clips = FeatureBatches(FeatureStore([feats]), datadir.read(fit_set), fit_set).dataset.filenames
     found = config.load(checkpoint.ModelSpec, model_dir / "model.yaml").trained.get(
@@ -121,8 +121,8 @@ def main():
         ]
         write_text(options.output, "".join("\t".join(row) + "\n" for row in rows))
         print(
-            "The number of clips of DCASE 2017 task 4 whose video also occurs in each of these "
-            "lists and sets:",
+            "For each of these lists and sets, the number of clips of DCASE 2017 task 4 whose "
+            "video is also in it:",
             *report_data.text_table(rows[0], rows[1:]),
             sep="\n",
         )
