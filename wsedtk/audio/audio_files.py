@@ -248,6 +248,7 @@ def mp3(samples: Floats, sample_rate: int) -> bytes:
         )
     except (soundfile.SoundFileError, ValueError, TypeError) as error:
         raise InputError(
-            f"the installed libsndfile does not write MP3 ({error}); install a newer soundfile"
+            f"the installed libsndfile does not write MP3 ({error}); install a newer version of "
+            "the package soundfile"
         ) from None
     return buffer.getvalue()

@@ -35,8 +35,8 @@ _MOST_PLANES = 8  # if a frame has this many planes or more, PyAV reads beyond t
 _FILM_SLACK = 2.0
 _MOST_SILENCE = 3600.0  # maximum duration in seconds of the silence that replaces missing samples
 _SILENCE = 1 << 16  # maximum number of samples of silence in one block
-# Maximum absolute sample of a lossy codec, relative to full scale. Only damaged packets contain
-# larger samples.
+# Maximum absolute value of a sample of a lossy codec, relative to full scale. Only damaged packets
+# contain larger samples.
 _LOUDEST_LOSSY = 16.0
 _MOST_BAD_PACKETS = 1000  # maximum number of damaged packets before the first undamaged packet
 
