@@ -300,8 +300,8 @@ def test_shards_of_two_counts(tmp_path):
     shards(tmp_path, 2)
     with pytest.raises(
         InputError,
-        match="my.train.h5: the names of its shards give different numbers of shards: 2 and 3; "
-        "remove the old shards",
+        match="my.train.h5: the file names of its shards contain different numbers of shards: "
+        "2 and 3; remove the old shards",
     ):
         store.FeatureStore([shards(tmp_path, 3)[1]])
 

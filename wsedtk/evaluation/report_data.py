@@ -95,7 +95,7 @@ def completed(report: object) -> dict[str, Any]:
         raise _odd(f"found {type(report).__name__}; expected a mapping")
     classes, clips = report.get("classes"), report.get("clips")
     if not isinstance(classes, dict) or not isinstance(clips, dict):
-        raise _odd("its keys 'classes' and 'clips' must contain mappings")
+        raise _odd("'classes' or 'clips' is not a mapping; expected a mapping for both keys")
     for key in ("scored", "official"):
         if type(clips.get(key)) is not int:
             raise _odd(f"clips.{key} is {clips.get(key)!r}; expected a whole number")

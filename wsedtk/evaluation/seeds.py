@@ -32,7 +32,7 @@ class Trainings(NamedTuple):
     kept : list of Scored
         One folder for each training run.
     repeated : list of (Scored, Scored)
-        Each folder that is left out, and the folder of the same training run that is kept.
+        Each folder that is left out, and the kept folder of the same training run.
     """
 
     kept: list[Scored]
@@ -207,9 +207,9 @@ def estimates(scored: Scored, sections: Collection[str]) -> dict[Key, Estimate |
 
 
 def means(runs: Sequence[Scored], columns: Iterable[Column]) -> list[SeedMean | None]:
-    """Return the mean over seeds for each column.
+    """Return the mean metric value over seeds, for each column.
 
-    The result for a column is None if the metric value of at least one seed is None.
+    The mean is None if the metric value of at least one seed is None.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Find the events in a score curve, with the thresholds and filters of an operating point.
 
-In shapes, T is the number of frames, and K of classes.
+In shapes, T is the number of frames, and K is the number of classes.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """A trained model in memory. It scores clips and finds events in recordings of any length.
 
-In shapes, S is the number of samples, C of channels, T of frames, and K of classes.
+Array dimensions: S samples, C channels, T frames, K classes.
 """
 
 import dataclasses
@@ -99,7 +99,7 @@ def _mono(samples: npt.ArrayLike, channel: int | None) -> Floats:
     ----------
     samples : (S,) or (S, C) array
     channel : int or None
-        The channel, from 0. None for the mean of all channels.
+        The number of the channel, from 0. None for the mean of all channels.
 
     Raises
     ------
@@ -114,8 +114,8 @@ def _mono(samples: npt.ArrayLike, channel: int | None) -> Floats:
         mono: Floats = mean_of_channels(np.array(channels, np.float32))
     if not (np.abs(mono) <= LOUDEST).all():
         raise InputError(
-            f"samples: found values that are not finite, or beyond {LOUDEST:g}; expected values in "
-            "[-1, 1]"
+            "samples: found values that are not finite, or whose absolute value is above "
+            f"{LOUDEST:g}; expected values in [-1, 1]"
         )
     return mono
 
@@ -272,7 +272,7 @@ class Model:
             The file with thresholds and filters. By default, `operating_point.yaml` in the model
             directory.
         channel : int, optional
-            The channel to use, from 0. By default, the mean of all channels.
+            The number of the channel to use, from 0. By default, the mean of all channels.
 
         Returns
         -------

@@ -93,7 +93,7 @@ def pick_device(name: str, option: str = "--device") -> torch.device:
 
 @contextlib.contextmanager
 def gpu_memory(advice: str = "use another device, such as --device cpu") -> Iterator[None]:
-    """Raise InputError with this advice if the memory of a GPU runs out within the block."""
+    """Raise InputError with the given advice if the memory of a GPU runs out within the block."""
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
@@ -159,8 +159,9 @@ class Runner:
     def batch_size(self) -> int:
         """The number of clips in a batch.
 
-        On a CPU, each thread computes a batch. The more threads, the smaller are the batches, so
-        that the memory for all batches does not grow with the number of threads, up to 8 threads.
+        On a CPU, each thread computes a batch. To limit the memory, the batches are smaller if
+        there are more threads. With up to 8 threads, at most 32 clips are computed at the same
+        time.
         """
         if self.device.type != "cpu":
             return 64
@@ -169,10 +170,10 @@ class Runner:
     def in_order(
         self, function: Callable[[Item], Result], items: Iterable[Item]
     ) -> Generator[Result, None, None]:
-        """Yield the result of a function that uses this runner for each item, in order.
+        """Call a function for each item, and yield the results in the order of the items.
 
-        On a CPU, several results are computed at the same time, each in one thread (see
-        `threads.in_order`).
+        The function uses this runner. On a CPU, several results are computed at the same time,
+        each in one thread (see `threads.in_order`).
         """
         if self.device.type == "cpu":
             yield from threads.in_order(function, items)
@@ -219,7 +220,7 @@ class Runner:
 
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:
-        """Set the precision of this runner for the computations within the block."""
+        """Use the precision of this runner for the computations within the block."""
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=not self.precise)
         with self.exact(), autocast:
             yield

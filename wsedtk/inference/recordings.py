@@ -120,7 +120,7 @@ def stream(
     sample_rate : int
         The sample rate of the result, in Hz.
     channel : int, optional
-        The channel, from 0. By default, the mean of all channels.
+        The number of the channel, from 0. By default, the mean of all channels.
     remarks : list, optional
         The faults of the recording are added to this list after the last sample has been decoded.
 

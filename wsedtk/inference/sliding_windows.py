@@ -39,7 +39,7 @@ class Source:
     name : str
         The name of the source in tables.
     channel : int or None
-        The channel, from 0. None means the mean of all channels.
+        The number of the channel, from 0. None means the mean of all channels.
     sample_rate : int or None
         The sample rate of the recording in Hz, before resampling. None if it is not known.
     remarks : list of str
@@ -318,7 +318,7 @@ class Detector:
                 yield from batch
 
     def _score_batch(self, batch: Sequence[_Window]) -> list[tuple[_Window, _Scores | None]]:
-        """Return each window of a batch with its scores, or None if the window has an error."""
+        """Return each window with its scores. The scores are None if the window has an error."""
         samples = [window.samples for window in batch if window.samples is not None]
         scores = iter(self._run(samples))
         return [(one, None if one.samples is None else next(scores)) for one in batch]

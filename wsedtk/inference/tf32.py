@@ -7,10 +7,11 @@ import torch
 
 
 def _settings() -> list[tuple[object, str, object]]:
-    """Return an object, the name of its attribute, and the value that disables TF32.
+    """Return (object, name of an attribute, value that disables TF32) for each setting of TF32.
 
-    Since PyTorch 2.9, the attributes `fp32_precision` decide. If a program sets them, PyTorch
-    raises RuntimeError when `allow_tf32` is read, and `allow_tf32 = False` does not disable TF32.
+    Since PyTorch 2.9, the attributes `fp32_precision` decide whether TF32 is used. If a program
+    sets them, PyTorch raises RuntimeError when `allow_tf32` is read, and `allow_tf32 = False` does
+    not disable TF32.
     """
     cudnn = torch.backends.cudnn
     if not hasattr(cudnn, "conv"):
@@ -23,8 +24,8 @@ def _settings() -> list[tuple[object, str, object]]:
 def without_tf32() -> Iterator[None]:
     """Disable TF32 in convolutions, GRUs and matrix products of all threads within the block.
 
-    PyTorch before 2.9 uses TF32 in matrix products only if the program asks for it. There, the
-    setting for matrix products is not changed.
+    PyTorch before 2.9 uses TF32 in matrix products only if the program asks for it. With these
+    versions, the setting for matrix products is not changed.
     """
     with contextlib.ExitStack() as stack:
         for owner, name, value in _settings():

@@ -1,8 +1,9 @@
 """Describe an artefact: its kind, command, time and inputs, and whether it is complete.
 
 Where possible, only headers and attributes are read, so that large files take no longer than small
-files. Code in an artefact is never run. If an artefact is damaged, no error is raised. Instead, its
-description lists the damage as a fault.
+files. Code in an artefact is never run. User-defined code that a model names is run only if it is
+trusted. If an artefact is damaged, no error is raised. Instead, its description lists the damage as
+a fault.
 """
 
 import dataclasses

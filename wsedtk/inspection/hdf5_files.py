@@ -104,7 +104,7 @@ def _describe_shards(path: Path, shards: dict[int, dict[int, Path]]) -> About:
     if len(shards) > 1:
         counts = " and ".join(map(str, sorted(shards)))
         about.faults.append(
-            f"{path}: the names of its shards give different numbers of shards: {counts}; "
+            f"{path}: the file names of its shards contain different numbers of shards: {counts}; "
             "remove the old shards"
         )
     count, existing = max(shards.items(), key=lambda item: len(item[1]))

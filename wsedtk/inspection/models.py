@@ -66,8 +66,8 @@ def describe_model_directory(path: Path) -> About:
             about.complete = False
     else:
         about.content["not_looked_at"] = (
-            "the model names code from outside wsedtk, which is not run; to trust this code, add "
-            f"its package to the environment variable {checkpoint.TRUSTED}"
+            "the model names code from outside wsedtk, and this code is not run; to trust this "
+            f"code, add its package to the environment variable {checkpoint.TRUSTED}"
         )
     if network is not None:
         about.content.update(spec.size(network))

@@ -125,7 +125,7 @@ def describe_page(path: Path) -> About:
 
 
 def _find_start(head: list[str]) -> int | None:
-    """Return the index of the line of a log that names the host.
+    """Find the line with the name of the host in a log, and return the index of this line.
 
     The line before this line contains the command. Returns None if there is no such line among the
     first 20 lines.

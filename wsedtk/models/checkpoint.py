@@ -76,9 +76,9 @@ class ModelSpec:
     groups : tuple of int
         The sizes of the groups of hierarchical pooling; see `Pooling`.
     trained : dict
-        The origin of the weights. For a trained model, the entries include versions, the seed and
-        fingerprints of the data. For an imported model, they include the name of the file from
-        which the weights were imported.
+        The origin of the weights. For a trained model, the entries include the versions of wsedtk,
+        PyTorch and Python, the seed, and fingerprints of the data. For an imported model, they
+        include the name of the file from which the weights were imported.
     weights_fingerprint : str, optional
         The fingerprint of model.safetensors. None if it is not known.
 

@@ -93,7 +93,8 @@ class Frontend(nn.Module):
         num_fft = config.num_fft
         self.num_columns = max(q for q in range(1, math.isqrt(num_fft) + 1) if num_fft % q == 0)
         num_rows = num_fft // self.num_columns
-        # Only the first `num_filled` rows contain samples of the window. The other rows are 0.
+        # A frame is arranged in P rows and Q columns. Only the first `num_filled` rows contain
+        # samples of the window. The other rows are 0.
         self.num_filled = -(-config.window // self.num_columns)
         if 8 * num_rows * self.num_filled > _MOST_BYTES:
             raise InputError(

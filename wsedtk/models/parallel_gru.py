@@ -22,7 +22,7 @@ from wsedtk.models import threads
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_SMALLEST_PART = 4  # number of clips that a thread computes at least
+_SMALLEST_PART = 4  # minimum mean number of clips in the parts of a divided batch
 _WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
@@ -111,7 +111,8 @@ class _Task(NamedTuple):
         # need no gradients.
         x = x.transpose(0, 1).contiguous()
         start = x.new_zeros(1, x.shape[1], self.weights[1].shape[1])
-        # after the weights: has biases, layers, dropout, is training, is bidirectional, batch first
+        # The arguments after the weights: has biases, number of layers, dropout, is training, is
+        # bidirectional, is batch first.
         hidden = torch.gru(x, start, self.weights, True, 1, 0.0, False, False, False)[0]
         hidden = hidden.transpose(0, 1)
         return _reverse(hidden, self.lengths) if self.is_reverse else hidden

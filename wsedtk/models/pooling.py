@@ -153,8 +153,8 @@ def is_tracing() -> bool:
 def _find_function(method: str) -> PoolingFunction:
     """Return the pooling function of a method.
 
-    Raises ValueError if the method is unknown, if its module can't be imported, or if it is not a
-    subclass of `PoolingFunction`.
+    Raises ValueError if the method is unknown, if its module can't be imported, or if its class is
+    not derived from `PoolingFunction`.
     """
     try:
         found: object = POOLINGS.get(method)

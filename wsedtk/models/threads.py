@@ -40,9 +40,9 @@ def in_order(
 ) -> Generator[Result, None, None]:
     """Yield `function(item)` for each item, in order. Each call runs in a single thread.
 
-    The threads compute a few results in advance. `items` may be infinite. The items are computed in
-    the calling thread. Close the generator if it is not read to its end. If PyTorch uses only one
-    thread, the calling thread computes everything.
+    The threads compute a few results in advance. `items` may be infinite. The calling thread
+    iterates over `items`. Close the generator if it is not read to its end. If PyTorch uses only
+    one thread, the calling thread computes everything.
 
     The threads do not inherit autocast and inference mode from the calling thread. If `function`
     needs one of these modes, it must enter the mode itself.

@@ -20,10 +20,10 @@ _OVER_CLIPS = (
 _OVER_SEEDS = (
     "Differences of the means over seeds. In small print: 95 % intervals over seeds and clips. "
     "They describe systems that are trained again and evaluated on other, similar clips. A "
-    "difference is bold if its interval excludes 0. This also happens for some pairs of equal "
-    "systems: in the simulations of tests/evaluation/test_false_alarms.py, for 3 to 7 % of the "
-    "pairs if both systems have the same number of seeds, and for 5 to 9 % if one system has 3 "
-    "seeds and the other has 10. "
+    "difference is bold if its interval excludes 0. This also happens for some pairs of systems "
+    "that are equally good: in the simulations of tests/evaluation/test_false_alarms.py, for 3 to "
+    "7 % of the pairs if both systems have the same number of seeds, and for 5 to 9 % if one "
+    "system has 3 seeds and the other has 10. "
     "PSDS has no intervals. MAP, MAUC and d' have no intervals if the scores of a system are "
     "missing, or if too many classes have fewer than {} positive clips."
 )

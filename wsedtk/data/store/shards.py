@@ -37,7 +37,7 @@ def find_shards(path: PathLike) -> list[Path]:
         raise InputError(f"{path}: no such file or shards; create it with wsedtk extract")
     if len(counts) > 1:
         raise InputError(
-            f"{path}: the names of its shards give different numbers of shards: "
+            f"{path}: the file names of its shards contain different numbers of shards: "
             f"{' and '.join(map(str, counts))}; remove the old shards"
         )
     shards = [shard_path(path, k, counts[0]) for k in range(1, counts[0] + 1)]

@@ -1,7 +1,8 @@
 """Draw one clip over time, with the scores and events of one or more systems.
 
-Similar figures are figure 3 of Wang, Li & Metze (2019) and figure 5 of He, Shen & Zhang (2019). In
-shapes, T is the number of frames, F of mel bins, and K of classes.
+Similar figures are figure 3 of Wang, Li & Metze (2019) and figure 5 of He, Shen & Zhang (2019).
+
+Array dimensions: T frames, F mel bins, K classes.
 """
 
 import dataclasses
