@@ -129,10 +129,11 @@ def import_(options: ImportOptions) -> None:
 def export(options: ExportOptions) -> None:
     """Export a model as one ONNX file that computes probabilities from samples.
 
-    The graph consists of the front end, the network and the pooling function. The metadata of the
-    file contain the classes, and the thresholds and filters of operating_point.yaml. The input of
-    the graph is a mono recording of any length, at the sample rate of the model. If onnxruntime is
-    installed, the scores of onnxruntime and torch are compared on noise.
+    The graph consists of the front end, the network and the pooling function. The input of the
+    graph is a mono recording of any length, at the sample rate of the model. The metadata of the
+    file contain the classes. If the model directory has an operating_point.yaml, the metadata also
+    contain its thresholds and filters. If onnxruntime is installed, onnxruntime and torch compute
+    scores for the same noise, and the scores are compared.
 
     \b
     Example: wsedtk export exp/linear linear.onnx

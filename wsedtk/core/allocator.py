@@ -21,8 +21,8 @@ def keep_freed_memory() -> None:
 
     By default, it returns this memory to the system. For the next array, the system then provides
     memory that is filled with zeros, page by page. In the computations of a network, this takes up
-    to half of the time. The kept memory has gaps. A training run needs up to twice as much memory
-    as with the default.
+    to half of the time. The kept memory becomes fragmented. Therefore a training run needs up to
+    twice as much memory as with the default.
 
     Nothing is changed in a process that does not belong to wsedtk (see `claim_process`), without
     the GNU C library, or if the user has set an environment variable of the allocator.
@@ -34,6 +34,6 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another C library, or Windows
         return
-    mallopt(_M_ARENA_MAX, 1)  # the memory of other threads would be returned to the system
+    mallopt(_M_ARENA_MAX, 1)  # otherwise, freed memory of other threads is returned to the system
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, -1)

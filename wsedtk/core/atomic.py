@@ -1,7 +1,7 @@
-"""Write files atomically, write and replace folders, and lock files and folders.
+"""Write files atomically, write and replace folders, and put locks on files and folders.
 
 A file is written under a temporary name in the same folder. Then it is synced to the disk (fsync)
-and renamed. A temporary name contains the process id and a code of the machine, so that a later
+and renamed. A temporary name contains the process id and an id of the machine, so that a later
 run can find and remove the temporary files of processes that have ended.
 """
 
@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def _machine() -> str:
-    """Return a short code of this machine or container, within which process ids are unique."""
+    """Return a short id of this machine or container. Process ids are unique within it."""
     name = platform.node()
     with contextlib.suppress(OSError):
         name += os.readlink("/proc/self/ns/pid")

@@ -84,8 +84,9 @@ def torch_without_compiler_cache() -> Iterator[None]:
     The first optimiser that torch creates imports the compiler, which wsedtk does not use. On
     import, the compiler creates the folder that the variable TORCHINDUCTOR_CACHE_DIR names. If the
     variable is not set, the compiler creates a folder in the folder for temporary files. In this
-    case, the variable is set to the root folder within the block. The compiler then creates no
-    folder, because the root folder exists. If the user has set the variable, it is not changed.
+    case, this function sets the variable to the root folder until the end of the block. The
+    compiler then creates no folder, because the root folder exists. If the user has set the
+    variable, this function does not change it.
     """
     if os.environ.get("TORCHINDUCTOR_CACHE_DIR"):
         yield

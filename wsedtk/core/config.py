@@ -55,7 +55,7 @@ class _Loader(yaml.SafeLoader):
     """A SafeLoader that rejects repeated keys, aliases, YAML tags and deep nesting.
 
     It also rejects keys that are not text, and the characters of `_ODD_TEXT`. It reads `1e-3` as a
-    number, as YAML 1.2 does, and dates as text.
+    number, like YAML 1.2. It reads dates as text.
     """
 
     depth = 0
@@ -237,7 +237,7 @@ def nearest(word: object, known: Iterable[object]) -> str | None:
 
 
 def suggest(word: object, known: Iterable[object]) -> str:
-    """Return "did you mean X?" if a known word is similar to `word`, for a message.
+    """Return a suggestion for a message: "did you mean X?" if a known word is similar to `word`.
 
     If no known word is similar, return a text that lists up to 20 known words. They are separated
     by semicolons if one of them contains a comma, otherwise by commas.

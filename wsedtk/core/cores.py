@@ -33,7 +33,7 @@ def configure_openmp() -> None:
     OpenBLAS respect the affinity mask, but not cgroups.
 
     GOMP_SPINCOUNT limits how long a waiting thread keeps its core busy. By default, this time is so
-    long that other programs can't use the core. GNU OpenMP itself uses the value 1000 if it starts
+    long that other programs can't use the core. GNU OpenMP itself shortens this time if it starts
     more threads than there are cores, but it does not know how many cores other programs use.
     Therefore this function sets the value 1000, unless the user has set OMP_WAIT_POLICY.
 
@@ -64,7 +64,7 @@ def _cgroup_limits() -> Iterator[float]:
 
     Cgroups without a limit are skipped. A cgroup is also limited by the cgroups that contain it.
     Inside a container, a path from /proc/self/cgroup may not exist. The files in the root folder
-    then describe the container.
+    of the cgroups then describe the container.
     """
     try:
         lines = _OWN_CGROUPS.read_text().splitlines()
@@ -85,9 +85,10 @@ def _cgroup_limits() -> Iterator[float]:
 
 
 def _ratio(*files: Path) -> Iterator[float]:
-    """Yield the ratio of the two numbers in the files, if there is one.
+    """Yield the ratio of the two numbers in the files of a cgroup.
 
-    A cgroup without a limit has "max" or -1 as its first value.
+    Yield nothing if the cgroup has no limit. The first number is then "max" or -1. Also yield
+    nothing if the files can't be read.
     """
     with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
         quota, period = " ".join(file.read_text() for file in files).split()

@@ -163,7 +163,7 @@ def _in_this_process(
 
 @contextlib.contextmanager
 def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
-    """Yield a function like `map` that works in several processes.
+    """Yield a function that works like `map`, but in several processes.
 
     Each of these processes uses one thread for linear algebra. The yielded function accepts an
     infinite iterable, because only a limited number of items and results is in memory at a time.

@@ -30,7 +30,7 @@ _LOG = logging.getLogger(__name__)
 # tables do not contain the fingerprint.
 UNKNOWN_MODEL = "imported"
 _TABLES = (".tsv", ".csv", ".txt", ".yaml", ".safetensors")
-_TEXTS_AT_ONCE = 1 << 16  # texts that are Python objects at the same time
+_TEXTS_AT_ONCE = 1 << 16  # maximum number of texts that are converted to str at a time
 _LARGE = 64 << 20  # bytes; of a larger file, only the size, the start and the end are hashed
 
 
@@ -147,7 +147,8 @@ def hash_texts(
     digest : hash object of hashlib
     texts : (N,) array of str or bytes
     order : (M,) array of int, optional
-        The indices of the texts to add, in their order. By default, all texts are added.
+        The indices of the texts, in the order in which the texts are added. By default, all texts
+        are added in the order of the array.
     """
     count = len(texts) if order is None else len(order)
     for start in range(0, count, _TEXTS_AT_ONCE):
@@ -173,8 +174,8 @@ def fingerprint_audio(
         A fingerprint of the samples or of the features of each clip. It may be empty for silent
         clips.
     order : (M,) array of int, optional
-        The clips to include, as indices that sort them by file name. By default, all clips are
-        included.
+        The indices of the clips to include, sorted by the file names of these clips. By default,
+        all clips are included.
 
     Returns
     -------
@@ -217,12 +218,13 @@ def check_audio(
         return
     if str(audio).split("-")[0] == str(other_audio).split("-")[0]:
         raise InputError(
-            f"{path}: its audio ({audio}) differs from that of {other} ({other_audio}), although "
-            "the clips have the same names; run wsedtk extract and all later stages again"
+            f"{path}: its audio (fingerprint {audio}) differs from that of {other} "
+            f"(fingerprint {other_audio}), although the clips have the same names; run wsedtk "
+            "extract and all later stages again"
         )
     warn(
-        f"{path} ({audio}) and {other} ({other_audio}) come from different versions of a set, "
-        "with different lists of clips"
+        f"{path} (audio fingerprint {audio}) and {other} (audio fingerprint {other_audio}) come "
+        "from different versions of a set, with different lists of clips"
     )
 
 

@@ -168,7 +168,7 @@ def exclude(dataset: DataSet, data_sets: Sequence[Path]) -> tuple[DataSet, dict[
     Raises
     ------
     InputError
-        If no clip remains, or if another set can't be read.
+        If no clip remains, or if one of the other sets can't be read.
     """
     if not data_sets:
         return dataset, {}

@@ -144,7 +144,7 @@ def _read_row(form: _Form, line: str, index: Mapping[str, int]) -> _Segment:
     if not _VIDEO.fullmatch(video):
         raise ValueError(
             f"expected a video ID of 11 characters, found {video!r} (spreadsheets change some IDs "
-            "to numbers or errors; use the published list)"
+            "to numbers or error values; use the published list)"
         )
     if not (_TIME.fullmatch(start) and _TIME.fullmatch(end) and float(start) < float(end)):
         raise ValueError(f"expected start < end in seconds, found {start!r} and {end!r}")

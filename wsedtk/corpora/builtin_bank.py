@@ -135,7 +135,7 @@ def _air_horn(rng: np.random.Generator, sample_rate: int) -> Samples:
     )
     bend = 1 - 0.04 * np.exp(
         -_seconds(n, sample_rate) / 0.06
-    )  # the pitch rises at the onset, as the air pressure rises
+    )  # the pitch rises at the onset, together with the air pressure
     slope = rng.uniform(0.4, 0.9)
     notes = sum(
         _harmonics(fundamental * ratio * bend, _falling(24, slope), rng, sample_rate)

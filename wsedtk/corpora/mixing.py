@@ -28,8 +28,8 @@ EVENT_SECONDS = (2.0, 6.0)
 # event.
 SAME_CLASS_GAP_SECONDS = 0.25
 MAX_TRIES = 100  # maximum number of random positions that are tried for an event
-# A frame is audible if its level (RMS) exceeds two values: FLOOR_DB, relative to full scale, and
-# the level of the loudest frame minus AUDIBLE_DB.
+# A frame is audible if its level (RMS, relative to full scale) exceeds both FLOOR_DB and the level
+# of the loudest frame minus AUDIBLE_DB.
 FRAME_SECONDS = 0.02
 AUDIBLE_DB = 30.0
 FLOOR_DB = -60.0

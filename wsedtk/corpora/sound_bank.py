@@ -219,7 +219,7 @@ def _deal_events(ids_of_classes: Iterable[Sequence[str]]) -> _Groups:
 
     The number of groups is at most MAX_GROUPS. Each group must contain all event classes, so the
     class with the fewest ids also limits the number of groups. Larger numbers of groups are tried
-    first, and the first split that meets this condition is returned.
+    first. The first split in which each group contains all event classes is returned.
     """
     scarce_first = sorted(ids_of_classes, key=len)
     for count in range(min(MAX_GROUPS, len(scarce_first[0])), 1, -1):

@@ -72,7 +72,7 @@ def matching(name: str, labels: Sequence[str], below: Mapping[str, Collection[st
     labels : sequence of str
         The classes of the model.
     below : mapping of str to collection of str
-        The classes below each ancestor.
+        The classes below each ancestor in the ontology.
     """
     family = {normal(name), *below.get(normal(name), ())}
     return [label for label in labels if label in family]
@@ -96,8 +96,8 @@ def choose(
     model_dir : path-like
         The model directory. It is used only in messages.
     below : mapping of str to collection of str
-        The classes below each ancestor. If a value is an ancestor, it selects the class with its
-        own name and all classes below it, if the model has them.
+        The classes below each ancestor in the ontology. If a value is an ancestor, it selects the
+        class with its own name and all classes below it, if the model has them.
 
     Returns
     -------

@@ -27,7 +27,8 @@ class DataSet:
     filenames : (N,) str
         The names of the clips, in ascending order.
     paths : (N,) str
-        Absolute paths of the sound files; "" for a clip without audio.
+        Paths of the sound files; "" for a clip without audio. `read_data` returns absolute paths.
+        Relative paths are relative to the data directory.
     durations : (N,) float64
         Durations in seconds.
     labels : list of str

@@ -135,7 +135,7 @@ def open_folders(folder: PathLike, closed: list[str]) -> list[Path]:
     ----------
     folder : path-like
     closed : list of str
-        The function appends a message for each subfolder that can't be entered.
+        The function appends a message to this list for each subfolder that can't be entered.
 
     Raises
     ------

@@ -45,7 +45,7 @@ def measure(edges: Floats) -> FrameTimes:
 
 
 def roundest(low: float, high: float) -> float:
-    """Return the number from `low` to `high` that has the fewest digits.
+    """Return the number from `low` to `high` that has the fewest significant digits.
 
     Numbers whose inverse has few digits are candidates, too. If neither a number with at most 6
     digits nor the inverse of such a number is in the range, return the middle of the range.

@@ -95,7 +95,7 @@ def _class_at(labels: Sequence[str], place: int) -> str:
 
 
 class ScoreFolder:
-    """A folder of frame scores. It has the attributes of `store.ScoreFile` and some of its methods.
+    """A folder of frame scores. It has the attributes and some of the methods of `store.ScoreFile`.
 
     Clip and segment scores are the maxima of the frame scores. All tables are read once to compute
     the clip scores. `frames` and `segments` read the table of a clip again.
