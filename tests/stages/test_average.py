@@ -426,7 +426,7 @@ def test_scores_that_differ(run, tmp_path):
         and "only in their order); choose the classes and their order with labels" in message
     )
     b = write_system(tmp_path / "b.h5", labels=[*LABELS[:2], "Cat"])[0]
-    assert "not in both: 'Car #1', 'Cat')" in refused(run, a, b, out)
+    assert "in only one of them: 'Car #1', 'Cat')" in refused(run, a, b, out)
     b = write_system(tmp_path / "b.h5", step=0.08)[0]
     assert "b.h5: its frames last 0.08 s, but those of" in refused(run, a, b, out)
     b = write_system(tmp_path / "b.h5", durations=[10.0, 8.0, 3.0, 0.04])[0]
@@ -510,19 +510,22 @@ ROW = "0\t0.1\t0.5\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n"
         ("onset\toffset\tCar\n0\tinf\t0.5\n", "a.tsv:2: expected 3"),
         (
             "onset\toffset\tCar\n" + ROW + "0.3\t0.5\t0.5\n0.5\t0.6\t0.5\n",
-            "frames must begin at 0 s, have no gaps or overlaps, and have the same length",
+            "the first frame must begin at 0 s, and frames must have no gaps or overlaps and the same",
         ),
-        ("onset\toffset\tCar\n\n" + ROW + "0.3\t0.6\t0.5\n", "a.tsv:6: frames must begin"),
+        ("onset\toffset\tCar\n\n" + ROW + "0.3\t0.6\t0.5\n", "a.tsv:6: the first frame must begin"),
         (
             "onset\toffset\tCar\n" + ROW + "0.3\t0.6\t0.5\n",
-            "a.tsv:5: frames must begin at 0 s, have no gaps or overlaps, and have the same length",
+            "a.tsv:5: the first frame must begin at 0 s, and frames must have no gaps or overlaps",
         ),
-        ("onset\toffset\tCar\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n", "a.tsv:2: frames must begin"),
+        (
+            "onset\toffset\tCar\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n",
+            "a.tsv:2: the first frame must begin",
+        ),
         (
             "onset\toffset\tCar\n0\t0.1\t0.5\n0.2\t0.3\t0.5\n",
-            "a.tsv:2: frames must begin|a.tsv:3: frames must begin",
+            "a.tsv:2: the first frame must begin|a.tsv:3: the first frame must begin",
         ),
-        ("onset\toffset\tCar\n0\t0\t0.5\n", "a.tsv:2: frames must begin"),
+        ("onset\toffset\tCar\n0\t0\t0.5\n", "a.tsv:2: the first frame must begin"),
         (
             "onset\toffset\tCar\n0\t0.2\t0.5\n0.2\t0.4\t0.5\n",
             "a.tsv: its frame length differs from that of b.tsv, 0.1 s",

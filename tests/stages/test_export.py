@@ -184,7 +184,7 @@ def test_a_model_without_an_operating_point(model, tmp_path, run):
         ),
         (
             {"labels": ["low", "x"]},
-            r"operating_point.yaml: its classes are not those of .* \(not in both: high, very, x\)",
+            r"operating_point.yaml: its classes are not those of .* \(in only one of them: high, very, x\)",
         ),
     ],
 )

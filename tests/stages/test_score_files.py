@@ -497,7 +497,7 @@ def test_true_events_far_beyond_a_name_show_that_it_is_no_excerpt(
         f"warning: 1 event of {late_list} ends after the end of its clip (computed from the file name) and is cut at this end: take_1_3 at 0 s\n"
         if is_believed
         else f"warning: 1 clip of {paths[0]} has events that end after the end of the clip (computed from the file name), so the times in this file name are ignored: "
-        f"take_1_3.wav up to {end:g} s\n"
+        f"take_1_3.wav (last offset {end:g} s)\n"
     )
     length = 2.0 if is_believed else end
     cut = [[(c, on, min(off, length), k) for c, on, off, k in rows] for rows in lists]

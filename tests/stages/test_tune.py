@@ -399,7 +399,7 @@ def test_the_classes_must_be_those_of_the_set(tmp_path):
     write_score_file(folder / "other.h5", ["clip 0.wav"], ["Car", "Cat"], [[0.5, 0.5]])
     with pytest.raises(
         InputError,
-        match="other.h5: its classes differ from .*set .not in both: 'Air horn, truck horn'",
+        match="other.h5: its classes differ from .*set .in only one of them: 'Air horn, truck horn'",
     ):
         tune_to(folder, scores="other.h5")
     write_score_file(folder / "turned.h5", ["clip 0.wav"], LABELS[1::-1], [[0.5, 0.5]])

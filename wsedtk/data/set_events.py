@@ -1,6 +1,6 @@
 """Read the events of a data directory or a decoded folder (see `datadir`).
 
-The events are compared with the clips and the tags.
+Each event is checked against the clips and the tags of the set.
 
 Sizes: N clips, M tags, E events, B rows of a block.
 """

@@ -38,10 +38,11 @@ COLUMNS = {
 }
 DECODED_COLUMNS = ("filename", "duration")  # the columns of the clips.tsv of a decoded folder
 GROUP = "group"  # the optional last column of clips.tsv
-# The type of paths and groups, which has a variable width. File names have a fixed width, because
-# numpy sorts and searches fixed-width text faster.
+# The type of paths and groups: text of variable width. File names are text of a fixed width,
+# because numpy sorts and searches it faster.
 TEXT = np.dtypes.StringDType()
-# The largest number of unknown classes that get a suggestion. The search for a suggestion is slow.
+# Error messages suggest a known class for at most this number of unknown classes, because the
+# search for the most similar class is slow.
 _MOST_SUGGESTIONS = 100
 
 
@@ -164,7 +165,10 @@ def _check_clips(
     durations: npt.NDArray[np.float64],
     texts: Sequence[str],
 ) -> None:
-    """Add the errors of file names (B,) and durations (B,). `texts` are the duration fields."""
+    """Add the errors of file names (B,) and durations (B,) to the table.
+
+    `texts` contains the durations as they are written in the table.
+    """
     is_right = (durations > 0) & (durations <= LONGEST_SECONDS) & (names != "")
     for i in np.flatnonzero(~is_right).tolist():
         line, name = int(lines[i]), str(names[i])

@@ -183,7 +183,7 @@ class TableFile:
             self.error(None, f"can't be read: {error.strerror}")
 
     def count_lines(self) -> int:
-        """Return at least the number of lines of the file, or 0 if it is not a readable file."""
+        """Return an upper bound of the number of lines, or 0 if the path is not a regular file."""
         if not self.path.is_file():  # a pipe can be read only once
             return 0
         count = 0

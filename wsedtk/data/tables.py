@@ -28,8 +28,8 @@ _NOT_IN_TABLES = re.compile("[\t\r\n\0\ud800-\udfff]")
 def unfit(texts: Collection[str]) -> str | None:
     """Return the first text with a character that a table can't contain, or None.
 
-    Such characters are tabs, line ends, NUL, and surrogates, by which Python represents bytes of
-    paths that are not UTF-8.
+    Such characters are tabs, line ends, NUL and surrogates. In a path that is not UTF-8, Python
+    replaces the invalid bytes by surrogates.
     """
     if not _NOT_IN_TABLES.search("".join(texts)):  # one search is faster than one search per text
         return None
@@ -157,12 +157,12 @@ def slices(length: int, rows: int | None = None) -> list[slice]:
 class GrowingArray:
     """An array that blocks are appended to.
 
-    If blocks were joined at the end, they would need twice the memory.
+    A list of blocks, joined after the last block, would need twice the memory.
 
     Parameters
     ----------
     capacity : int
-        The expected number of elements. Memory that is not filled is not used.
+        The expected number of elements. Elements that are not filled take no memory.
     dtype : dtype
         The type. Fixed-width text becomes as wide as the widest block.
     """

@@ -42,9 +42,8 @@ class CurveDecoder:
     """A decoder in frame mode that takes a score curve in pieces. The curve can have any length.
 
     Without a gate by tags, the events are the same as those that `event_decoding.decode_frames`
-    finds in the complete curve. The lengths of the pieces do not change the events, because the
-    decoder keeps all frames that the filters need: a limited number of frames before and after each
-    frame.
+    finds in the complete curve. The lengths of the pieces do not change the events: the decoder
+    keeps as many frames before and after each frame as the filters need.
 
     Parameters
     ----------

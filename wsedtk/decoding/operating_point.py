@@ -261,7 +261,7 @@ def check(
     """
     if list(point.labels) != list(labels):
         odd = sorted(set(labels) ^ set(point.labels))
-        difference = f"not in both: {first(odd)}" if odd else "only their order differs"
+        difference = f"in only one of them: {first(odd)}" if odd else "only their order differs"
         raise InputError(
             f"{path}: its classes are not those of {other} ({difference}); run wsedtk tune on "
             "scores with the same classes"

@@ -273,7 +273,7 @@ def search_target(
     quantity : str
         One of TARGETS.
     value : float
-        The lowest precision or recall, or the highest number of false alarms per hour.
+        The minimum precision, the minimum recall, or the maximum number of false alarms per hour.
 
     Returns
     -------
@@ -349,9 +349,10 @@ def tune_published(scores: Floats, truth: Booleans, seed: int = 0) -> npt.NDArra
     is tuned for the micro F1 of all classes, while the thresholds of the other classes are fixed.
     The second step is repeated until no threshold changes.
 
-    As in the authors' code, each search for the micro F1 starts from F1 = 0, not from the F1
-    without positive decisions for the class. Therefore a class can have positive decisions although
-    the micro F1 would be higher without them, and the result can be below the optimum of `tune`.
+    As in the authors' code, the second step chooses the threshold +inf (no positive decisions for
+    the class) only if the micro F1 is 0 with all other thresholds. Therefore a class can have
+    positive decisions although the micro F1 would be higher without them, and the result can be
+    below the optimum of `tune`.
 
     Parameters
     ----------

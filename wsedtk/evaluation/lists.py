@@ -143,7 +143,7 @@ def _durations(
         ]
         input_warnings.warn_of(
             warn,
-            [f"{reference.names[clip]} up to {true_ends[clip]:g} s" for clip in doubted],
+            [f"{reference.names[clip]} (last offset {true_ends[clip]:g} s)" for clip in doubted],
             f"clip of {reference.path} has events that end after the end of the clip (computed "
             "from the file name), so the times in this file name are ignored",
             f"clips of {reference.path} have events that end after the end of the clip (computed "

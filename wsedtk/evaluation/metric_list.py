@@ -303,7 +303,7 @@ _CONSISTENCY = (
     _consistency_metric(
         key="segments_without_tag",
         heading="seg w/o tag",
-        full_heading="fraction of segments whose clip lacks the tag",
+        full_heading="fraction of positive segments whose clip lacks the tag",
         legend="seg w/o tag: the fraction of positive segments whose clip lacks the tag of the "
         "class",
     ),

@@ -38,7 +38,7 @@ Parts = Mapping[str, tuple[Counts, Counts]]  # numerator and denominator of each
 
 
 def ratio(numerator: float, denominator: float, exists: bool = True) -> float | None:
-    """Return numerator / denominator, or 0 or None if the denominator is 0.
+    """Return numerator / denominator. If the denominator is 0, return 0 or None (see `exists`).
 
     Parameters
     ----------

@@ -183,7 +183,7 @@ def _common_labels(sources: Sequence[Scores]) -> list[str]:
     for source in sources[1:]:
         if source.labels != labels:
             odd = [repr(label) for label in sorted(set(source.labels) ^ set(labels))]
-            detail = f"not in both: {tables.first(odd)}" if odd else "only in their order"
+            detail = f"in only one of them: {tables.first(odd)}" if odd else "only in their order"
             raise InputError(
                 f"{source.path}: its classes differ from those of {sources[0].path} ({detail}); "
                 "choose the classes and their order with labels (--labels)"

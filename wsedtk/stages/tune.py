@@ -95,7 +95,7 @@ def align(
     """
     if scores.labels != dataset.labels:
         odd = [repr(label) for label in sorted(set(scores.labels) ^ set(dataset.labels))]
-        detail = f"not in both: {tables.first(odd)}" if odd else "only in their order"
+        detail = f"in only one of them: {tables.first(odd)}" if odd else "only in their order"
         raise InputError(
             f"{scores.path}: its classes differ from those of {data_set} ({detail}); give a score "
             "file and a data directory with the same classes in the same order"

@@ -3,14 +3,16 @@
 In `data`, only the modules of this folder use h5py. Of the other folders of wsedtk, this folder may
 import only `data` and `core`.
 
-    features.h5   features (N, T_max, F), num_frames (N,), duration (N,), mean (N, F),
-                  squared_deviations (N, F), filename (N,), failed (M, 2): the file name of each
+    features.h5   features (N, T_max, F), num_frames (N,), duration (N,), mean (N, F): the mean over
+                  the frames of each clip, squared_deviations (N, F): the sum of the squared
+                  deviations from this mean, filename (N,), failed (M, 2): the file name of each
                   failed clip, and the reason; attributes: frontend (the configuration as JSON),
                   fingerprint (of the front end), clips_fingerprint, data_fingerprint,
                   audio_fingerprint
     scores.h5     clip (N, K), segment (N, S, K), num_frames (N,), duration (N,), filename (N,),
                   labels (K,); optional: frame (N, T, K), weight (N, T, K): the attention weights,
-                  and failed (M, 2); attributes: seconds_per_frame, model, features, fingerprint,
+                  and failed (M, 2); attributes: seconds_per_frame, model (its fingerprint),
+                  features (the path of the feature file), fingerprint (of the scores),
                   clips_fingerprint, audio_fingerprint
 
 The files have further attributes, such as `kind`.

@@ -41,7 +41,7 @@ class Disk(io.RawIOBase):
         self._kept: list[_Kept] = []
 
     def check(self) -> None:
-        """Raise the OSError of the first write that failed. Return if no write has failed."""
+        """Raise the OSError of the first write that failed. If no write has failed, do nothing."""
         if self._error is not None:
             raise self._error
 

@@ -26,7 +26,7 @@ from wsedtk.data.store.files import (
 )
 from wsedtk.data.store.layouts import Value
 
-_CLIPS_AT_ONCE = 8  # clips whose features are written together, which is faster
+_CLIPS_AT_ONCE = 8  # clips whose features are written together; to write one at a time is slower
 
 
 @dataclasses.dataclass(frozen=True)

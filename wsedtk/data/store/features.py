@@ -35,7 +35,7 @@ _LOG = logging.getLogger(__name__)
 
 
 _CLIPS_CACHED = 256  # clips that `cache` reads together
-_MEMORY_SHARE = 0.9  # the part of the available memory that `cache` may use
+_MEMORY_SHARE = 0.9  # the fraction of the available memory that `cache` may use
 
 
 class About(NamedTuple):
@@ -130,7 +130,7 @@ class FeatureStore:
     Parameters
     ----------
     paths : iterable of path-like
-        Feature files. For a file with shards, give its path without the shard number.
+        Feature files. For the shards `train.1-of-2.h5` and `train.2-of-2.h5`, give `train.h5`.
 
     Attributes
     ----------
@@ -322,7 +322,8 @@ class FeatureStore:
         numbers = file_of_row.tolist()
         shape = (len(rows), max(num_frames), self._data[0].shape[2])
         out = np.zeros(shape, np.result_type(*self._data))
-        for i in np.argsort(rows).tolist():  # reads each file from its beginning to its end
+        # Clips are read in the order of their rows, so each file is read from beginning to end.
+        for i in np.argsort(rows).tolist():
             try:
                 out[i, : num_frames[i]] = self._data[numbers[i]][places[i], : num_frames[i]]
             except OSError as error:

@@ -34,7 +34,7 @@ _CACHE_BYTES = 1 << 16  # the size of the cache of `_small_cache`
 
 
 class Overview(TypedDict):
-    """The content of a file without its arrays, as `look` returns it.
+    """The content of a file, except its arrays, as `look` returns it.
 
     `kind` is "features" or "scores". `shapes` contains the shape of each dataset. `dtype` is the
     type of the features or scores. `clips` is the number of clips. `seconds` is the total duration
@@ -53,9 +53,9 @@ class Overview(TypedDict):
 
 
 class Write(Protocol):
-    """A function that runs other functions in the thread that writes a new file.
+    """A function that runs other functions in a separate thread, which writes a new file.
 
-    See `creating`.
+    `creating` explains why.
     """
 
     def __call__(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
@@ -169,7 +169,7 @@ def open_file(path: PathLike, kind: str) -> h5py.File:
 
 
 def look(path: PathLike) -> Overview:
-    """Return the content of a feature file or score file without its arrays.
+    """Return the content of a feature file or score file, except its arrays.
 
     Raises
     ------
@@ -201,7 +201,8 @@ def look(path: PathLike) -> Overview:
 def _small_cache(file: h5py.File) -> Iterator[None]:
     """Keep only a few kB of the metadata of an open file in memory within the block.
 
-    HDF5 counts texts as metadata. It would keep several MB of texts per file, and never use them.
+    HDF5 counts texts as metadata. By default, it keeps several MB of texts of each open file in
+    memory, but never uses them again.
     """
     usual, small = file.id.get_mdc_config(), file.id.get_mdc_config()
     usual.set_initial_size = small.set_initial_size = True

@@ -62,7 +62,8 @@ def write_scores(
         The shape of the values of one clip, by dataset. The datasets are clip, segment, num_frames,
         duration and, optionally, frame and weight.
     batches : iterable of ((B,) int, mapping)
-        For each batch, its rows as indices of `filenames`, and its values (B, ...) by dataset.
+        For each batch, the indices of its B clips in `filenames`, and their values (B, ...) by
+        dataset.
     failed : mapping, optional
         The reason for each failed clip, by file name. Failed clips have no scores.
     **attributes
@@ -227,10 +228,11 @@ class ScoreFile:
             parts = self._read(np.arange(len(self)), name)
             wrong = np.concatenate([layouts.wrong_rows(name, part) for _, part in parts])
         have = counted(int(wrong.sum()), "clip has", "clips have")
+        fault = f"{name} scores that are not numbers from 0 to 1"
+        if name == "weight":
+            fault = "weights that are not finite numbers >= 0"
         raise InputError(
-            f"{self.path}: {have} {name} scores that are not numbers from 0 "
-            f"{'upwards' if name == 'weight' else 'to 1'}, the first "
-            f"{str(self.filenames[wrong.argmax()])!r}"
+            f"{self.path}: {have} {fault}, the first {str(self.filenames[wrong.argmax()])!r}"
         )
 
     def has(self, name: str) -> bool:
@@ -259,9 +261,9 @@ class ScoreFile:
         Yields
         ------
         slice
-            The part of `rows`.
+            The position of the block in `rows`.
         (B, T, K) float32
-            The scores of this part, or (B, S, K) for segments. Frames after the end of a clip are
+            The scores of the block, or (B, S, K) for segments. Frames after the end of a clip are
             zeros.
         """
         for block, values in self._read(rows, name):
