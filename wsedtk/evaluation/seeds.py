@@ -21,7 +21,7 @@ _HIERARCHIES = ("hierarchical", "plain", "nested", "published_all")
 # hierarchy. "" stands for pooling without a hierarchy. "hierarchical" and "published_all" are two
 # interpretations of the hierarchical pooling of He, Shen & Zhang.
 _READINGS = ("", "hierarchical", "published_all")
-NULL = "equals single pooling mathematically, so any difference in this row is only noise"
+NULL = "equals single pooling mathematically, so any difference in this row is random"
 
 
 class Trainings(NamedTuple):

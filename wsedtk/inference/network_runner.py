@@ -299,7 +299,7 @@ def run_batches(
     Yields
     ------
     positions : (B,) int
-        The positions in `rows` of the clips of a batch.
+        For each clip of a batch, its position in `rows`.
     result
         The result of the function for this batch.
 

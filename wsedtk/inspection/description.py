@@ -180,7 +180,7 @@ def as_record(found: object) -> Record | None:
 
 
 def _option_paths(options: Mapping[str, Any]) -> Iterator[Path]:
-    """Yield each value of the options that can be a path."""
+    """Yield the option values that can be paths."""
     for value in options.values():
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, str) and "\0" not in item:

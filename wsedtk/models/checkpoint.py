@@ -266,9 +266,9 @@ def _trusted_packages() -> list[str]:
 
 
 def _untrusted(spec: ModelSpec, trusted: Collection[str] = ()) -> list[str]:
-    """Return the names of the network and the pooling function, if user-defined and not trusted.
+    """Return the names of the user-defined classes of a model that are not trusted.
 
-    The result contains zero, one or two names.
+    A model has at most two user-defined classes: its network and its pooling function.
     """
     packages = _trusted_packages()
     return [
