@@ -67,9 +67,9 @@ class Decisions:
         The numbers of true positives, of positive decisions, and of positives in the reference.
     nearest : tuple of (int, int) or None, optional
         None if there is no target. Otherwise, the tuple has one item for each class. The item is
-        None if the class reaches the target. If the class does not reach it, the item contains the
-        numbers of true positives and of positive decisions at the threshold that comes nearest to
-        the target, or (0, 0) if no threshold gives a true positive.
+        None if the class reaches the target. Otherwise, the item contains two numbers for the
+        threshold that comes nearest to the target: the number of true positives, and the number of
+        positive decisions. The item is (0, 0) if no threshold gives a true positive.
     """
 
     unit: str

@@ -93,9 +93,9 @@ def load_metrics(wanted: Sequence[str | Metric]) -> list[Metric]:
     Raises
     ------
     InputError
-        If a metric is unknown, can't be imported or is not a `Metric`, if its section, key,
-        heading, legend or direction is invalid, if its section is reserved for wsedtk, or if two
-        different metrics have the same section and key.
+        If a metric is unknown, can't be imported, is not a `Metric`, or has an invalid section,
+        key, heading, legend or direction. Sections that are reserved for wsedtk are invalid. Also
+        if two different metrics have the same section and key.
     """
     taken = {metric.section for metric in built_in()}
     found: dict[str, Metric] = {}

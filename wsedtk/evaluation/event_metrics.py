@@ -37,11 +37,12 @@ def event_metrics(
 ) -> EventMetrics:
     """Return event-based metrics.
 
-    An estimated event can be matched with a reference event of the same clip and class if the
-    difference of their onsets is at most `T_COLLAR`, and the difference of their offsets is at most
-    the maximum of `T_COLLAR` and `PERCENTAGE_OF_LENGTH` times the length of the reference event. An
-    event is matched with at most one other event. The number of true positives is the highest
-    possible number of matches. Reference events of length zero are left out.
+    An estimated event can be matched with a reference event of the same clip and class if both
+    their onsets and their offsets are close enough. The difference of the onsets must be at most
+    `T_COLLAR`. The difference of the offsets must be at most the maximum of `T_COLLAR` and
+    `PERCENTAGE_OF_LENGTH` times the length of the reference event. An event is matched with at most
+    one other event. The number of true positives is the highest possible number of matches.
+    Reference events of length zero are left out.
 
     Parameters
     ----------

@@ -78,7 +78,7 @@ _ATTRIBUTES: dict[str, dict[str, type]] = {
 _WORDS = {"f": "floating-point numbers", "i": "whole numbers", "t": "text"}
 _NUMPY_KINDS = {"f": "f", "i": "iu"}
 _FLETCHER32 = 3  # the filter for checksums, the only filter that wsedtk uses
-# The record by which a dataset of texts refers to one text
+# The record of one text in a dataset of texts: the length of the text, and its place in the file
 _TEXT_RECORD = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
 _LONGEST_TEXT = 1 << 16  # bytes
 _BLOCK_ROWS = 4096  # file names that are compared together
