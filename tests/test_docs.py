@@ -29,6 +29,8 @@ CLASSES = ["Dog bark", "Siren"]
 def folder(tmp_path, run, monkeypatch):
     """The working directory of the pages: exp/linear, data directories, recordings and lists.
 
+    my_recordings contains a folder a class, and backgrounds.
+
     A small network takes the place of the ready model yamnet.
     """
     monkeypatch.chdir(tmp_path)
@@ -62,6 +64,10 @@ def folder(tmp_path, run, monkeypatch):
         assert run(*words).exit_code == 0
     shutil.copy("data/test/events.tsv", "true_events.tsv")
     shutil.copy("data/test/events.tsv", "my_events.tsv")
+    for number, label in enumerate((*CLASSES, "background")):
+        for take in range(4):
+            path = Path("my_recordings", label, f"{label} {take}.wav")
+            write_sound(path, frequency=300 * (number + 1), seed=4 * number + take)
     Path("recordings.txt").write_text("0.wav\tDog bark\n1.wav\tSiren\n")
     Path("downloads").mkdir()
     for name, content in published.contents().items():

@@ -78,6 +78,13 @@ def recordings(folder):
         write_sound(folder / name, seconds=12)
 
 
+def own_recordings(folder):
+    """Write a user's recordings of two classes, and backgrounds."""
+    for label in ("Owl", "Wren", "background"):
+        for number in range(2):
+            write_sound(folder / "my_recordings" / label / f"{label}{number}.wav", seed=number)
+
+
 def published_weights(folder):
     """Write weights in the format of Wang, Li & Metze, with their inputs."""
     torch.save(talnet_tensors(TALNET, 1024), folder / "TALNet.pt")
@@ -127,6 +134,7 @@ ORDER = {
     "report": None,
     "info": None,
     "import": published_weights,
+    "prepare folders": own_recordings,
     "prepare dcase2017": dcase,
     "prepare audioset": audioset,
     "download": one_clip_gone,

@@ -62,7 +62,7 @@ def _command(name: str) -> click.Command:
 
     run.__doc__ = _help(inspect.getdoc(corpus) or "")
     fields = {field.name for field in dataclasses.fields(kind)}
-    outputs = {"data_dir": Parameter(type=OUT)} if "data_dir" in fields else {}
+    outputs = {name: Parameter(type=OUT) for name in ("data_dir", "data_set") if name in fields}
     return make_command(name, kind, **outputs)(run)
 
 

@@ -8,8 +8,9 @@ A corpus is a function that writes data directories. The function has one parame
 `NameOptions` is a frozen dataclass with a NumPy docstring. The command `wsedtk prepare name` has a
 parameter for each field of this dataclass, except for fields with `hidden_from_cli` in their
 metadata (see `wsedtk.cli.options`). The docstring of the function is the help text of the command.
-If the dataclass has a field `data_dir`, this field is the folder to which the corpus writes. A
-user-defined corpus need not be registered. Its name is `package.module:function`.
+If the dataclass has a field `data_dir`, this field is the folder in which the corpus writes data
+directories. A field `data_set` is the data directory that the corpus writes. A user-defined corpus
+need not be registered. Its name is `package.module:function`.
 """
 
 import dataclasses

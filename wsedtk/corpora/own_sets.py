@@ -1,0 +1,366 @@
+"""Write a data directory of a user's own recordings.
+
+Long recordings are cut into clips. The clips are sound files in the folder `audio` of the data
+directory.
+"""
+
+import dataclasses
+import functools
+import logging
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from wsedtk.audio import audio_files, cutting
+from wsedtk.core import atomic
+from wsedtk.core.config import read_yaml, to_yaml
+from wsedtk.core.errors import InputError
+from wsedtk.core.processes import mapping
+from wsedtk.core.progress import progress
+from wsedtk.core.wording import counted
+from wsedtk.corpora.registry import PreparedSet, PrepareResult
+from wsedtk.data import datadir
+from wsedtk.data.clip_names import LONGEST_SECONDS, source_of, without_extension
+from wsedtk.data.clip_sets import DataSet
+from wsedtk.data.tables import first
+
+_LOG = logging.getLogger(__name__)
+
+AUDIO = "audio"  # the folder of the clips that were cut from long recordings
+SLACK = 0.001  # a recording that exceeds the duration of a clip by less than this is not cut
+# A name as in ESC-10 and ESC-50. All takes of a source recording have the same id.
+_TAKE = re.compile(r"\d-(?P<id>\d+)-[A-Z](-\d+)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnSetOptions:
+    """The settings that all commands for own recordings have in common.
+
+    Parameters
+    ----------
+    clip_seconds : float
+        Longer recordings are cut into clips of this duration in seconds. The clips are written to
+        DATA_SET/audio. A rest of less than 1 s is left out. The tags of a recording hold for all
+        its clips, also for clips in which the sound does not occur.
+    jobs : int
+        Number of processes that read and cut recordings.
+    max_failures : float
+        The largest fraction of recordings that may be missing or unreadable.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range.
+    """
+
+    _: dataclasses.KW_ONLY
+    clip_seconds: float = 10.0
+    jobs: int = dataclasses.field(default=1, metadata={"minimum": 1})
+    max_failures: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.clip_seconds <= LONGEST_SECONDS:
+            raise InputError(
+                f"clip_seconds (--clip-seconds): found {self.clip_seconds}; expected a number of "
+                f"seconds from 1 to {LONGEST_SECONDS:g}"
+            )
+        if self.jobs < 1:
+            raise InputError(f"jobs: found {self.jobs}; expected at least 1")
+        if not 0 <= self.max_failures <= 1:
+            raise InputError(
+                f"max_failures (--max-failures): found {self.max_failures}; expected a fraction "
+                "from 0 to 1"
+            )
+
+
+class OwnRecording(NamedTuple):
+    """A recording of a user.
+
+    Attributes
+    ----------
+    path : Path
+        The sound file.
+    name : str
+        The name in the data directory, with its extension: a path with `/` between folders.
+    group : str
+        The source of the recording, such as a site.
+    labels : frozenset of str
+        The tags.
+    """
+
+    path: Path
+    name: str
+    group: str
+    labels: frozenset[str]
+
+
+class Clip(NamedTuple):
+    """A clip of a recording: its name, the path in clips.tsv, and its duration in seconds."""
+
+    name: str
+    path: str
+    duration: float
+
+
+class _Read(NamedTuple):
+    """The clips of a recording, descriptions of its faults, and the reason why it failed or ""."""
+
+    clips: list[Clip]
+    remarks: list[str]
+    failure: str
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnSetResult(PrepareResult):
+    """The data directory of own recordings that was written.
+
+    Attributes
+    ----------
+    sets : tuple of PreparedSet
+        The data directory.
+    num_recordings : int
+        Number of recordings in the set.
+    num_cut : int
+        Number of recordings that were cut into clips.
+    failed : mapping of str to str
+        The reason for each recording that is missing or unreadable, by its name.
+    notes : tuple of str
+        Further lines for the text, such as what was recognised.
+    """
+
+    num_recordings: int = 0
+    num_cut: int = 0
+    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def to_text(self) -> str:
+        """Return the text that `wsedtk prepare` prints: the clips of each class, and what is next.
+
+        Each line of the text ends with a line feed.
+        """
+        ((folder, dataset),) = ((one.folder, one.dataset) for one in self.sets)
+        lines = [*self.notes, summary(folder, dataset, self.num_recordings)]
+        if self.failed:
+            lines.append(f"left out: {counted(len(self.failed), 'missing or unreadable file')}")
+        lines.append(f"next: {next_command(folder)}")
+        return "".join(f"{line}\n" for line in lines)
+
+
+def summary(folder: Path, dataset: DataSet, num_recordings: int | None = None) -> str:
+    """Return a text with the size of a set, and the number of clips of each class."""
+    counts = dataset.clips_per_class().tolist()
+    num_untagged = len(dataset.clips_of_classes()[-1])
+    num_groups = len(set(dataset.groups.tolist()) - {""}) if dataset.groups is not None else 0
+    sizes = [
+        counted(len(dataset), "clip")
+        + ("" if num_recordings is None else f" of {counted(num_recordings, 'recording')}"),
+        f"{dataset.durations.sum() / 3600:.3g} hours",
+        counted(len(dataset.labels), "class"),
+        counted(num_groups, "group"),
+    ]
+    rows = [*zip(counts, dataset.labels), (num_untagged, "(no tags)")]
+    width = len(str(max(counts + [num_untagged])))
+    return "\n".join(
+        [f"{folder}: {', '.join(sizes)}", *(f"  {n:{width}} {label}" for n, label in rows)]
+    )
+
+
+def next_command(folder: Path) -> str:
+    """Return the command that checks a new set."""
+    return f"wsedtk validate {shlex.quote(str(folder))} --audio"
+
+
+def recording_groups(names: Sequence[str]) -> list[str]:
+    """Return the group of each recording that has no site: the source recording in its name.
+
+    If all names have the form of ESC-10 (`1-100032-A.ogg`), the group is the id. Otherwise it is
+    the part of the file name before the times, as in `<recording>_<start>_<end>.wav`, or the file
+    name without its extension (see `clip_names.source_of`). Folders in the names are ignored:
+    files of the same name in two class folders probably come from the same recording.
+    """
+    files = [name.rpartition("/")[2] for name in names]
+    takes = [_TAKE.fullmatch(without_extension(file)) for file in files]
+    if all(takes):
+        return [take["id"] for take in takes if take is not None]
+    return [source_of(file) for file in files]
+
+
+def _read(clip_seconds: float, audio_dir: Path, recording: tuple[str, str]) -> _Read:
+    """Find the clips of a recording (its path and its name). Cut it if it is too long."""
+    path, name = recording
+    remarks: list[str] = []
+    try:
+        duration = audio_files.info(path).duration
+        if not duration:
+            raise InputError(f"{path}: contains no samples")
+        if duration <= clip_seconds + SLACK:
+            return _Read([Clip(name, path, duration)], remarks, "")
+        if duration > LONGEST_SECONDS:
+            raise InputError(
+                f"{path}: lasts {duration:.0f} s; expected at most {LONGEST_SECONDS:g} s; cut it "
+                "into several files"
+            )
+        stem = without_extension(name)
+
+        def clip_name(part: cutting.Span) -> str:
+            return f"{stem}_{part.start:.3f}_{part.end:.3f}.flac"
+
+        parts = cutting.spans(duration, clip_seconds)
+        (audio_dir / name).parent.mkdir(parents=True, exist_ok=True)
+        remarks = cutting.cut(path, parts, lambda part: audio_dir / clip_name(part))
+        clips = [
+            Clip(clip_name(part), f"{AUDIO}/{clip_name(part)}", part.end - part.start)
+            for part in parts
+        ]
+        return _Read(clips, remarks, "")
+    except InputError as error:
+        return _Read([], remarks, str(error))
+
+
+def check_output(folder: Path, made_by: str) -> None:
+    """Raise InputError if a folder contains something that the command `made_by` did not make."""
+    datadir.check_overwrite(folder, made_by)
+    if (folder / AUDIO).exists():
+        path = folder / "info.yaml"
+        info = read_yaml(path) if path.exists() else None
+        if not isinstance(info, dict) or info.get("made_by") != made_by:
+            raise InputError(
+                f"{folder / AUDIO}: exists, and `wsedtk {made_by}` would replace it; choose "
+                "another folder for the data directory"
+            )
+
+
+def check_failures(failed: Mapping[str, str], num_all: int, options: OwnSetOptions) -> None:
+    """Raise InputError if more recordings failed than the options allow."""
+    if len(failed) > options.max_failures * num_all:
+        reasons = "\n".join(list(failed.values())[:5])
+        raise InputError(
+            f"{reasons}\n{len(failed)} of {counted(num_all, 'recording')} can't be used, more than "
+            f"the fraction {options.max_failures:g} that max_failures (--max-failures) allows; "
+            "correct or remove the files, or raise the limit"
+        )
+    if len(failed) == num_all:
+        raise InputError(f"{next(iter(failed.values()))}; no recording can be used")
+
+
+def write(
+    folder: Path,
+    recordings: Iterable[OwnRecording],
+    labels: Sequence[str],
+    options: OwnSetOptions,
+    info: Mapping[str, object],
+    failed: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
+) -> OwnSetResult:
+    """Write a data directory of own recordings. Long recordings are cut into clips.
+
+    An existing set stays complete until the new set is written. The function must be called after
+    `check_output`.
+
+    Parameters
+    ----------
+    folder : Path
+        The data directory.
+    recordings : iterable of OwnRecording
+        The recordings. Each must have its own name.
+    labels : sequence of str
+        The K classes, in order.
+    options : OwnSetOptions
+        The settings.
+    info : mapping
+        The content of info.yaml. It must contain `made_by`.
+    failed : mapping of str to str, optional
+        The reasons for recordings that are missing, by name. They are added to the unreadable ones.
+    notes : sequence of str
+        See `OwnSetResult`.
+
+    Returns
+    -------
+    OwnSetResult
+
+    Raises
+    ------
+    InputError
+        If too many recordings are unreadable, if two clips have the same name, or if the set can't
+        be written.
+    """
+    recordings = sorted(recordings, key=lambda recording: recording.name)
+    failed = dict(failed or {})
+    for reason in failed.values():
+        _LOG.warning(reason)
+    num_all = len(recordings) + len(failed)
+    audio_dir = folder / AUDIO
+    rows: list[tuple[Clip, OwnRecording]] = []
+    with atomic.writing_folder(audio_dir) as temporary:
+        read = functools.partial(_read, options.clip_seconds, temporary)
+        items = [(str(one.path.absolute()), one.name) for one in recordings]
+        with mapping(options.jobs, ["wsedtk.corpora.own_sets"]) as spread:
+            results = progress(spread(read, items), "read recordings", len(items))
+            for recording, result in zip(recordings, results):
+                for remark in result.remarks:
+                    _LOG.warning(f"{recording.path}: {remark}")
+                if result.failure:
+                    failed[recording.name] = result.failure
+                    _LOG.warning(result.failure)
+                rows += [(clip, recording) for clip in result.clips]
+        check_failures(failed, num_all, options)
+        dataset = _dataset(rows, labels, info)
+        has_audio = any(temporary.iterdir())
+        # From here on, the folder is not a complete data directory until `datadir.write` ends.
+        atomic.remove(folder / "clips.tsv")
+        atomic.write_text(folder / "info.yaml", to_yaml(dict(info)))
+    if not has_audio:
+        audio_dir.rmdir()
+    datadir.write(folder, dataset)
+    num_cut = _warn_of_cut(rows, options.clip_seconds)
+    num_used = len(recordings) - sum(one.name in failed for one in recordings)
+    prepared = PreparedSet(folder, dataset)
+    return OwnSetResult((prepared,), num_used, num_cut, failed, tuple(notes))
+
+
+def _dataset(
+    rows: list[tuple[Clip, OwnRecording]], labels: Sequence[str], info: Mapping[str, object]
+) -> DataSet:
+    """Return the set of the clips. Raise InputError if two clips have the same name."""
+    rows.sort(key=lambda row: row[0].name)
+    for (clip, recording), (other, other_recording) in zip(rows, rows[1:]):
+        if clip.name == other.name:
+            raise InputError(
+                f"{recording.path}, {other_recording.path}: both would give the clip "
+                f"{clip.name!r}; rename one of the two files"
+            )
+    number_of = {label: number for number, label in enumerate(labels)}
+    tags = [
+        (i, k)
+        for i, (_, recording) in enumerate(rows)
+        for k in sorted(number_of[label] for label in recording.labels)
+    ]
+    tag_clip, tag_label = np.array(tags, np.int64).reshape(-1, 2).T
+    return DataSet(
+        filenames=np.array([clip.name for clip, _ in rows], str),
+        paths=datadir.path_array([clip.path for clip, _ in rows]),
+        durations=np.array([clip.duration for clip, _ in rows], np.float64),
+        labels=list(labels),
+        tag_clip=tag_clip,
+        tag_label=tag_label,
+        info=dict(info),
+        groups=np.array([recording.group for _, recording in rows], datadir.TEXT),
+    )
+
+
+def _warn_of_cut(rows: Sequence[tuple[Clip, OwnRecording]], clip_seconds: float) -> int:
+    """Return the number of recordings that were cut. Warn if tags were copied to their clips."""
+    cut = [one for clip, one in rows if not Path(clip.path).is_absolute()]
+    tagged = list(dict.fromkeys(one.name for one in cut if one.labels))
+    if tagged:
+        _LOG.warning(
+            f"{counted(len(tagged), 'recording with tags is', 'recordings with tags are')} longer "
+            f"than {clip_seconds:g} s, and all their clips have these tags: {first(tagged)}; if a "
+            "sound is only in a part of such a recording, mark its events, and use `wsedtk "
+            "prepare annotations`"
+        )
+    return len({one.name for one in cut})
