@@ -128,11 +128,11 @@ def _panels(one: Scored, occurring: Sequence[int], section: str) -> tuple[list[i
     `occurring` contains the indices of classes that have reference tags or segments.
     """
     if len(occurring) <= MOST_PANELS:
-        return list(occurring), "all classes that occur"
+        return list(occurring), "all classes that occur in the reference"
     classes = one.report["classes"]
     ranked = sorted(occurring, key=lambda k: -(classes[one.labels[k]][section]["f1"] or 0))
     half = MOST_PANELS // 2
-    text = f"the best and the worst classes by F1 ({len(occurring)} classes occur)"
+    text = f"the best and the worst classes by F1 (of {len(occurring)} classes in the reference)"
     return ranked[:half] + ranked[-half:], text
 
 
@@ -278,8 +278,9 @@ def _error_table(
         for counts in (one.missed, one.false_positives):
             cells += [Cell(f"{counts.sum():,}"), Cell(_most(counts, labels))]
         rows.append(Row(Cell(name, breakable=True), cells))
-    classes = "classes with the most"
-    header = ["system/mode", "segments missed", classes, "false positives", classes]
+    header = ["system/mode"]
+    for kind in ("missed segments", "false positives"):
+        header += [kind, f"classes with the most {kind}"]
     return table(header, rows, text_columns=(2, 4))
 
 

@@ -198,9 +198,9 @@ def _full_key(name: str) -> str:
 
 
 def _key_function(sources: Sequence[Scores]) -> Callable[[str], str]:
-    """Return `clip_key`, or `_full_key` if two clips of one source have the same `clip_key`.
+    """Return `clip_key`, or `_full_key` if two clips in one input have the same `clip_key`.
 
-    Raises InputError if two clips of one source also have the same `_full_key`.
+    Raises InputError if two clips in one input also have the same `_full_key`.
     """
     if all(len(set(map(clip_key, source.filenames.tolist()))) == len(source) for source in sources):
         key_of: Callable[[str], str] = clip_key

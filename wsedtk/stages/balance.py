@@ -239,7 +239,8 @@ def run(options: BalanceOptions) -> BalanceResult:
     Raises
     ------
     InputError
-        If an input is wrong, a folder to write contains other data, or no clip can be held out.
+        If an input is wrong, if a folder to write contains a data set that `balance` did not make,
+        or if no clip can be held out.
 
     Examples
     --------

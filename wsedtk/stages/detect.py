@@ -84,7 +84,7 @@ class DetectResult:
     seconds : float
         The total duration of these recordings in seconds.
     failures : tuple of str
-        The reason for each recording that failed.
+        For each recording that failed, the reason why it failed.
     """
 
     num_recordings: int

@@ -51,7 +51,8 @@ class DownloadPlan:
     num_clips : int
         Number of clips of the data directories.
     num_dead : int
-        Number of missing clips that are not tried because their videos are listed as dead.
+        Number of missing clips that are not tried, because failures.tsv lists their videos as dead
+        (not available).
     """
 
     commands: tuple[list[str], ...]
@@ -183,8 +184,8 @@ class _Outcomes:
         For each clip with an unexplained failure, the error message and the time of the failure
         according to `time.monotonic`.
     proven : set of str
-        The clips of `unexplained` after whose failure another download started and succeeded. The
-        success shows that the site did not block this computer.
+        The clips of `unexplained` whose failure does not mean that the site blocks this computer:
+        after the failure, another download started and succeeded.
     is_blocked : bool
         Whether the site refused a download.
     stopped : str or None

@@ -136,7 +136,7 @@ def _check(content: bytes, graph: onnx_graph.Graph, network: str) -> float:
     elif difference < float("inf"):
         fault = f"differs from the network by {difference:.2g}"
     else:
-        fault = "returns wrong shapes or values that are not finite"
+        fault = "returns wrong shapes, or values that are not finite"
     advice = "a std near 0 in model.yaml can be the cause, because it magnifies rounding errors"
     if ":" in network:
         advice = (

@@ -165,7 +165,7 @@ def run(options: PredictOptions) -> PredictResult:
     Raises
     ------
     InputError
-        If an input is missing or wrong, if the network can't have the time resolution, if the
+        If an input is missing or wrong, if the network does not support `seconds_per_frame`, if the
         features and the model have different front ends, or if there is no clip to score.
     """
     options = dataclasses.replace(options, model_dir=find_model_directory(options.model_dir))

@@ -51,7 +51,7 @@ class ReportResult:
     systems : mapping of str to Path
         The folder of each system, by its name on the page.
     scored : tuple of Path
-        The scored folders of the systems.
+        The evaluated folders of the systems.
     """
 
     page: Path
@@ -62,7 +62,7 @@ class ReportResult:
 def _add_set(page: Page, name: str, group: Sequence[Scored], sounds: int) -> int:
     """Add the sections of the set `name`, and return how many more sounds can be added to the page.
 
-    `group` contains the scored folders of the set. `sounds` is the number of sounds that these
+    `group` contains the evaluated folders of the set. `sounds` is the number of sounds that these
     sections and later sections may add.
     """
     page.section(f"Set {name}: curves and thresholds")
@@ -90,7 +90,7 @@ def _add_set(page: Page, name: str, group: Sequence[Scored], sounds: int) -> int
 def _add_clips(page: Page, name: str, drawn: Sequence[Scored], sounds: int) -> int:
     """Add the section on clips of the set `name`. `_add_set` documents `sounds` and the result.
 
-    `drawn` contains scored folders with frame scores, at most one for each system.
+    `drawn` contains evaluated folders with frame scores, at most one for each system.
     """
     page.section(f"Set {name}: clips")
     systems = ""
@@ -107,7 +107,7 @@ def _add_clips(page: Page, name: str, drawn: Sequence[Scored], sounds: int) -> i
 
 
 def _add_scores(page: Page, found: Sequence[Scored], systems: Mapping[str, Path]) -> None:
-    """Add a table of all scored folders, and tables and figures that compare systems."""
+    """Add a table of all evaluated folders, and tables and figures that compare systems."""
     page.section("Scores")
     page.add(comparison(found))
     legends = legend(found)
@@ -144,7 +144,7 @@ def _refresh_model_cards(systems: Mapping[str, Path]) -> None:
 
 
 def run(options: ReportOptions) -> ReportResult:
-    """Write an HTML page about all scored folders `<model>/<set>/<mode>/` of systems.
+    """Write an HTML page about all evaluated folders `<model>/<set>/<mode>/` of systems.
 
     The model cards of the systems are also updated. `model_card.refresh` explains which cards
     remain unchanged.
@@ -161,7 +161,7 @@ def run(options: ReportOptions) -> ReportResult:
     Raises
     ------
     InputError
-        If an input contains no system, or if scored folders are missing, are stale, or do not
+        If an input contains no system, or if evaluated folders are missing, are stale, or do not
         belong together.
     """
     systems = scored_systems.find_systems(options.folders)

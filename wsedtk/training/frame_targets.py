@@ -14,11 +14,11 @@ from wsedtk.data.events import merge_overlaps
 class FrameTargets:
     """The frame targets of the clips of a data set.
 
-    For each output frame and class, the target is the fraction of the frame that events of the
-    class cover. The targets of clips without events are unknown. In clips with events, the targets
-    of a class are unknown if the clip has a tag of the class, but no event of the class lasts
-    longer than 0 s. The targets of all other classes are known. Known targets are 0 outside the
-    events of their class.
+    For each output frame and class, the target is the fraction of the frame in which an event of
+    the class is active. The targets of clips without events are unknown. In clips with events, the
+    targets of a class are unknown if the clip has a tag of the class, but no event of the class
+    lasts longer than 0 s. The targets of all other classes are known. Known targets are 0 outside
+    the events of their class.
 
     Parameters
     ----------

@@ -118,8 +118,8 @@ def validate(
         If a feature or a score is not finite, or if a feature file is damaged.
     """
     scores = np.zeros(truth.shape, np.float32)
-    # Repeat some clips, so that all processes have the same number of batches: `after_batch` can
-    # wait for all processes.
+    # Repeat some clips, so that all processes have the same number of batches, because
+    # `after_batch` can wait for all processes.
     share = np.resize(group.share(np.arange(len(truth))), -(-len(truth) // group.size))
     for positions, output, _ in network_runner.score(runner, batches.store, batches.rows[share]):
         scores[share[positions]] = output.clip.float().cpu().numpy()
@@ -253,7 +253,7 @@ class Trainer:
         # The rows of each batch that this process loads.
         self.rows = rows if self.mixes_clips else group.share(rows)
         self.valid_truth = valid.dataset.tag_matrix()
-        # The number of frames in a batch for each output frame; see `use_frozen_frames`.
+        # The number of frames that `fit` loads for each output frame; see `use_frozen_frames`.
         self.time_reduction = network.time_reduction
         self.step = 0
         self.history: list[list[Any]] = []  # a row of history.tsv for each checkpoint
@@ -269,7 +269,8 @@ class Trainer:
     def can_use_frozen_frames(self) -> bool:
         """Return whether it is enough to run the frozen layers once for each clip.
 
-        This needs a single process, and no augmentations, which would change the outputs.
+        The run must have a single process and no augmentations. With augmentations, the outputs of
+        the frozen layers for a clip would be different in each batch.
         """
         network = self.runner.network
         num_frozen = network.num_frozen if isinstance(network, BodyNetwork) else 0
@@ -357,8 +358,8 @@ class Trainer:
         clips : (B,) array of int
             For each clip of the batch, its position in the data set.
         staged : tuple of tensors
-            The tensors of a `Batch` with the clips that this process loads, on the CPU. The
-            features are not normalised.
+            The tensors of a `Batch`, on the CPU. They contain only the clips that this process
+            loads. The features are not normalised.
         """
         clips = self.sampler.batch(step)
         own = clips[self.rows]

@@ -60,7 +60,7 @@ def error_rates(systems: Sequence[ErrorRates]) -> Figure:
     axes.set_yticks(range(len(systems)), [plain(name, 40) for name, *_ in systems])
     axes.set_ylim(len(systems) - 0.5, -0.5)
     axes.set_xlim(0, max(left.max(initial=0) * 1.08, 1e-3))
-    axes.set_xlabel("errors / active reference classes in all segments (sum: error rate)")
+    axes.set_xlabel("errors per active pair (segment, class) of the reference (sum: error rate)")
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     figure.legend(loc="outside upper left", ncols=3)

@@ -34,7 +34,10 @@ class Curve(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Precision and recall of decisions, with the index of the system and the index of the mark."""
+    """Precision and recall of the decisions of a system.
+
+    `system` and `mark` are indices into the arguments `systems` and `marks` of `precision_recall`.
+    """
 
     system: int
     mark: int

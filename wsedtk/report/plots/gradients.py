@@ -25,9 +25,9 @@ _WEIGHTS = np.ones(NUM_FRAMES)
 
 
 class Gradient(NamedTuple):
-    """The clip probability y, and its gradient dy/dx (T,), multiplied by the number of frames T.
+    """The clip probability y, and T times its gradient dy/dx (T,).
 
-    For average pooling, all values of the multiplied gradient are 1.
+    For average pooling, all values of T dy/dx are 1.
     """
 
     y: float

@@ -27,8 +27,8 @@ LONG_SECONDS = 300  # in longer recordings, times are in hours, minutes and seco
 # the distance is one day.
 _STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
 _SECONDS_A_DAY = 86400
-# Maximum number of characters in the name of a system. If one name is longer, numbers replace all
-# names of systems beside the events.
+# Maximum number of characters in the name of a system. If one name is longer, the rows of events
+# show the numbers of the systems instead of their names.
 LONGEST_NAME = 24
 
 Tints = Mapping[int, str]  # the colour of each class that is drawn

@@ -19,9 +19,9 @@ def check_fields(options: object) -> None:
     Raises
     ------
     InputError
-        If the Literal of a field does not list the value of the field. None is accepted if the
-        annotation allows None. Also if the value of a field is a single text, path or number,
-        although the field accepts a sequence and does not accept a single text.
+        If a field with a Literal has a value that the Literal does not list (None is accepted if
+        the annotation allows None), or if a field that accepts a sequence and does not accept a
+        single text has a single text, path or number as its value.
     """
     for name, kind in typing.get_type_hints(type(options)).items():
         if name == "_":  # dataclasses.KW_ONLY

@@ -98,9 +98,9 @@ class BalanceOptions:
     valid_set : path-like
         The data directory to write, with the clips for validation.
     num_valid : int
-        Maximum number of clips to hold out for validation. A source is never split between
-        training and validation. Fewer clips are held out if holding out one more source would
-        leave less than half of the clips of a class for training.
+        Maximum number of clips to hold out for validation. The clips of one source, such as a
+        recording, are never split between training and validation. Fewer clips are held out if
+        holding out one more source would leave less than half of the clips of a class for training.
     seed : int
         Seed of the random choice of clips.
 
