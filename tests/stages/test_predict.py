@@ -139,7 +139,7 @@ def test_features_of_another_front_end_are_refused(corpus, trained, tmp_path, ru
     result = run("predict", trained, tmp_path / "f.h5", tmp_path / "s.h5")
     assert (
         result.exit_code == 1
-        and "the front end of the features (" in result.stderr
+        and "the front end of the features (fingerprint " in result.stderr
         and "hop: 400 in the model, 500 in the features" in result.stderr
     )
     assert not (tmp_path / "s.h5").exists()

@@ -93,7 +93,7 @@ def _frontend(frontend_config: FrontendConfig, device: torch.device | str = "cpu
 
 
 def most_frames(frontend_config: FrontendConfig, max_seconds: float) -> int:
-    """Return the number of frames of a clip that lasts `max_seconds`, at least 1."""
+    """Return the number of frames, at least 1, of a clip that lasts `max_seconds`."""
     return max(1, round(max_seconds * frontend_config.sample_rate) // frontend_config.hop)
 
 

@@ -126,10 +126,10 @@ def _check_frontend(features: FeatureStore, spec: ModelSpec, options: PredictOpt
         if spec.frontend.get(key) != features.frontend.get(key)
     ]
     raise InputError(
-        f"{options.feats}: the front end of the features ({features.fingerprint}) differs from the "
-        f"front end of {options.model_dir} ({config.fingerprint(spec.frontend)}): "
-        f"{'; '.join(differences)}; extract the features again with "
-        "the front end of the model (extract --frontend)"
+        f"{options.feats}: the front end of the features (fingerprint {features.fingerprint}) "
+        f"differs from the front end of {options.model_dir} (fingerprint "
+        f"{config.fingerprint(spec.frontend)}): {'; '.join(differences)}; extract the features "
+        "again with the front end of the model (extract --frontend)"
     )
 
 
@@ -151,7 +151,7 @@ def _choose_rows(
 
 @network_runner.gpu_memory()
 def run(options: PredictOptions) -> PredictResult:
-    """Score clips, frames and 1 s segments with a trained model.
+    """Compute the scores of clips, frames and 1 s segments with a trained model.
 
     Parameters
     ----------

@@ -236,7 +236,7 @@ def _resolved(prepared: _Prepared, device: torch.device, group: Group) -> dict[s
     """Return the content of config.yaml.
 
     It contains the settings, the fingerprints of the inputs, the versions of the software, and the
-    type of the device. If the run has several processes, it also contains their number.
+    type of the device. In a run with several processes, config.yaml also contains their number.
     """
     spec, store = prepared.spec, prepared.store
     resolved = {

@@ -67,9 +67,9 @@ def binary_cross_entropy(
         Weights of 0 or 1, which are broadcast to the shape of `target`. The result is then a
         weighted mean. It is 0 if all weights are 0.
     total : callable
-        A function that sums a value over all processes. It is called with the sum of the weights.
-        Each process then returns its part of the weighted mean over all processes. By default,
-        there is one process.
+        A function that sums a value over all processes. It is called with the sum of the weights
+        in this process. Each process then returns its part of the weighted mean over all processes.
+        By default, there is one process.
 
     Returns
     -------
@@ -250,7 +250,7 @@ class Trainer:
         self.augmentations = augmentations.create(cfg, layout)
         self.mixes_clips = any(one.mixes_clips for one in self.augmentations)
         rows = range(cfg.batch_size)
-        # The rows of each batch that this process loads.
+        # Of each batch, this process loads only these rows.
         self.rows = rows if self.mixes_clips else group.share(rows)
         self.valid_truth = valid.dataset.tag_matrix()
         # The number of frames that `fit` loads for each output frame; see `use_frozen_frames`.

@@ -31,8 +31,8 @@ class PredictOptions:
         The data directory with the clips to score. By default, all clips of the feature file are
         scored.
     precise : bool
-        Compute in float32, or faster in bfloat16. In bfloat16, frame scores differ from those in
-        float32 in the third decimal place.
+        Compute in float32 (--precise), or in bfloat16, which is faster (--fast). In bfloat16, frame
+        scores differ from those in float32 in the third decimal place.
     no_frames : bool
         Do not write frame scores and attention weights, which need most of the space in the file.
     classes : path-like, optional
@@ -272,8 +272,8 @@ class DetectOptions:
     classes : sequence of str
         A class to find, or a file with the classes to find, one per line. A line NAME<TAB>NEW
         renames a class. If the model directory contains AudioSet's ontology, a class such as Animal
-        also selects all classes below it, unless the class is in a file. Can be given more than
-        once. By default, all classes are found.
+        also selects all classes below it, but a class in a file selects only itself. Can be given
+        more than once. By default, all classes are found.
     min_duration : float, optional
         Minimum duration of an event in seconds. It replaces the minimum durations in the operating
         point.
@@ -291,8 +291,8 @@ class DetectOptions:
     max_failures : float
         The largest fraction of recordings that may fail.
     precise : bool
-        Compute in float32, or faster in bfloat16. In bfloat16, frame scores differ from those in
-        float32 in the third decimal place.
+        Compute in float32 (--precise), or in bfloat16, which is faster (--fast). In bfloat16, frame
+        scores differ from those in float32 in the third decimal place.
     device : str
         "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if there is one.
 

@@ -139,8 +139,9 @@ class TrainOptions:
         The feature files of the clips of both sets.
     config : path-like, optional
         The network and the settings of the training: a YAML file, or the name of an installed
-        configuration, such as mini/crnn_linear. By default, a CRNN is trained with the default
-        settings of `wsedtk.training.train_config.TrainConfig`.
+        configuration, such as mini/crnn_linear. By default, the default settings of
+        `wsedtk.training.train_config.TrainConfig` are used. The network is then the network of the
+        initial model, or a CRNN if there is no initial model.
     settings : mapping of str to object, or sequence of str
         A setting that replaces a setting of the configuration, such as batch_size=50. Can be given
         more than once. In Python, a mapping such as {"batch_size": 50} is possible, too.
