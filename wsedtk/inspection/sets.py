@@ -50,7 +50,7 @@ def _describe_unfinished(path: Path, kind: str) -> About:
 
 
 def _count_audio(dataset: DataSet) -> str:
-    """Return the number of clips with a path, and of the checked sound files that exist, as text."""
+    """Return the numbers of clips with a path and of checked sound files that exist, as text."""
     with_path = np.flatnonzero(dataset.paths != "")
     num_checked = min(_MOST_CHECKED, len(with_path))
     chosen = np.unique(np.linspace(0, max(0, len(with_path) - 1), num_checked).astype(int))
