@@ -24,13 +24,13 @@ def bare(tmp_path):
 
     HOME can't be created, even by root. numba does not use its folder in the installation.
     """
-    for name in ("folder", "temporary"):
-        (tmp_path / name).mkdir()
+    (tmp_path / "folder").mkdir()
+    temporary = tempfile.mkdtemp()  # paths of sockets must be short
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
     environment = {
         **kept,
         "HOME": "/proc/no home",
-        "TMPDIR": str(tmp_path / "temporary"),
+        "TMPDIR": temporary,
         "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",
     }
 
@@ -43,10 +43,11 @@ def bare(tmp_path):
             env={**environment, **changes},
             cwd=tmp_path / "folder",
         )
-        assert not list((tmp_path / "temporary").iterdir())
+        assert not os.listdir(temporary)
         return result
 
-    return run
+    yield run
+    os.rmdir(temporary)
 
 
 def commands(*words):
