@@ -76,7 +76,7 @@ def test_a_system_outside_the_claims_is_compared_too(systems, pairs):
 
 def test_the_null_is_named():
     note = seeds.note_of("gated_crnn_linear", "gated_crnn_linear_plain")
-    assert "equals single pooling" in note and "noise" in note
+    assert "equals single pooling" in note and "random" in note
     for hierarchy in ("_hierarchical", "_nested", "_published_all"):
         assert seeds.note_of("gated_crnn_linear", f"gated_crnn_linear{hierarchy}") == ""
     for base in ("gated_crnn_linear_hierarchical", "gated_crnn_exp", "crnn_linear"):
