@@ -476,8 +476,8 @@ def test_shards_of_other_versions_of_a_set(exp, run):
         run,
         ["predict", exp / "model", exp / "shards.h5", exp / "new.h5"],
         "shards.2-of-2.h5",
-        "(a-c)",
-        "(a-b)",
+        "(audio fingerprint a-c)",
+        "(audio fingerprint a-b)",
         "another version",
     )
 

@@ -213,8 +213,9 @@ class FeatureStore:
             if audio != shards[0]:
                 raise InputError(
                     f"{shard}: was extracted from another version of the set "
-                    f"({audio or 'unknown'}); expected the version of the preceding shards "
-                    f"({shards[0] or 'unknown'}); extract this shard again"
+                    f"(audio fingerprint {audio or 'unknown'}); expected the version of the "
+                    f"preceding shards (audio fingerprint {shards[0] or 'unknown'}); extract this "
+                    "shard again"
                 )
         self.audio.append(shards[0])
 
