@@ -600,7 +600,7 @@ def test_groups_round_trip(folder, tmp_path):
     data = datadir.read(grouped(folder, [" B", "A e\u0301 ", None]))
     assert same(data, plain) and data.groups.tolist() == ["A é", "B", ""]
     assert messages(folder, errors=False) == [
-        f"warning: {folder}/clips.tsv: 1 clip has no group: c.wav; a clip without a group is grouped by the recording in its name"
+        f"warning: {folder}/clips.tsv: 1 clip has no group: c.wav; a split uses the recording in the name of such a clip as its group"
     ]
     assert [block.tolist() for block in data.recordings()] == [["a", "b", "c"]]
     datadir.write(tmp_path / "out", data)

@@ -46,9 +46,9 @@ def handled(
 def noted() -> Iterator[list[str]]:
     """Yield a list to which the names of arriving signals are appended within the block.
 
-    Only the names of the signals that `handled` handles are appended. These signals do not
-    interrupt the block. If the list is not empty, the block should stop at the next point from
-    which its work can be resumed.
+    The signals are those of `STOPPING` that are not ignored (see `handled`). They do not interrupt
+    the block. If the list is not empty, the block should stop at the next point from which its work
+    can be resumed.
     """
     names: list[str] = []
     with handled(lambda number, frame: names.append(signal.Signals(number).name)):

@@ -160,8 +160,8 @@ def _warnings(folder: Path, dataset: DataSet) -> Iterator[Fault]:
     if is_grouped.any() and not is_grouped.all():
         without = filenames[~is_grouped]
         message = (
-            f"{counted(len(without), 'clip has', 'clips have')} no group: {first(without)}; a clip "
-            "without a group is grouped by the recording in its name"
+            f"{counted(len(without), 'clip has', 'clips have')} no group: {first(without)}; a "
+            "split uses the recording in the name of such a clip as its group"
         )
         yield Fault(False, folder / "clips.tsv", None, message)
     if not len(filenames) or not labels:

@@ -68,8 +68,8 @@ class EventFormat(abc.ABC):
     holds_several : bool
         Whether one file can list the events of several recordings.
     is_json : bool
-        Whether the text is JSON. If it is, characters that standard output can't encode are printed
-        as JSON escapes.
+        Whether the text is JSON. If it is, and standard output can't encode a text, all characters
+        of this text that are not ASCII are printed as JSON escapes.
     fields : str
         What the parts of a file are called of which the user can choose those that contain the
         classes: "tiers" or "columns". "" if there is nothing to choose.
