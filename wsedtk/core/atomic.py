@@ -99,7 +99,9 @@ def remove_left_over(path: "PathLike") -> None:
 
 def hidden(path: "PathLike", kind: str) -> Path:
     """Return a hidden path in the folder of `path`. All processes get the same hidden path."""
-    path = Path(path)  # the last 60 characters of the name include the number of the shard
+    path = Path(path)
+    # File systems allow 255 bytes in a name, and a character has up to 4 bytes. The number of a
+    # shard is at the end of the name, so shards get different hidden paths.
     return path.parent / f".{path.name[-60:]}.{kind}"
 
 

@@ -121,7 +121,7 @@ class OwnSetResult(PrepareResult):
     Attributes
     ----------
     sets : tuple of PreparedSet
-        The data directory.
+        One item, for the data directory.
     num_recordings : int
         Number of recordings in the set.
     num_cut : int
@@ -359,8 +359,8 @@ def _warn_of_cut(rows: Sequence[tuple[Clip, OwnRecording]], clip_seconds: float)
     if tagged:
         _LOG.warning(
             f"{counted(len(tagged), 'recording with tags is', 'recordings with tags are')} longer "
-            f"than {clip_seconds:g} s, and all their clips have these tags: {first(tagged)}; if a "
-            "sound is only in a part of such a recording, mark its events, and use `wsedtk "
+            f"than {clip_seconds:g} s: {first(tagged)}; every clip of such a recording has all its "
+            "tags; if a sound is only in a part of the recording, mark its events, and use `wsedtk "
             "prepare annotations`"
         )
     return len({one.name for one in cut})

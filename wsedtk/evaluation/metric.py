@@ -116,10 +116,11 @@ class Metric(Description):
     Attributes
     ----------
     function : callable
-        A function that returns {key: value} from an `Evidence`. The result contains at least the
-        key of this metric. A value is a finite number, or None if it is undefined. The function of
-        a built-in metric returns the values of all metrics of its section, or {} if they can't be
-        computed from the evidence. If several metrics have the same function, it is called once.
+        A function that returns {key: value} from an `Evidence`. A value is a finite number, or None
+        if it is undefined. The function of a user-defined metric must return at least the key of
+        this metric. The function of a built-in metric returns the values of all metrics of its
+        section, or {} if they can't be computed from the evidence. If several metrics have the same
+        function, it is called once.
     counted : Counted, optional
         Functions that compute the intervals of the metrics of the section. None if these metrics
         are not ratios of sums over clips. It is ignored for user-defined metrics, which have no

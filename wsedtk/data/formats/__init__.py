@@ -71,8 +71,8 @@ class EventFormat(abc.ABC):
         Whether the text is JSON. If it is, and standard output can't encode a text, all characters
         of this text that are not ASCII are printed as JSON escapes.
     fields : str
-        What the parts of a file are called of which the user can choose those that contain the
-        classes: "tiers" or "columns". "" if there is nothing to choose.
+        "tiers" or "columns" if a file has several tiers or columns, and the user can choose which
+        of them contain the classes. "" if there is nothing to choose.
 
     Examples
     --------

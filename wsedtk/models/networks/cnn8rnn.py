@@ -31,9 +31,9 @@ class Cnn8Rnn(BodyNetwork):
     frames. With the 100 feature frames per second of the authors, the network has 25 output frames
     per second.
 
-    As in the authors' code, the layers start with Xavier-uniform weights and zero biases, and the
-    GRU of the body starts with PyTorch's default weights. The probabilities of real frames are
-    clamped to [1e-7, 1 - 1e-7].
+    As in the authors' code, the convolutions and the linear layers start with Xavier-uniform
+    weights and zero biases, and the GRU of the body starts with PyTorch's default weights. The
+    probabilities of real frames are clamped to [1e-7, 1 - 1e-7].
 
     Parameters
     ----------

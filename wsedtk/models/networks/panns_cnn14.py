@@ -43,7 +43,8 @@ class PannsCnn14(BodyNetwork):
     this way. Frame probabilities are still computed with local pooling, by the same linear layers.
     The pooling function then computes only the scores of segments.
 
-    The layers start with Xavier-uniform weights and zero biases, as in the authors' code.
+    As in the authors' code, the convolutions and the linear layers start with Xavier-uniform
+    weights and zero biases.
 
     Parameters
     ----------

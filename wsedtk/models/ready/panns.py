@@ -153,8 +153,7 @@ READY_MODELS.register("panns-cnn14")(
     dataclasses.replace(
         _FRAMEWISE,
         name="panns-cnn14",
-        summary="Cnn14 of PANNs, whose clip probabilities are better than its frame "
-        "probabilities (AudioSet)",
+        summary="Cnn14 of PANNs, trained only to compute clip probabilities (AudioSet)",
         network_options={"num_mels": 64, "clip_embedding": True},
         files=(
             PublishedFile(
