@@ -510,12 +510,12 @@ ROW = "0\t0.1\t0.5\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n"
         ("onset\toffset\tCar\n0\tinf\t0.5\n", "a.tsv:2: expected 3"),
         (
             "onset\toffset\tCar\n" + ROW + "0.3\t0.5\t0.5\n0.5\t0.6\t0.5\n",
-            "the first frame must begin at 0 s, and frames must have no gaps or overlaps and the same",
+            "the first frame must begin at 0 s, each other frame must begin at the end of the frame",
         ),
         ("onset\toffset\tCar\n\n" + ROW + "0.3\t0.6\t0.5\n", "a.tsv:6: the first frame must begin"),
         (
             "onset\toffset\tCar\n" + ROW + "0.3\t0.6\t0.5\n",
-            "a.tsv:5: the first frame must begin at 0 s, and frames must have no gaps or overlaps",
+            "a.tsv:5: the first frame must begin at 0 s, each other frame must begin at the end",
         ),
         (
             "onset\toffset\tCar\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n",

@@ -315,7 +315,7 @@ class Sound:
             found = samples.shape[1]
             self._remark_change(
                 f"changes from {self.channels} to {counted(found, 'channel')} after {before} s; "
-                "after this time, the mean of the channels is used"
+                "later sound is replaced by the mean of its channels"
             )
             samples = np.repeat(mean_of_channels(samples)[:, None], self.channels, axis=1)
         if rate != self.samplerate:

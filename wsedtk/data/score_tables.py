@@ -136,10 +136,10 @@ def _edges(
     if len(odd) or not 0 < edges[-1] - edges[-2] <= 2 * step + slack:
         at = int(odd[0]) if len(odd) else len(onset) - 1
         raise InputError(
-            f"{path}:{numbers[at]}: the first frame must begin at 0 s, and frames must have no "
-            "gaps or overlaps and the same length (the last frame may have up to twice this "
-            f"length); found a frame from {onset[at]:g} to {offset[at]:g} s, expected a length of "
-            f"{step:g} s"
+            f"{path}:{numbers[at]}: the first frame must begin at 0 s, each other frame must "
+            "begin at the end of the frame before it, and all frames must have the same length "
+            "(the last frame may have up to twice this length); found a frame from "
+            f"{onset[at]:g} to {offset[at]:g} s, expected a length of {step:g} s"
         )
     return edges
 

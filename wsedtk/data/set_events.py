@@ -161,9 +161,9 @@ def _warn_of_tags_without_events(
 def tags_without_events(
     tag_clip: Integers, tag_label: Integers, events: Events
 ) -> list[tuple[int, int]]:
-    """Return (clip, class) of each tag (M,) whose clip has no event of the same class.
+    """Return (clip, class) of each tag whose clip has no event of the class of the tag.
 
-    The result is in the order of the tags.
+    `tag_clip` and `tag_label` have the shape (M,). The result is in the order of the tags.
     """
     width = max(tag_label.max(initial=0), events.label.max(initial=0)) + 1
     without = ~np.isin(tag_clip * width + tag_label, events.clip * width + events.label)

@@ -60,7 +60,7 @@ class Decisions:
     unit : str
         The unit of the decisions, such as "clips" or "1 s segments".
     setting : (K,) int64
-        For each class, the index of the chosen filters among the filters that were tried.
+        For each class, the index of the chosen setting of the filters (see `choose`).
     threshold : (K,) float64
         The chosen threshold of each class.
     true_positives, predicted, positives : (K,) int64

@@ -133,7 +133,7 @@ def smooth(
 
 
 def _median(y: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.generic]:
-    """Return the median of each window of `size` frames of (..., T, K).
+    """Return the median of each window of `size` frames of `y` (..., T, K).
 
     The frames before the first frame and after the last frame count as 0.
     """
@@ -154,8 +154,8 @@ def _padded(y: npt.NDArray[np.generic], count: int) -> npt.NDArray[np.generic]:
 def _extremes(y: npt.NDArray[np.generic], size: int, extreme: np.ufunc) -> npt.NDArray[np.generic]:
     """Return the minimum or maximum of each window of frames.
 
-    Each window of 2, 4, 8, ... frames is combined from two windows of half its length. In the last
-    step, each window of `size` frames may be combined from two windows that overlap.
+    Each window of 2, 4, 8, ... frames is combined from two windows of half its length. If
+    `size` is not a power of two, the two windows overlap in the last step.
 
     Parameters
     ----------

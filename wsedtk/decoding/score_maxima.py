@@ -1,7 +1,7 @@
 """Compute the highest frame scores of clips and segments.
 
-In frame mode, an event of a class is found in a clip or segment only if the highest filtered frame
-score of the class in it is at least the threshold of the class.
+In frame mode, if the highest filtered frame score of a class in a clip or segment is below the
+threshold of the class, no event of the class is found there.
 
 Array dimensions: B clips, T frames, S segments, K classes, N clips or segments.
 """

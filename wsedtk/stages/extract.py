@@ -252,7 +252,7 @@ def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> Ex
 
     The audio is decoded and resampled in `jobs` processes. On a CPU, these processes also compute
     the features. On other devices, the main process computes the features. Failed clips are logged
-    as warnings and listed in the feature file. `ExtractResult` explains when a clip fails.
+    as warnings and listed in the feature file. See `ExtractResult` for the reasons why clips fail.
 
     If the work is interrupted or fails, the features of the finished clips are kept in a hidden
     folder beside the feature file. At most the results of about 20 seconds of work are lost. The
