@@ -29,7 +29,7 @@ CLASSES = ["Dog bark", "Siren"]
 def folder(tmp_path, run, monkeypatch):
     """The working directory of the pages: exp/linear, data directories, recordings and lists.
 
-    my_recordings contains a folder a class, and backgrounds.
+    my_recordings contains a folder a class, and backgrounds. labels.csv lists some of these files.
 
     A small network takes the place of the ready model yamnet.
     """
@@ -68,6 +68,10 @@ def folder(tmp_path, run, monkeypatch):
         for take in range(4):
             path = Path("my_recordings", label, f"{label} {take}.wav")
             write_sound(path, frequency=300 * (number + 1), seed=4 * number + take)
+    Path("labels.csv").write_text(
+        "file,site,species\nSiren 1.wav,north,Siren\nDog bark 2.wav,south,Dog bark;Siren\n"
+        "background 3.wav,south,\n"
+    )
     Path("recordings.txt").write_text("0.wav\tDog bark\n1.wav\tSiren\n")
     Path("downloads").mkdir()
     for name, content in published.contents().items():
