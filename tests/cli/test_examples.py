@@ -136,6 +136,7 @@ ORDER = {
     "import": published_weights,
     "prepare folders": own_recordings,
     "prepare table": "printf 'file,label\\nOwl0.wav,Owl\\nWren1.wav,Wren\\n' > labels.csv",
+    "prepare merge": None,
     "prepare dcase2017": dcase,
     "prepare audioset": audioset,
     "download": one_clip_gone,
