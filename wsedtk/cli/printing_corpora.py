@@ -16,8 +16,10 @@ def validated(found: "ValidatedSet", with_audio: bool) -> str:
     size = rest = ""
     if found.dataset is not None:
         dataset = found.dataset
+        num_unknown = int(dataset.has_unknown_tags().sum())
         counts = [
-            counted(len(dataset), "clip"),
+            counted(len(dataset), "clip")
+            + (f" ({num_unknown} with unknown tags)" if num_unknown else ""),
             counted(len(dataset.labels), "class"),
             counted(len(dataset.tag_clip), "tag"),
             "no events.tsv" if dataset.events is None else counted(len(dataset.events), "event"),

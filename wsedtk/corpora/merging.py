@@ -206,6 +206,7 @@ def merge(
         tag_label=tag_label[by_clip],
         events=joined_events,
         groups=np.array(groups, datadir.TEXT)[order],
+        unknown=np.concatenate([dataset.has_unknown_tags() for dataset in sets])[order],
     )
 
 
@@ -216,7 +217,7 @@ def prepare(options: MergeOptions) -> PrepareResult:
     The joined set has the classes of all sets. A class that a set does not have counts as absent in
     all clips of this set. The audio is not copied. Groups of different sets are different groups,
     also if they have the same name (see --join-groups). Two clips with the same name are an error
-    (see --add-names).
+    (see --add-names). Clips with unknown tags are listed in unknown.tsv.
 
     Parameters
     ----------

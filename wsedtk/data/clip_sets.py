@@ -44,6 +44,9 @@ class DataSet:
     groups : (N,) str, or None
         The group of each clip, or "" for a clip without a group. None means that no clip has a
         group. A split keeps the clips of one group together.
+    unknown : (N,) bool, or None
+        Whether the tags of each clip are unknown. A clip with unknown tags has no tags and no
+        events, and is not a clip without tags. None means that the tags of all clips are complete.
 
     Examples
     --------
@@ -60,6 +63,7 @@ class DataSet:
     events: Events | None = None
     info: dict[str, Any] = dataclasses.field(default_factory=dict)
     groups: Texts | None = None
+    unknown: Booleans | None = None
 
     def __len__(self) -> int:
         return len(self.filenames)
@@ -88,12 +92,13 @@ class DataSet:
     def clips_of_classes(self) -> list[npt.NDArray[np.int64]]:
         """Return the clips of each of the K classes, followed by the clips without tags.
 
-        The list has K + 1 arrays of indices. Each array is in ascending order.
+        The list has K + 1 arrays of indices. Each array is in ascending order. Clips with unknown
+        tags are in none of them.
         """
         by_class = self.tag_clip[np.argsort(self.tag_label, kind="stable")]
         return [
             *np.split(by_class, np.cumsum(self.clips_per_class()))[:-1],
-            np.flatnonzero(np.diff(self._tag_starts) == 0),
+            np.flatnonzero((np.diff(self._tag_starts) == 0) & ~self.has_unknown_tags()),
         ]
 
     def clips_per_class(self, members: Booleans | None = None) -> npt.NDArray[np.int64]:
@@ -121,6 +126,10 @@ class DataSet:
             return np.zeros(len(self), bool)
         grouped: Booleans = self.groups != ""
         return grouped
+
+    def has_unknown_tags(self) -> Booleans:
+        """Return a mask (N,) of the clips whose tags are unknown."""
+        return np.zeros(len(self), bool) if self.unknown is None else self.unknown
 
     @functools.cached_property
     def source_keys(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -154,6 +163,7 @@ class DataSet:
             paths=self.paths[keep],
             durations=self.durations[keep],
             groups=None if self.groups is None else self.groups[keep],
+            unknown=None if self.unknown is None else self.unknown[keep],
             tag_clip=position[self.tag_clip[kept_tags]],
             tag_label=self.tag_label[kept_tags],
             events=events,
@@ -163,7 +173,8 @@ class DataSet:
         """Return 16 hexadecimal digits of a hash of the clips, tags, events, classes and groups.
 
         The paths of the sound files are not hashed. Groups are hashed only if a clip has a group,
-        so that fingerprints from older versions of wsedtk, which had no groups, stay valid.
+        and the mask `unknown` only if a clip has unknown tags. Fingerprints from older versions of
+        wsedtk, which had neither, therefore stay valid.
         """
         digest = hashlib.sha256()
         provenance.hash_texts(digest, self.filenames)
@@ -177,6 +188,8 @@ class DataSet:
         if self.groups is not None and self.is_grouped().any():
             digest.update(b"\ngroups\n")
             provenance.hash_texts(digest, self.groups)
+        if self.has_unknown_tags().any():
+            digest.update(b"\nunknown\n" + self.has_unknown_tags().tobytes())
         return digest.hexdigest()[:16]
 
 

@@ -11,6 +11,12 @@ A data directory is a set of clips with tags, events and classes. It has these f
     labels.txt                                          one class per line, in order
     events.tsv   filename  onset  offset  event_label   optional; times in seconds
     info.yaml                                           optional; the origin of the set
+    unknown.tsv  filename                               optional; the clips with unknown tags
+
+A clip without tags contains no sound of any class, unless its tags are unknown. If info.yaml
+contains `tags: unknown`, the tags of all clips are unknown. If it contains `tags: complete`, or no
+`tags`, they are complete, except for the clips in unknown.tsv. A clip with unknown tags has no rows
+in tags.tsv and events.tsv.
 
 Tables are UTF-8 with a header line and without quoting. The rows of a data directory are written in
 the order of the file names. In each table, the column `filename` identifies the clip. A decoded
@@ -32,7 +38,7 @@ from wsedtk.core.atomic import remove, write_text
 from wsedtk.core.config import read_yaml, shown, to_yaml
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
-from wsedtk.core.types import Booleans
+from wsedtk.core.types import Booleans, Integers
 from wsedtk.core.wording import counted
 from wsedtk.data import set_tables
 from wsedtk.data.clip_sets import DataSet
@@ -53,6 +59,7 @@ from wsedtk.data.table_files import Fault, TableFile, raise_on_errors
 from wsedtk.data.tables import (
     Names,
     Texts,
+    find,
     first,
     format_seconds,
     normal,
@@ -63,6 +70,8 @@ from wsedtk.data.tables import (
 
 _LOG = logging.getLogger(__name__)
 
+UNKNOWN = "unknown.tsv"  # the clips with unknown tags, if the tags of other clips are known
+TAGS, COMPLETE, UNKNOWN_TAGS = "tags", "complete", "unknown"  # a key of info.yaml, and its values
 
 __all__ = [
     "COLUMNS",
@@ -106,6 +115,10 @@ def check(folder: PathLike) -> Checked:
         if events_table.path.exists():
             events = read_events(events_table, clips, labels, tags)
     info, info_faults = _check_info(folder / "info.yaml")
+    unknown_table = TableFile(folder / UNKNOWN)
+    unknown = _read_unknown(unknown_table, clips.filenames, info)
+    if unknown is not None:
+        _check_unknown(folder, clips.filenames, unknown, tags, events, info_faults)
     dataset = DataSet(
         filenames=clips.filenames,
         paths=clips.paths,
@@ -116,8 +129,9 @@ def check(folder: PathLike) -> Checked:
         events=events,
         info=info,
         groups=clips.groups if (clips.groups != "").any() else None,
+        unknown=unknown,
     )
-    tables = (labels_table, clips_table, tags_table, events_table)
+    tables = (labels_table, clips_table, tags_table, events_table, unknown_table)
     faults = [fault for table in tables for fault in table.faults]
     faults += [*info_faults, *_warnings(folder, dataset)]
     if any(fault.is_error for fault in faults):
@@ -148,9 +162,48 @@ def _check_info(path: Path) -> tuple[dict[str, Any], list[Fault]]:
         info = (read_yaml(path) if path.exists() else None) or {}
         if not isinstance(info, dict):
             raise InputError(f"expected `key: value` lines, found {shown(info)}")
+        if info.get(TAGS) not in (None, COMPLETE, UNKNOWN_TAGS):
+            raise InputError(
+                f"{TAGS}: found {shown(info[TAGS])}; expected {COMPLETE} or {UNKNOWN_TAGS}"
+            )
     except InputError as error:
         return {}, [Fault(True, path, None, str(error).removeprefix(f"{path}: "))]
     return info, []
+
+
+def _read_unknown(table: TableFile, filenames: Names, info: Mapping[str, Any]) -> Booleans | None:
+    """Return a mask (N,) of the clips with unknown tags, or None if there are none."""
+    unknown = np.full(len(filenames), info.get(TAGS) == UNKNOWN_TAGS)
+    if table.path.exists() and len(filenames):  # without clips, each row would be an error
+        for lines, (names,) in table.rows(("filename",)):
+            places = find(filenames, names)
+            unknown[places[places >= 0]] = True
+            for i in np.flatnonzero(places < 0).tolist():
+                table.error(int(lines[i]), f"{names[i]!r} is not in clips.tsv")
+    return unknown if unknown.any() else None
+
+
+def _check_unknown(
+    folder: Path,
+    filenames: Names,
+    unknown: Booleans,
+    tags: Tags,
+    events: Events | None,
+    faults: list[Fault],
+) -> None:
+    """Add an error to `faults` for each table that contains clips with unknown tags."""
+    found: list[tuple[str, Integers]] = [("tags.tsv", tags.clip)]
+    if events is not None:
+        found.append(("events.tsv", events.clip))
+    for name, clips in found:
+        odd = filenames[np.unique(clips[unknown[clips]])].tolist()
+        if odd:
+            message = (
+                f"contains rows for {counted(len(odd), 'clip')} whose tags are unknown according "
+                f"to info.yaml or {UNKNOWN}: {first(odd)}; remove these rows, or write `tags: "
+                f"complete` into info.yaml and remove the clips from {UNKNOWN}"
+            )
+            faults.append(Fault(True, folder / name, None, message))
 
 
 def _warnings(folder: Path, dataset: DataSet) -> Iterator[Fault]:
@@ -164,7 +217,7 @@ def _warnings(folder: Path, dataset: DataSet) -> Iterator[Fault]:
             "split uses the recording in the name of such a clip as its group"
         )
         yield Fault(False, folder / "clips.tsv", None, message)
-    if not len(filenames) or not labels:
+    if not len(filenames) or not labels or dataset.has_unknown_tags().all():
         return
     *clips, untagged = dataset.clips_of_classes()
     if len(untagged):
@@ -280,7 +333,17 @@ def write(folder: PathLike, dataset: DataSet) -> None:
             for part in slices(len(column)):
                 _check_names(column[part].tolist())
     remove(folder / "clips.tsv")
-    write_text(folder / "info.yaml", to_yaml({**dataset.info, **provenance.made_by()}))
+    unknown, info = dataset.has_unknown_tags(), dict(dataset.info)
+    if len(unknown) and unknown.all():
+        info[TAGS] = UNKNOWN_TAGS
+    elif info.get(TAGS) == UNKNOWN_TAGS:
+        info[TAGS] = COMPLETE
+    write_text(folder / "info.yaml", to_yaml({**info, **provenance.made_by()}))
+    if unknown.any() and not unknown.all():
+        names = dataset.filenames[unknown].tolist()
+        write_rows(folder / UNKNOWN, ("filename",), [[(name,) for name in names]])
+    else:
+        remove(folder / UNKNOWN)
     tags = Tags(dataset.tag_clip, dataset.tag_label)
     _write_tags_and_events(folder, dataset.filenames, dataset.labels, tags, dataset.events)
     if dataset.events is None:

@@ -17,6 +17,7 @@ from wsedtk.data import clip_sets, datadir, table_files, tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import ScoreFile
 from wsedtk.data.table_files import Repeat, TableFile
+from wsedtk.data.unknown_tags import without_unknown
 from wsedtk.evaluation import bootstrap, input_warnings, report_data
 from wsedtk.evaluation.evidence import Evidence, Scores, match_clips
 from wsedtk.evaluation.input_warnings import Warn
@@ -105,11 +106,11 @@ def _official_clips(truth: DataSet, data_set: PathLike) -> int:
     """Return the official number of clips of the set, including clips that could not be obtained.
 
     This number is the entry official_clips of the info.yaml of the set. If this entry is missing,
-    the number of clips of the set is returned.
+    the number of clips of the set with known tags is returned.
     """
     official = truth.info.get("official_clips")
     if official is None:
-        return len(truth)
+        return int((~truth.has_unknown_tags()).sum())
     if type(official) is not int or official < 0:
         raise InputError(
             f"{Path(data_set) / 'info.yaml'}: official_clips: found {official!r}; "
@@ -203,6 +204,8 @@ def evaluate_folder(
     audio, true_audio = (one.info.get("audio_fingerprint") for one in (decoded, truth))
     provenance.check_audio(folder, audio, data_set, true_audio, warn)
     truth, decoded = _match(truth, decoded, data_set, folder, warn)
+    is_known = ~truth.has_unknown_tags()
+    truth, decoded = without_unknown(truth, data_set, warn), decoded.select(is_known)
     weights = bootstrap.clip_weights(len(truth), num_resamples) if num_resamples else None
     report = report_data.empty_report(truth.labels)
     report["made_from"].update(sources)

@@ -221,5 +221,6 @@ def match_clips(dataset: DataSet, filenames: npt.NDArray[np.str_]) -> tuple[Data
         tag_clip=tag_clip[kept],
         tag_label=dataset.tag_label[kept],
         events=events,
+        unknown=None if dataset.unknown is None else dataset.unknown[clips],
     )
     return matched, found

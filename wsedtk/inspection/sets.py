@@ -86,6 +86,7 @@ def describe_data_directory(path: Path) -> About:
         "official_clips": info.get("official_clips"),
         "hours": hours(dataset.durations.sum()),
         "tags": len(dataset.tag_clip),
+        "clips_with_unknown_tags": int(dataset.has_unknown_tags().sum()) or None,
         "events": None if events is None else len(events),
         "audio": _count_audio(dataset),
         "fingerprint": dataset.fingerprint(),

@@ -4,6 +4,7 @@ In the shapes, N is the number of clips, and K is the number of classes.
 """
 
 import dataclasses
+import logging
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +14,12 @@ import numpy.typing as npt
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.types import Booleans
+from wsedtk.core.wording import counted
 from wsedtk.data import clip_sets, datadir
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.stages.options.systems import BalanceOptions
+
+_LOG = logging.getLogger(__name__)
 
 MADE_BY = "balance"
 
@@ -84,12 +88,13 @@ class _Drawing:
     """For each class, the order in which its clips are drawn.
 
     Clips of sources that are already held out come first. The other clips follow in random order.
-    Clips without tags are treated as an additional class.
+    Clips without tags are treated as an additional class. Clips with unknown tags have no class.
     """
 
     def __init__(self, dataset: DataSet, sources: Indices, rng: np.random.Generator) -> None:
         self.dataset, self.sources = dataset, sources
         clips = dataset.clips_of_classes()
+        self.unknown = dataset.has_unknown_tags()
         self.waiting = [rng.permutation(members) for members in clips]
         self.next_waiting = [0] * len(clips)
         self.opened: list[list[int]] = [[] for _ in clips]
@@ -103,6 +108,8 @@ class _Drawing:
 
     def classes_of(self, clip: int) -> list[int]:
         """Return the classes of a clip. A clip without tags has only the additional class."""
+        if self.unknown[clip]:
+            return []
         tags: list[int] = self.dataset.tags_of(clip).tolist()
         return tags or [len(self.dataset.labels)]
 
@@ -153,6 +160,8 @@ def split(dataset: DataSet, num_valid: int, seed: int) -> Split:
     At least half of the clips of each class, and at least half of the clips without tags, remain
     for training.
 
+    Clips with unknown tags are never held out for validation.
+
     The fit set and the validation set never contain clips of the same source (see
     `clip_sets.sources`). If a source is held out, and some of its clips are not chosen for the
     validation set, these clips are in neither set.
@@ -176,7 +185,8 @@ def split(dataset: DataSet, num_valid: int, seed: int) -> Split:
     (sources,) = clip_sets.sources(dataset)
     drawing = _Drawing(dataset, sources, np.random.default_rng(seed))
     *counts, num_untagged = drawing.left_to_fit.tolist()
-    num_tagged = num_valid - round(num_valid * num_untagged / len(dataset))
+    num_known = len(dataset) - int(drawing.unknown.sum())
+    num_tagged = num_valid - round(num_valid * num_untagged / max(num_known, 1))
     valid, held, num_held = np.zeros(len(dataset), bool), np.zeros(len(counts), np.int64), 0
     rarest_first = [k for k in np.argsort(counts, kind="stable").tolist() if counts[k]]
     turn, exhausted = 0, []
@@ -250,10 +260,23 @@ def run(options: BalanceOptions) -> BalanceResult:
     data_set, num_valid = options.data_set, options.num_valid
     fit_set, valid_set = Path(options.fit_set), Path(options.valid_set)
     dataset = datadir.read(data_set)
-    if not 1 <= num_valid < len(dataset):
+    unknown = dataset.has_unknown_tags()
+    num_known = len(dataset) - int(unknown.sum())
+    if not num_known:
+        raise InputError(
+            f"{data_set}: the tags of all clips are unknown, so no balanced set can be held out; "
+            "split a set with tags"
+        )
+    if not 1 <= num_valid < num_known:
+        with_tags = " with known tags" if unknown.any() else ""
         raise InputError(
             f"num_valid: found {num_valid}; expected a number of at least 1 and below "
-            f"{len(dataset)}, the number of clips in {data_set}"
+            f"{num_known}, the number of clips{with_tags} in {data_set}"
+        )
+    if unknown.any():
+        _LOG.warning(
+            f"{data_set}: the clips with unknown tags are not used for validation "
+            f"({counted(len(dataset) - num_known, 'clip')})"
         )
     if len({os.path.realpath(folder) for folder in (data_set, fit_set, valid_set)}) < 3:
         raise InputError(

@@ -22,6 +22,7 @@ from wsedtk.core.wording import counted
 from wsedtk.data import datadir, events, tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import ScoreFile
+from wsedtk.data.unknown_tags import without_unknown
 from wsedtk.decoding import event_decoding, operating_point, score_maxima, thresholds
 from wsedtk.decoding.decisions import Decisions, Target, choose
 from wsedtk.decoding.operating_point import OperatingPoint
@@ -368,6 +369,7 @@ def run(options: TuneOptions) -> TuneResult:
     scores, dataset = ScoreFile(options.scores), datadir.read(options.data_set)
     _check_inputs(options, scores, dataset)
     record = _record(options, scores, dataset)
+    dataset = without_unknown(dataset, options.data_set)
     rows, dataset = align(scores, dataset, options.data_set)
     if not len(dataset.tag_clip):
         raise InputError(

@@ -16,6 +16,7 @@ from wsedtk.core.paths import PathLike
 from wsedtk.core.wording import counted
 from wsedtk.data import clip_sets, datadir, tables
 from wsedtk.data.store import FeatureStore
+from wsedtk.data.unknown_tags import without_unknown
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
@@ -192,7 +193,7 @@ def read_sets(
     Returns
     -------
     fit, valid : FeatureBatches
-        The clips of each set that have features.
+        The clips of each set that have features. Clips with unknown tags are left out.
 
     Raises
     ------
@@ -202,6 +203,9 @@ def read_sets(
         have the same classes in the same order.
     """
     fit_data, valid_data = datadir.read(fit_set), datadir.read(valid_set)
+    # Clips with unknown tags give no loss. Therefore they are not loaded.
+    fit_data = without_unknown(fit_data, fit_set)
+    valid_data = without_unknown(valid_data, valid_set)
     if fit_data.labels != valid_data.labels:
         raise InputError(
             f"{valid_set}: labels.txt differs from labels.txt in {fit_set}; use two sets with the "
