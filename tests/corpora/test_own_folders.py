@@ -117,6 +117,31 @@ def test_long_recordings_are_cut(birds, tmp_path, caplog):
     assert len(dataset) == 6 and not (tmp_path / "set" / "audio").exists() and not caplog.messages
 
 
+def test_a_set_without_context(birds, tmp_path, run, monkeypatch):
+    """validate, balance and train warn if every clip has a tag, and say what to type."""
+    shutil.rmtree(birds / "background")
+    make(birds, *(f"{c}/{i}{c}.wav" for c in ("Owl", "Wren") for i in range(3)))
+    monkeypatch.chdir(tmp_path)
+    warning = "every clip has a tag, so a network that learns from this set finds events also whe"
+    remedy = "wsedtk prepare soundscapes birds DATA_DIR --background FOLDER"
+    assert run("prepare", "folders", "birds", "set").exit_code == 0
+    commands = (
+        ["validate", "set"],
+        ["balance", "set", "fit", "valid", "--num-valid", 2],
+        ["train", "fit", "valid", "m", "--feats", "set.h5", "--dry-run"],
+    )
+    assert run("extract", "set", "set.h5").exit_code == 0
+    for words in commands:
+        result = run(*words)
+        said = result.stdout + result.stderr
+        assert result.exit_code == 0 and said.count(warning) == said.count(remedy) == 1
+    make(birds, "background/x.wav")
+    assert run("prepare", "folders", "birds", "set").exit_code == 0
+    for words in commands[:2]:
+        result = run(*words)
+        assert result.exit_code == 0 and warning not in result.stdout + result.stderr
+
+
 def test_sites_in_class_folders(tmp_path):
     make(tmp_path / "r", *(f"{c}/{s}/{c}{s}.wav" for c in ("Owl", "Wren") for s in ("n", "s")))
     make(tmp_path / "r", "Owl/x.wav", "background/n/quiet.wav")

@@ -17,6 +17,7 @@ from wsedtk.corpora import own_sets
 from wsedtk.corpora.own_sets import OwnRecording, OwnSetOptions
 from wsedtk.corpora.registry import CORPORA, PrepareResult
 from wsedtk.data.clip_names import has_audio_extension
+from wsedtk.data.context import OWN
 from wsedtk.data.folders import as_text, walk
 from wsedtk.data.tables import first, normal
 
@@ -322,5 +323,10 @@ def prepare(options: FoldersOptions) -> PrepareResult:
             f"{counted(num_joined, 'recording')} with copies in several folders: a copy has the "
             "tags of all of its folders"
         )
-    info = {"made_by": MADE_BY, "recordings": str(options.recordings_dir), "tags": "complete"}
+    info = {
+        "made_by": MADE_BY,
+        "corpus": OWN,
+        "recordings": str(options.recordings_dir),
+        "tags": "complete",
+    }
     return own_sets.write(folder, recordings, labels, options, info, notes=notes)

@@ -249,7 +249,14 @@ def prepare(options: MergeOptions) -> PrepareResult:
         _warn_of_same_groups(sets)
     _warn_of_events(folders, sets)
     dataset = merge(sets, names, _labels(folders, sets), options)
-    info = {"made_by": MADE_BY, "sets": [str(one) for one in folders], "tags": "complete"}
+    info: dict[str, object] = {
+        "made_by": MADE_BY,
+        "sets": [str(one) for one in folders],
+        "tags": "complete",
+    }
+    corpora = {one.info.get("corpus") for one in sets}
+    if len(corpora) == 1 and None not in corpora:
+        info["corpus"] = str(corpora.pop())
     dataset = dataclasses.replace(dataset, info=info)
     datadir.write(folder, dataset)
     parts = tuple(PreparedSet(one, part) for one, part in zip(folders, sets))

@@ -13,6 +13,7 @@ from wsedtk.corpora.own_sets import OwnRecording, OwnSetOptions
 from wsedtk.corpora.recording_names import RecordingNames, only
 from wsedtk.corpora.registry import CORPORA, PrepareResult
 from wsedtk.data import label_tables
+from wsedtk.data.context import OWN
 from wsedtk.data.label_tables import Choices, LabelTable
 from wsedtk.data.tables import first, normal
 from wsedtk.inference import recordings
@@ -242,5 +243,10 @@ def prepare(options: TableOptions) -> PrepareResult:
         num_untagged = sum(not one.labels for one in found)
         return TablePlan((), tuple(notes), counts, num_untagged, failed)
     own_sets.check_failures(failed, len(found) + len(failed), options)
-    info = {"made_by": MADE_BY, "table": str(options.table), "tags": "complete"}
+    info = {
+        "made_by": MADE_BY,
+        "corpus": OWN,
+        "table": str(options.table),
+        "tags": "complete",
+    }
     return own_sets.write(folder, found, labels, options, info, failed, notes)

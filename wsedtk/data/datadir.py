@@ -42,6 +42,7 @@ from wsedtk.core.types import Booleans, Integers
 from wsedtk.core.wording import counted
 from wsedtk.data import set_tables
 from wsedtk.data.clip_sets import DataSet
+from wsedtk.data.context import context_warning
 from wsedtk.data.events import Events
 from wsedtk.data.set_events import read_events
 from wsedtk.data.set_tables import (
@@ -207,7 +208,10 @@ def _check_unknown(
 
 
 def _warnings(folder: Path, dataset: DataSet) -> Iterator[Fault]:
-    """Yield warnings about clips without groups or tags, and about classes without clips."""
+    """Yield warnings about clips without groups or tags, and about classes without clips.
+
+    If all clips of own recordings have tags, this causes a warning, too.
+    """
     filenames, labels = dataset.filenames, dataset.labels
     is_grouped = dataset.is_grouped()
     if is_grouped.any() and not is_grouped.all():
@@ -224,6 +228,9 @@ def _warnings(folder: Path, dataset: DataSet) -> Iterator[Fault]:
         have = counted(len(untagged), "clip has", "clips have")
         message = f"{have} no tags: {first(filenames[untagged])}"
         yield Fault(False, folder / "tags.tsv", None, message)
+    context = context_warning(dataset)
+    if context is not None:
+        yield Fault(False, folder / "tags.tsv", None, context)
     unused = [label for label, members in zip(labels, clips) if not len(members)]
     if unused:
         message = f"{counted(len(unused), 'class has', 'classes have')} no clips: {first(unused)}"

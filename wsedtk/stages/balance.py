@@ -17,6 +17,7 @@ from wsedtk.core.types import Booleans
 from wsedtk.core.wording import counted
 from wsedtk.data import clip_sets, datadir
 from wsedtk.data.clip_sets import DataSet
+from wsedtk.data.context import context_warning
 from wsedtk.stages.options.systems import BalanceOptions
 
 _LOG = logging.getLogger(__name__)
@@ -285,6 +286,9 @@ def run(options: BalanceOptions) -> BalanceResult:
         )
     for folder in (fit_set, valid_set):
         datadir.check_overwrite(folder, MADE_BY)
+    context = context_warning(dataset)
+    if context is not None:
+        _LOG.warning(f"{data_set}: {context}")
     found = split(dataset, num_valid, options.seed)
     if not found.valid.any():
         raise InputError(

@@ -15,6 +15,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.wording import counted
 from wsedtk.data import clip_sets, datadir, tables
+from wsedtk.data.context import context_warning
 from wsedtk.data.store import FeatureStore
 from wsedtk.data.unknown_tags import without_unknown
 from wsedtk.models import checkpoint
@@ -219,6 +220,9 @@ def read_sets(
         )
     fit = FeatureBatches(store, fit_data, fit_set)
     valid = FeatureBatches(store, valid_data, valid_set)
+    context = context_warning(fit.dataset)
+    if context is not None:
+        _LOG.warning(f"{fit_set}: {context}")
     for batches, folder in ((fit, fit_set), (valid, valid_set)):
         if not len(batches.dataset.tag_clip):
             raise InputError(f"{folder}: no clip with features has a tag; add tags to tags.tsv")
