@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -149,6 +150,12 @@ def test_training_is_the_same_without_them(run, corpus, tmp_path):
         assert result.exit_code == 0 and is_told == (data == folder)
         models.append(contents(data.parent / "model"))
     assert models[0]["model.safetensors"] == models[1]["model.safetensors"]
+    # The commands that train prints at its end work.
+    commands = result.stdout.partition("next: ")[2].splitlines()
+    assert [shlex.split(line)[1] for line in commands] == ["predict", "tune"]
+    for line in commands:
+        assert run(*shlex.split(line)[1:]).exit_code == 0
+    assert (plain.parent / "model" / "operating_point.yaml").is_file()
     words[1] = all_unknown(tmp_path / "all")
     (words[1] / "labels.txt").write_text("".join(f"{label}\n" for label in fit.labels))
     result = run(*words, "--overwrite")

@@ -98,7 +98,7 @@ def train(options: TrainOptions, dry_run: bool) -> None:
         result = module.run(options, stop_signals=signals.noted)
         from wsedtk.cli import printing_systems
 
-        text = printing_systems.train(result)
+        text = f"{printing_systems.train(result)}\n{printing_systems.after_training(options)}"
     if rank_and_size()[0] == 0:
         print(text)
 
