@@ -426,6 +426,76 @@ def test_faults_of_recordings(tmp_path):
     refuses(bank, tmp_path, "2-77-A.wav: can't be read as sound")
 
 
+# --- recordings with any names ---
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Two classes with four source recordings each, and a folder of backgrounds elsewhere."""
+    for label in ("Dog", "Owl"):
+        for number in range(3):
+            tone(tmp_path / "bank" / label / f"{label} {number}.wav")
+        for times in ("0_1", "1_2"):  # two parts of one recording, in a folder of a site
+            tone(tmp_path / "bank" / label / "site" / f"{label} long_{times}.wav")
+    for number in range(4):
+        tone(tmp_path / "noise" / f"wind{number}.wav", seconds=3, level=0.1)
+    return tmp_path / "bank"
+
+
+def sources_of(pools):
+    return {
+        recording.source
+        for pool in pools
+        for recordings in [*pool.events.values(), pool.backgrounds]
+        for recording in recordings
+    }
+
+
+def test_names_without_folds(own, tmp_path):
+    noise = str(tmp_path / "noise")
+    folder = mixed(own, tmp_path / "a", backgrounds=[noise], test_folds=(4,), num_train=6)
+    train = datadir.read(folder / "train")
+    assert train.labels == ["Dog", "Owl"] and (train.tag_matrix().sum(axis=0) > 0).all()
+    assert train.info["backgrounds"] == [noise]
+    # No source recording is in both sets, and both sets have all classes and a background.
+    pools = sound_bank.split(own, [noise], [4], 0)
+    assert not sources_of(pools.train) & sources_of([pools.test])
+    assert len(sources_of(pools.train) | sources_of([pools.test])) == 12
+    for pool in (*pools.train, pools.test):
+        assert all(pool.events.values()) and pool.backgrounds
+    long = [
+        r.fold
+        for recordings in sound_bank.scan(own).values()
+        for r in recordings
+        if "long" in r.source
+    ]
+    assert len(long) == 4 and long[0] == long[1] and long[2] == long[3]
+    # A class folder named `background` needs no option, and a class folder comes before a path.
+    (tmp_path / "noise").rename(own / "background")
+    assert sources_of([sound_bank.split(own, [], [4], 0).test]) & {f"wind{i}" for i in range(4)}
+    again = mixed(own, tmp_path / "b", backgrounds=["background"], test_folds=(4,), num_train=6)
+    assert datadir.read(again / "train").labels == ["Dog", "Owl"]
+
+
+def test_a_bank_with_folds_and_other_backgrounds(own, tmp_path):
+    bank, noise = small_bank(tmp_path / "esc", ("Dog", "Cat")), str(tmp_path / "noise")
+    pools = sound_bank.split(bank, [noise], [2], 0)
+    assert [r.source for r in pools.test.events["Dog"]] == ["02"]
+    assert not sources_of(pools.train) & sources_of([pools.test])
+    assert pools.test.backgrounds and pools.train[0].backgrounds
+
+
+def test_faults_of_other_backgrounds(own, tmp_path):
+    refuses(own, tmp_path, "one of the two folders contains the other", backgrounds=[str(tmp_path)])
+    (tmp_path / "none").mkdir()
+    none = str(tmp_path / "none")
+    refuses(own, tmp_path, "--background .*none: contains no sound files", backgrounds=[none])
+    gone = str(tmp_path / "gone")
+    refuses(own, tmp_path, "contains no class folder .*gone' for --background", backgrounds=[gone])
+    inside = str(own / "Owl")
+    assert list(sound_bank.split(own, [inside], [4], 0).test.events) == ["Dog"]
+
+
 # --- real recordings ---
 
 

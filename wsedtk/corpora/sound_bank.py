@@ -1,9 +1,12 @@
 """Split a sound bank into pools of recordings, for training and for testing.
 
-A bank is a folder of class folders. Recordings are named `<fold>-<id>-<take>.<ext>`, as in ESC-10
-and ESC-50. A take is an excerpt of a source recording. All takes with the same id come from the
-same source recording, even if they are in different class folders. Some classes are backgrounds,
-and the other classes are events.
+A bank is a folder of class folders. Some classes are backgrounds, and the other classes are events.
+Backgrounds can also be in a folder elsewhere.
+
+Recordings can be named `<fold>-<id>-<take>.<ext>`, as in ESC-10 and ESC-50. A take is an excerpt of
+a source recording. All takes with the same id come from the same source recording, even if they are
+in different class folders. If no recording of the bank has such a name, the source recordings are
+divided into folds. The source is then the recording in the file name (see `clip_names.source_of`).
 
 Shapes: G groups of training recordings.
 """
@@ -20,13 +23,18 @@ import numpy as np
 from wsedtk.core.config import nearest, suggest
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
-from wsedtk.data.clip_names import AUDIO_EXTENSIONS
-from wsedtk.data.folders import look
+from wsedtk.data.clip_names import AUDIO_EXTENSIONS, source_of
+from wsedtk.data.folders import as_text, look, walk
 from wsedtk.data.tables import normal
 
 BUILTIN = "builtin"
+BACKGROUND = "background"
 MAX_GROUPS = 10
+_UNKNOWN_FOLD = -1
 _NAME = re.compile(r"(\d+)-([^-]+)-([^-]+)")
+# The folds of recordings whose names contain no fold. Scarce classes get the first of these folds,
+# so that two recordings are enough if the test fold is 4, as it is by default.
+_FOLDS = (4, 1, 2, 3, 5)
 _GROUPS = 5  # a number in the seed of the random generator (see `wsedtk.corpora.soundscapes`)
 
 
@@ -50,6 +58,11 @@ class Recording:
     label: str
     fold: int
     source: str
+
+    @property
+    def has_fold(self) -> bool:
+        """Whether the name of the file contains the fold."""
+        return self.fold != _UNKNOWN_FOLD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,17 +92,23 @@ class Pools(NamedTuple):
 
 
 def scan(bank_dir: PathLike) -> dict[str, list[Recording]]:
+    """Return the recordings of a bank with their folds. See `_scan`."""
+    return _with_folds(_scan(bank_dir))
+
+
+def _scan(bank_dir: PathLike) -> dict[str, list[Recording]]:
     """Return the recordings of a bank, as {class folder: recordings}.
 
-    The class folders and the recordings are sorted by name. Files that are not sound files are
-    ignored, and so are folders and files whose names begin with a dot.
+    The class folders and the recordings are sorted by name. Subfolders of class folders are
+    searched, too. Files that are not sound files are ignored, and so are folders and files whose
+    names begin with a dot.
 
     Raises
     ------
     InputError
         If the folder is not a bank, if a class folder can't be entered, if the names of two class
-        folders differ only in their Unicode form, or if the name of a sound file does not have the
-        form <fold>-<id>-<take>.<ext>.
+        folders differ only in their Unicode form, or if only some of the names of the sound files
+        have the form <fold>-<id>-<take>.<ext>.
     """
     bank_dir = Path(bank_dir)
     if not os.path.isdir(bank_dir):
@@ -114,27 +133,94 @@ def scan(bank_dir: PathLike) -> dict[str, list[Recording]]:
             f"{bank_dir}: contains no class folders; expected a folder with recordings for each "
             "class"
         )
+    _check_same_form([one for recordings in found.values() for one in recordings])
     return found
 
 
 def _recordings(folder: Path, label: str) -> list[Recording]:
-    """Return the recordings of a class folder.
+    """Return the recordings in a folder and its subfolders.
 
-    Raises InputError if the folder can't be entered, or if the name of a sound file is invalid.
+    The fold is _UNKNOWN_FOLD if the name of a file contains none. Raises InputError if the folder
+    can't be entered.
     """
     recordings = []
-    for path in (folder / name for name in look(folder)[1]):
+    for path in sorted(Path(parent, name) for parent, names in walk(folder) for name in names):
         if path.suffix.lower() not in AUDIO_EXTENSIONS or path.name.startswith("."):
             continue
+        fold, source = _UNKNOWN_FOLD, source_of(normal(as_text(path.name)))
         match = _NAME.fullmatch(path.stem)
-        if not match:
-            raise InputError(
-                f"{path}: expected a name like 1-100032-A{path.suffix} (fold-id-take, where fold "
-                f"is an integer and id is the source recording), found {path.name!r}; rename the "
-                "file"
-            )
-        recordings.append(Recording(path, label, int(match[1]), normal(match[2])))
+        if match:
+            fold, source = int(match[1]), normal(match[2])
+        recordings.append(Recording(path, label, fold, source))
     return recordings
+
+
+def _check_same_form(recordings: Sequence[Recording]) -> None:
+    """Raise InputError if only some of the names of recordings contain a fold."""
+    unnamed = [one.path for one in recordings if not one.has_fold]
+    if unnamed and len(unnamed) < len(recordings):
+        path = unnamed[0]
+        raise InputError(
+            f"{path}: expected a name like 1-100032-A{path.suffix} (fold-id-take, where fold "
+            f"is an integer and id is the source recording), found {path.name!r}; rename the "
+            "file, or rename all files so that no name has this form"
+        )
+
+
+def _with_folds(found: Mapping[str, Sequence[Recording]]) -> dict[str, list[Recording]]:
+    """Divide the recordings whose names contain no fold into folds.
+
+    All recordings of a source are in one fold, and the sources of each class are divided about
+    equally.
+    """
+    place_of: dict[str, int] = {}
+    unnamed = {
+        label: sorted({one.source for one in recordings if not one.has_fold})
+        for label, recordings in found.items()
+    }
+    for sources in sorted(unnamed.values(), key=len):
+        _deal(sources, len(_FOLDS), place_of)
+    return {
+        label: [
+            one if one.has_fold else dataclasses.replace(one, fold=_FOLDS[place_of[one.source]])
+            for one in recordings
+        ]
+        for label, recordings in found.items()
+    }
+
+
+def _add_backgrounds(
+    bank_dir: PathLike, found: Mapping[str, Sequence[Recording]], backgrounds: Sequence[str]
+) -> tuple[dict[str, list[Recording]], list[str]]:
+    """Find the backgrounds: class folders of the bank, or folders elsewhere.
+
+    Return the recordings by class, with an additional class for each folder elsewhere, and the
+    classes that are backgrounds. A class folder named `background` is always one of them.
+
+    Raises InputError if a folder elsewhere is in the bank, contains the bank or has no recordings.
+    """
+    by_label = {label: list(recordings) for label, recordings in found.items()}
+    labels = [label for label in found if label.lower() == BACKGROUND]
+    for text in backgrounds:
+        if normal(text) in found or not os.path.isdir(text):
+            labels.append(normal(text))
+            continue
+        real, bank = os.path.realpath(text), os.path.realpath(bank_dir)
+        inside = [label for label in found if real == os.path.join(bank, label)]
+        if inside:
+            labels += inside
+            continue
+        if os.path.commonpath([real, bank]) in (real, bank):
+            raise InputError(
+                f"--background {text}: is no class folder of {bank_dir}, but one of the two "
+                "folders contains the other; give the name of a class folder, or a folder elsewhere"
+            )
+        by_label[text] = _recordings(Path(text), text)
+        if not by_label[text]:
+            raise InputError(f"--background {text}: contains no sound files")
+        _check_same_form(by_label[text])
+        labels.append(text)
+    return by_label, list(dict.fromkeys(labels))
 
 
 def _check_backgrounds(
@@ -245,7 +331,8 @@ def split(
     bank_dir : path-like
         The bank.
     backgrounds : sequence of str
-        The class folders that are backgrounds.
+        The class folders that are backgrounds, and the paths of other folders with backgrounds. A
+        class folder named `background` is always one of them.
     test_folds : sequence of int
         The folds of the test pool. If there are none, there is no test pool.
     seed : int
@@ -260,7 +347,8 @@ def split(
     InputError
         If the folder is not a bank, or if the bank cannot be split in this way.
     """
-    found = scan(bank_dir)
+    found, backgrounds = _add_backgrounds(bank_dir, _scan(bank_dir), backgrounds)
+    found = _with_folds(found)
     _check_backgrounds(bank_dir, found, backgrounds)
     _check_folds(bank_dir, found, test_folds)
     labels = [label for label in found if label not in backgrounds]

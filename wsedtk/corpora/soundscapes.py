@@ -29,7 +29,6 @@ from wsedtk.corpora.sound_bank import BUILTIN, Pool, split
 from wsedtk.data import datadir
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
-from wsedtk.data.tables import normal
 
 MADE_BY = "prepare soundscapes"
 MAX_EVENTS = 3
@@ -50,8 +49,9 @@ class SoundscapesOptions:
     data_dir : path-like
         The folder in which the data directories are written.
     backgrounds : sequence of str
-        A class folder that contains backgrounds. Repeatable. The built-in bank has default
-        backgrounds.
+        A class folder of BANK_DIR that contains backgrounds, or another folder with recordings of
+        backgrounds. Repeatable. A class folder named `background` is always used, and the built-in
+        bank has default backgrounds.
     test_folds : sequence of int
         The folds for the test set. The training set uses all other folds.
     num_train : int
@@ -78,7 +78,7 @@ class SoundscapesOptions:
     data_dir: PathLike
     _: dataclasses.KW_ONLY
     backgrounds: Sequence[str] = dataclasses.field(
-        default=(), metadata={"flag": "--background", "metavar": "CLASS"}
+        default=(), metadata={"flag": "--background", "metavar": "FOLDER"}
     )
     test_folds: Sequence[int] = dataclasses.field(
         default=(4,), metadata={"comma_separated": "folds"}
@@ -235,9 +235,11 @@ def prepare(options: SoundscapesOptions) -> PrepareResult:
     """Mix the recordings of a bank into 10 s soundscapes.
 
     The set DATA_DIR/train has tags, and the set DATA_DIR/test has tags and events. BANK_DIR
-    contains one folder for each class, with recordings named fold-id-take.ext. If `builtin` is
-    given instead of BANK_DIR, a small bank is synthesised in DATA_DIR/bank. If only the number of
-    soundscapes is increased, the new set contains all soundscapes of the old set.
+    contains one folder for each class. If recordings are named fold-id-take.ext, as in ESC-10, the
+    names determine the folds. Otherwise, the recordings are divided into five folds. No source
+    recording is in both sets. If `builtin` is given instead of BANK_DIR, a small bank is
+    synthesised in DATA_DIR/bank. If only the number of soundscapes is increased, the new set
+    contains all soundscapes of the old set.
 
     Parameters
     ----------
@@ -261,10 +263,7 @@ def prepare(options: SoundscapesOptions) -> PrepareResult:
     data_dir = Path(options.data_dir)
     for name in ("train",) if options.all_folds else ("train", "test"):
         datadir.check_overwrite(data_dir / name, MADE_BY)
-    folder, backgrounds = (
-        Path(options.bank_dir),
-        list(dict.fromkeys(map(normal, options.backgrounds))),
-    )
+    folder, backgrounds = Path(options.bank_dir), list(dict.fromkeys(options.backgrounds))
     if str(options.bank_dir) == BUILTIN:
         folder, backgrounds = data_dir / "bank", backgrounds or list(builtin_bank.BACKGROUNDS)
         builtin_bank.synthesise(folder, options.seed, sample_rate=options.sample_rate)
