@@ -30,6 +30,7 @@ def folder(tmp_path, run, monkeypatch):
     """The working directory of the pages: exp/linear, data directories, recordings and lists.
 
     my_recordings contains a folder a class, and backgrounds. labels.csv lists some of these files.
+    labels contains annotations of the files in recordings.
 
     A small network takes the place of the ready model yamnet.
     """
@@ -72,6 +73,10 @@ def folder(tmp_path, run, monkeypatch):
         "file,site,species\nSiren 1.wav,north,Siren\nDog bark 2.wav,south,Dog bark;Siren\n"
         "background 3.wav,south,\n"
     )
+    for number, site in enumerate(("pond", "forest")):
+        write_sound(Path("recordings", site, "night.wav"), seconds=11, seed=number)
+        Path("labels", site).mkdir(parents=True)
+        Path("labels", site, "night.txt").write_text("0.5\t1\tDog bark\n9.5\t10.5\tSiren\n")
     Path("recordings.txt").write_text("0.wav\tDog bark\n1.wav\tSiren\n")
     Path("downloads").mkdir()
     for name, content in published.contents().items():

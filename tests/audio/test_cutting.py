@@ -26,9 +26,46 @@ def test_spans(duration, seconds, expected):
     assert [tuple(span) for span in cutting.spans(duration, seconds)] == expected
 
 
+@pytest.mark.parametrize(
+    "duration, seconds, hop, expected",
+    [
+        (12.0, 5.0, 2.5, [(0, 5), (2.5, 7.5), (5, 10), (7.5, 12)]),
+        (10.0, 5.0, 2.5, [(0, 5), (2.5, 7.5), (5, 10)]),
+        (10.5, 5.0, 2.5, [(0, 5), (2.5, 7.5), (5, 10), (7.5, 10.5)]),
+        (12.0, 2.0, 5.0, [(0, 2), (5, 7), (10, 12)]),
+        (12.5, 2.0, 5.0, [(0, 2), (5, 7), (10, 12)]),
+        (10.5, 2.0, 5.0, [(0, 2), (5, 7)]),
+    ],
+)
+def test_spans_with_a_hop(duration, seconds, hop, expected):
+    assert [tuple(span) for span in cutting.spans(duration, seconds, hop)] == expected
+
+
+@pytest.mark.parametrize("block", [1 << 22, 701])
+@pytest.mark.parametrize("channel", [None, 1])
+def test_overlapping_parts(tmp_path, monkeypatch, block, channel):
+    """Float samples are written with 24 bits."""
+    samples = noise(RATE, channels=2)
+    soundfile.write(tmp_path / "a.wav", samples, RATE, "FLOAT")
+    monkeypatch.setattr(sound_file, "_BLOCK", block)
+    parts = [Span(0, 0.5), Span(0.2, 0.7), Span(0.4, 0.9), Span(0.6, 1.0)]
+    cutting.cut(tmp_path / "a.wav", parts, lambda p: tmp_path / f"{p.start}.flac", channel)
+    whole = samples.mean(axis=1) if channel is None else samples[:, channel]
+    for part in parts:
+        expected = whole[round(part.start * RATE) : round(part.end * RATE)]
+        found, _ = soundfile.read(tmp_path / f"{part.start}.flac")
+        assert len(found) == len(expected) and np.abs(found - expected).max() <= 1 / (1 << 23)
+
+
+def test_a_part_after_the_end(tmp_path):
+    write_sound(tmp_path / "a.wav", seconds=1.0)
+    with pytest.raises(InputError, match=r"a.wav: breaks off after 1.000 s, before the end"):
+        cutting.cut(tmp_path / "a.wav", [Span(0, 1), Span(1, 2)], lambda p: tmp_path / "b.flac")
+
+
 @pytest.mark.parametrize("block", [1 << 22, 7001])
 def test_the_clips_contain_the_samples(tmp_path, monkeypatch, block):
-    """Whatever the blocks are, joined clips are the mean of the channels, with 16 bits."""
+    """Whatever the blocks are, joined clips are the mean of the channels."""
     samples = noise(3 * RATE + RATE // 2, channels=2)
     soundfile.write(tmp_path / "long.wav", samples, RATE, "FLOAT")
     monkeypatch.setattr(sound_file, "_BLOCK", block)

@@ -85,6 +85,11 @@ def own_recordings(folder):
             write_sound(folder / "my_recordings" / label / f"{label}{number}.wav", seed=number)
 
 
+def annotations(folder):
+    """Write the labels of one of the recordings. The folder contains labels of detect, too."""
+    (folder / "labels" / "a.wav.txt").write_text("1.5\t2\tOwl\n9\t11\tWren\n")
+
+
 def published_weights(folder):
     """Write weights in the format of Wang, Li & Metze, with their inputs."""
     torch.save(talnet_tensors(TALNET, 1024), folder / "TALNet.pt")
@@ -136,6 +141,7 @@ ORDER = {
     "import": published_weights,
     "prepare folders": own_recordings,
     "prepare table": "printf 'file,label\\nOwl0.wav,Owl\\nWren1.wav,Wren\\n' > labels.csv",
+    "prepare annotations": annotations,
     "prepare merge": None,
     "prepare dcase2017": dcase,
     "prepare audioset": audioset,

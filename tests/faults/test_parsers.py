@@ -24,7 +24,8 @@ from wsedtk.data import (
     score_tables,
     table_files,
 )
-from wsedtk.data.formats import dcase
+from wsedtk.data.events import Event
+from wsedtk.data.formats import FORMATS, Recording, dcase, event_format
 from wsedtk.decoding import operating_point
 from wsedtk.models import checkpoint, normalizers, published_weights
 from wsedtk.training.train_config import TrainConfig
@@ -73,6 +74,23 @@ LABELS = ["Car", "Air horn, truck horn"]
 def read_list(path):
     """Read an event list. Raise InputError naming its faults."""
     table_files.raise_on_errors(dcase.read(path).faults)
+
+
+def read_annotations(name, path):
+    """Read an annotation file. Raise InputError naming its faults."""
+    table_files.raise_on_errors(event_format(name).read(path).faults)
+
+
+def annotation_file(name):
+    """Return a function that writes an annotation file, and one that reads it."""
+    form = event_format(name)
+    events = [Event(0.5, 1.0, "Car", 0.9), Event(0.75, 2.0, "Car", 0.8), Event(3, 4, "Möwe", 1)]
+    about = Recording("x/a.wav", "a.wav", channel=1, max_hz=8000.0, seconds=10.0)
+    text = form.header + form.text(about, events)
+    return (
+        file_of("x" + form.suffix, lambda p: p.write_text(text, encoding="utf-8")),
+        of_file("x" + form.suffix, lambda p: read_annotations(name, p)),
+    )
 
 
 def make_set(folder):
@@ -195,6 +213,7 @@ PARSERS = {
         ),
         of_file("e.tsv", read_list),
     ),
+    **{f"annotations, {name}": annotation_file(name) for name in FORMATS.names()},
 }
 
 

@@ -3,6 +3,7 @@
 Array dimensions: S samples.
 """
 
+import bisect
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,9 @@ import soundfile
 from wsedtk.audio.sound_file import Sound
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
+from wsedtk.core.wording import counted
 
+_PRECISE = ("PCM_24", "PCM_32", "FLOAT", "DOUBLE")  # more than 16 bits
 LEAST_SECONDS = 1.0  # a shorter rest at the end of a recording is left out
 
 
@@ -24,11 +27,12 @@ class Span(NamedTuple):
     end: float
 
 
-def spans(duration: float, clip_seconds: float) -> list[Span]:
+def spans(duration: float, clip_seconds: float, hop_seconds: float | None = None) -> list[Span]:
     """Return the clips that a recording is cut into.
 
     All clips last `clip_seconds`, except for the last clip, which contains the rest of the
-    recording. If the rest is shorter than LEAST_SECONDS, it is left out.
+    recording. If the rest is shorter than LEAST_SECONDS, it is left out, unless it is the whole
+    recording.
 
     Parameters
     ----------
@@ -36,31 +40,45 @@ def spans(duration: float, clip_seconds: float) -> list[Span]:
         The duration of the recording in seconds.
     clip_seconds : float
         The duration of a clip in seconds.
+    hop_seconds : float, optional
+        The time from the start of a clip to the start of the next clip. By default it is
+        `clip_seconds`.
     """
-    count = int(duration / clip_seconds)
+    hop_seconds = hop_seconds or clip_seconds
     found: list[Span] = []
-    for number in range(count + 1):
-        start = round(number * clip_seconds, 6)
+    number = 0
+    while True:
+        start = round(number * hop_seconds, 6)
         end = round(min(start + clip_seconds, duration), 6)
-        if number < count or not found or end - start >= LEAST_SECONDS:
+        if not found or end - start >= LEAST_SECONDS:
             found.append(Span(start, end))
-    return found
+        if start + max(clip_seconds, hop_seconds) >= duration:
+            return found
+        number += 1
 
 
-def cut(path: PathLike, parts: Sequence[Span], target: Callable[[Span], Path]) -> list[str]:
+def cut(
+    path: PathLike,
+    parts: Sequence[Span],
+    target: Callable[[Span], Path],
+    channel: int | None = None,
+) -> list[str]:
     """Write parts of a recording to FLAC files, in constant memory.
 
-    The files have the sample rate of the recording. Their samples are the mean of the channels,
-    with 16 bits. Parts that begin after the last sample of the recording are not written.
+    The files have the sample rate of the recording. They have 24 bits if the recording has more
+    than 16 bits, and 16 bits otherwise.
 
     Parameters
     ----------
     path : path-like
         The recording.
     parts : sequence of Span
-        The parts, in the order of time. They must not overlap.
+        The parts, in the order of time. They may overlap. All parts except for the last have the
+        same duration.
     target : callable
         A function that returns the path of the file of a part. The folder must exist.
+    channel : int, optional
+        The channel, from 0. By default, the mean of all channels.
 
     Returns
     -------
@@ -70,32 +88,47 @@ def cut(path: PathLike, parts: Sequence[Span], target: Callable[[Span], Path]) -
     Raises
     ------
     InputError
-        If the recording can't be read, or if FLAC does not support its sample rate.
+        If the recording can't be read, is shorter than the parts or does not have this channel, or
+        if FLAC does not support its sample rate.
     """
     with Sound(path) as sound, contextlib.ExitStack() as stack:
+        if channel is not None and channel >= sound.channels:
+            raise InputError(
+                f"{path}: has {counted(sound.channels, 'channel')}; expected a channel "
+                f"{channel + 1}"
+            )
         rate = sound.samplerate
+        subtype = "PCM_24" if sound.format.endswith(_PRECISE) else "PCM_16"
         edges = [(round(part.start * rate), round(part.end * rate)) for part in parts]
-        number = position = 0
-        file: soundfile.SoundFile | None = None
+        files: dict[int, soundfile.SoundFile] = {}
+        position = number = 0  # the number of the first part that is not complete
+        num_begun = 0
         blocks = stack.enter_context(contextlib.closing(sound.blocks()))
-        for _, mono in blocks:
-            end = position + len(mono)
-            while number < len(parts) and edges[number][0] < end:
-                first, last = edges[number]
-                if file is None:
-                    file = stack.enter_context(_flac(path, target(parts[number]), rate))
-                file.write(mono[max(first - position, 0) : last - position])
-                if last > end:
-                    break
-                file.close()
-                file, number = None, number + 1
+        for samples, mono in blocks:
+            block = mono if channel is None else samples[:, channel]
+            end = position + len(block)
+            for i in range(number, bisect.bisect_left(edges, (end, 0))):
+                first, last = edges[i]
+                if i not in files:
+                    file = _flac(path, target(parts[i]), rate, subtype)
+                    files[i] = stack.enter_context(file)
+                    num_begun = i + 1
+                files[i].write(block[max(first - position, 0) : last - position])
+                if last <= end:
+                    files.pop(i).close()
+                    number = i + 1
             position = end
+        if num_begun < len(parts):
+            raise InputError(
+                f"{path}: breaks off after {position / rate:.3f} s, before the end that its header "
+                "announces; convert it to another format"
+            )
         return sound.remarks()
 
 
-def _flac(path: PathLike, target: Path, rate: int) -> soundfile.SoundFile:
+def _flac(path: PathLike, target: Path, rate: int, subtype: str) -> soundfile.SoundFile:
     try:
-        return soundfile.SoundFile(target, "w", rate, 1, "PCM_16", format="FLAC")
+        return soundfile.SoundFile(target, "w", rate, 1, subtype, format="FLAC")
     except soundfile.SoundFileError as error:
         raise InputError(
             f"{path}: can't be cut, because FLAC does not support its sample rate, {rate} Hz "

@@ -15,23 +15,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wsedtk.audio import audio_files, cutting
 from wsedtk.core import atomic
 from wsedtk.core.config import read_yaml, to_yaml
 from wsedtk.core.errors import InputError
 from wsedtk.core.processes import mapping
 from wsedtk.core.progress import progress
 from wsedtk.core.wording import counted
+from wsedtk.corpora import clip_events
+from wsedtk.corpora.clip_events import Mark
+from wsedtk.corpora.own_clips import AUDIO, Clip, Cut, Read, read_clips
 from wsedtk.corpora.registry import PreparedSet, PrepareResult
 from wsedtk.data import datadir
 from wsedtk.data.clip_names import LONGEST_SECONDS, source_of, without_extension
 from wsedtk.data.clip_sets import DataSet
+from wsedtk.data.events import Events
 from wsedtk.data.tables import first
 
 _LOG = logging.getLogger(__name__)
 
-AUDIO = "audio"  # the folder of the clips that were cut from long recordings
-SLACK = 0.001  # a recording that exceeds the duration of a clip by less than this is not cut
 # A name as in ESC-10 and ESC-50. All takes of a source recording have the same id.
 _TAKE = re.compile(r"\d-(?P<id>\d+)-[A-Z](-\d+)?")
 
@@ -90,28 +91,31 @@ class OwnRecording(NamedTuple):
         The source of the recording, such as a site.
     labels : frozenset of str
         The tags.
+    channel : int or None
+        The channel, from 0. None for the mean of all channels.
+    marks : sequence of Mark
+        The annotated events. Clips also have the classes of their events as tags.
     """
 
     path: Path
     name: str
     group: str
     labels: frozenset[str]
+    channel: int | None = None
+    marks: Sequence[Mark] = ()
 
 
-class Clip(NamedTuple):
-    """A clip of a recording: its name, the path in clips.tsv, and its duration in seconds."""
+class _Row(NamedTuple):
+    """A clip, its recording, and the events of the clip."""
 
-    name: str
-    path: str
-    duration: float
+    clip: Clip
+    recording: OwnRecording
+    events: Sequence[Mark]
 
-
-class _Read(NamedTuple):
-    """The clips of a recording, descriptions of its faults, and the reason why it failed or ""."""
-
-    clips: list[Clip]
-    remarks: list[str]
-    failure: str
+    @property
+    def labels(self) -> frozenset[str]:
+        """The tags of the clip."""
+        return self.recording.labels.union(mark.label for mark in self.events)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,38 +193,6 @@ def recording_groups(names: Sequence[str]) -> list[str]:
     return [source_of(file) for file in files]
 
 
-def _read(clip_seconds: float, audio_dir: Path, recording: tuple[str, str]) -> _Read:
-    """Find the clips of a recording (its path and its name). Cut it if it is too long."""
-    path, name = recording
-    remarks: list[str] = []
-    try:
-        duration = audio_files.info(path).duration
-        if not duration:
-            raise InputError(f"{path}: contains no samples")
-        if duration <= clip_seconds + SLACK:
-            return _Read([Clip(name, path, duration)], remarks, "")
-        if duration > LONGEST_SECONDS:
-            raise InputError(
-                f"{path}: lasts {duration:.0f} s; expected at most {LONGEST_SECONDS:g} s; cut it "
-                "into several files"
-            )
-        stem = without_extension(name)
-
-        def clip_name(part: cutting.Span) -> str:
-            return f"{stem}_{part.start:.3f}_{part.end:.3f}.flac"
-
-        parts = cutting.spans(duration, clip_seconds)
-        (audio_dir / name).parent.mkdir(parents=True, exist_ok=True)
-        remarks = cutting.cut(path, parts, lambda part: audio_dir / clip_name(part))
-        clips = [
-            Clip(clip_name(part), f"{AUDIO}/{clip_name(part)}", part.end - part.start)
-            for part in parts
-        ]
-        return _Read(clips, remarks, "")
-    except InputError as error:
-        return _Read([], remarks, str(error))
-
-
 def check_output(folder: Path, made_by: str) -> None:
     """Raise InputError if a folder contains something that the command `made_by` did not make."""
     datadir.check_overwrite(folder, made_by)
@@ -255,6 +227,7 @@ def write(
     info: Mapping[str, object],
     failed: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
+    cut: Cut | None = None,
 ) -> OwnSetResult:
     """Write a data directory of own recordings. Long recordings are cut into clips.
 
@@ -277,6 +250,9 @@ def write(
         The reasons for recordings that are missing, by name. They are added to the unreadable ones.
     notes : sequence of str
         See `OwnSetResult`.
+    cut : Cut, optional
+        How recordings are cut. By default, clips of `options.clip_seconds` do not overlap, and the
+        set has no events.
 
     Returns
     -------
@@ -285,8 +261,8 @@ def write(
     Raises
     ------
     InputError
-        If too many recordings are unreadable, if two clips have the same name, or if the set can't
-        be written.
+        If too many recordings are unreadable, if an event begins after the end of its recording, if
+        two clips have the same name, or if the set can't be written.
     """
     recordings = sorted(recordings, key=lambda recording: recording.name)
     failed = dict(failed or {})
@@ -294,10 +270,12 @@ def write(
         _LOG.warning(reason)
     num_all = len(recordings) + len(failed)
     audio_dir = folder / AUDIO
-    rows: list[tuple[Clip, OwnRecording]] = []
+    rows: list[_Row] = []
+    lost: list[str] = []
+    cut = cut or Cut(options.clip_seconds)
     with atomic.writing_folder(audio_dir) as temporary:
-        read = functools.partial(_read, options.clip_seconds, temporary)
-        items = [(str(one.path.absolute()), one.name) for one in recordings]
+        read = functools.partial(read_clips, cut, temporary)
+        items = [(str(one.path.absolute()), one.name, one.channel) for one in recordings]
         with mapping(options.jobs, ["wsedtk.corpora.own_sets"]) as spread:
             results = progress(spread(read, items), "read recordings", len(items))
             for recording, result in zip(recordings, results):
@@ -306,9 +284,15 @@ def write(
                 if result.failure:
                     failed[recording.name] = result.failure
                     _LOG.warning(result.failure)
-                rows += [(clip, recording) for clip in result.clips]
+                of_recording, of_no_clip = _rows(recording, result, cut)
+                rows += of_recording
+                lost += of_no_clip
         check_failures(failed, num_all, options)
-        dataset = _dataset(rows, labels, info)
+        if lost:
+            _LOG.warning(
+                f"{counted(len(lost), 'event is', 'events are')} in no clip: {first(lost)}"
+            )
+        dataset = _dataset(rows, labels, info, has_events=cut.least_seconds is not None)
         has_audio = any(temporary.iterdir())
         # From here on, the folder is not a complete data directory until `datadir.write` ends.
         atomic.remove(folder / "clips.tsv")
@@ -322,39 +306,62 @@ def write(
     return OwnSetResult((prepared,), num_used, num_cut, failed, tuple(notes))
 
 
+def _rows(recording: OwnRecording, read: Read, cut: Cut) -> tuple[list[_Row], list[str]]:
+    """Return the clips of a recording with their events, and the places of events in no clip.
+
+    Raises InputError if an event begins after the end of the recording.
+    """
+    if not recording.marks or read.failure:
+        return [_Row(clip, recording, ()) for clip in read.clips], []
+    error, warning = clip_events.check_times(recording.name, recording.marks, read.duration)
+    if error:
+        raise InputError(error)
+    if warning:
+        _LOG.warning(warning)
+    spans = [(clip.start, clip.start + clip.duration) for clip in read.clips]
+    events = clip_events.events_of_clips(recording.marks, spans, cut.least_seconds or 0.0)
+    found = {(mark.place, mark.label) for marks in events for mark in marks}
+    lost = [mark.place for mark in recording.marks if (mark.place, mark.label) not in found]
+    return [_Row(clip, recording, marks) for clip, marks in zip(read.clips, events)], lost
+
+
 def _dataset(
-    rows: list[tuple[Clip, OwnRecording]], labels: Sequence[str], info: Mapping[str, object]
+    rows: list[_Row], labels: Sequence[str], info: Mapping[str, object], *, has_events: bool
 ) -> DataSet:
     """Return the set of the clips. Raise InputError if two clips have the same name."""
-    rows.sort(key=lambda row: row[0].name)
-    for (clip, recording), (other, other_recording) in zip(rows, rows[1:]):
-        if clip.name == other.name:
+    rows.sort(key=lambda row: row.clip.name)
+    for one, other in zip(rows, rows[1:]):
+        if one.clip.name == other.clip.name:
             raise InputError(
-                f"{recording.path}, {other_recording.path}: both would give the clip "
-                f"{clip.name!r}; rename one of the two files"
+                f"{one.recording.path}, {other.recording.path}: both would give the clip "
+                f"{one.clip.name!r}; rename one of the two files"
             )
     number_of = {label: number for number, label in enumerate(labels)}
     tags = [
-        (i, k)
-        for i, (_, recording) in enumerate(rows)
-        for k in sorted(number_of[label] for label in recording.labels)
+        (i, k) for i, row in enumerate(rows) for k in sorted(number_of[name] for name in row.labels)
+    ]
+    events = [
+        (i, mark.onset, mark.offset, number_of[mark.label])
+        for i, row in enumerate(rows)
+        for mark in row.events
     ]
     tag_clip, tag_label = np.array(tags, np.int64).reshape(-1, 2).T
     return DataSet(
-        filenames=np.array([clip.name for clip, _ in rows], str),
-        paths=datadir.path_array([clip.path for clip, _ in rows]),
-        durations=np.array([clip.duration for clip, _ in rows], np.float64),
+        filenames=np.array([row.clip.name for row in rows], str),
+        paths=datadir.path_array([row.clip.path for row in rows]),
+        durations=np.array([row.clip.duration for row in rows], np.float64),
         labels=list(labels),
         tag_clip=tag_clip,
         tag_label=tag_label,
+        events=Events.from_rows(events) if has_events else None,
         info=dict(info),
-        groups=np.array([recording.group for _, recording in rows], datadir.TEXT),
+        groups=np.array([row.recording.group for row in rows], datadir.TEXT),
     )
 
 
-def _warn_of_cut(rows: Sequence[tuple[Clip, OwnRecording]], clip_seconds: float) -> int:
+def _warn_of_cut(rows: Sequence[_Row], clip_seconds: float) -> int:
     """Return the number of recordings that were cut. Warn if tags were copied to their clips."""
-    cut = [one for clip, one in rows if not Path(clip.path).is_absolute()]
+    cut = [row.recording for row in rows if not Path(row.clip.path).is_absolute()]
     tagged = list(dict.fromkeys(one.name for one in cut if one.labels))
     if tagged:
         _LOG.warning(

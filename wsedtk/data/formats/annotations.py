@@ -59,20 +59,22 @@ class Annotations:
 
 
 def annotations(
-    rows: Sequence[Annotation], table: TableFile, recordings: Iterable[str] = ()
+    rows: Iterable[Annotation | None], table: TableFile, recordings: Iterable[str] = ()
 ) -> Annotations:
     """Return the content of a file that was read with a TableFile.
 
     Parameters
     ----------
-    rows : sequence of Annotation
+    rows : iterable of Annotation or None
+        None stands for a faulty annotation, which is left out.
     table : TableFile
         The file, with its faults.
     recordings : iterable of str
         The names of recordings without annotations. The names in the rows are added.
     """
-    names = dict.fromkeys([*recordings, *(row.recording for row in rows)])
-    return Annotations(rows, [name for name in names if name], table.faults)
+    found = [row for row in rows if row is not None]
+    names = dict.fromkeys([*recordings, *(row.recording for row in found)])
+    return Annotations(found, [name for name in names if name], table.faults)
 
 
 def beginning(path: PathLike) -> str:
@@ -147,7 +149,7 @@ def annotation(
     if is_blank(label):
         table.error(line, f"{NO_CLASS}; write the class, or remove the line")
         return None
-    return Annotation(recording, onset, offset, label.strip(), line)
+    return Annotation(recording, onset, offset, normal(label.strip()), line)
 
 
 def tiers(events: Sequence[Event]) -> list[tuple[str, list[Event]]]:

@@ -48,4 +48,4 @@ class AudacityLabels(EventFormat):
                 table.error(number, f"expected a class without tabs, found {line!r}")
             else:
                 rows.append(annotation(table, number, (onset, offset), label))
-        return annotations([row for row in rows if row is not None], table)
+        return annotations(rows, table)

@@ -172,9 +172,7 @@ def _read(table: TableFile, root: Element, chosen: Sequence[str]) -> Annotations
     rows = []
     for tier in root.iterfind("TIER"):
         for one in tier.iterfind("ANNOTATION/*") if tier.get("TIER_ID", "") in kept else ():
-            row = _row(table, one, _span(one, spans, parents), recording, origin)
-            if row is not None:
-                rows.append(row)
+            rows.append(_row(table, one, _span(one, spans, parents), recording, origin))
     return annotations(rows, table, [recording])
 
 

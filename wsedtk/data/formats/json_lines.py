@@ -65,9 +65,7 @@ class JsonLines(EventFormat):
             names.append(fields["filename"])
             if not any(key in fields for key in (*_TIMES, "event_label")):
                 continue
-            row = _parse(table, number, fields)
-            if row is not None:
-                rows.append(row)
+            rows.append(_parse(table, number, fields))
         return annotations(rows, table, names)
 
 

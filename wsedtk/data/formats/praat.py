@@ -9,7 +9,6 @@ from typing import NamedTuple
 from wsedtk.data.events import Event
 from wsedtk.data.formats import FORMATS, EventFormat, Recording, one_field
 from wsedtk.data.formats.annotations import (
-    Annotation,
     Annotations,
     annotation,
     annotations,
@@ -102,8 +101,7 @@ class TextGrid(EventFormat):
             for onset, offset, label, line in marks
             if label
         ]
-        found: list[Annotation] = [row for row in rows if row is not None]
-        return annotations(found, table)
+        return annotations(rows, table)
 
 
 def _is_binary(path: Path) -> bool:

@@ -96,7 +96,7 @@ class RavenTable(EventFormat):
             for row in _rows(table, number, fields, labels):
                 key = fields.get("selection", ""), dataclasses.replace(row, line=0)
                 rows.setdefault(key, row)
-        return annotations(list(rows.values()), table)
+        return annotations(rows.values(), table)
 
 
 def _columns(header: str) -> list[str]:
