@@ -26,6 +26,9 @@ from wsedtk.models.checkpoint import ModelSpec
 
 CLIP_SECONDS = 10.0  # length of training clips, if model.yaml does not contain it
 _BLOCK = 1 << 20  # samples in a block, if the samples are in memory
+# On a CPU, the number of windows in a batch. It does not depend on the number of threads or
+# processes, because the last bits of the scores depend on the size of the batch.
+_CPU_BATCH = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -311,11 +314,21 @@ class Detector:
 
     def _scored(self, windows: Iterator[_Window]) -> Iterator[tuple[_Window, _Scores | None]]:
         """Yield each window with its scores. The scores are None if the window has an error."""
-        size = self.runner.batch_size
-        batches = iter(lambda: list(itertools.islice(windows, size)), [])
+        batches = self._batches(windows)
         with contextlib.closing(self.runner.in_order(self._score_batch, batches)) as scored:
             for batch in scored:
                 yield from batch
+
+    def _batches(self, windows: Iterable[_Window]) -> Iterator[list[_Window]]:
+        """Yield the windows in batches.
+
+        A batch contains windows of only one recording. Therefore the scores of a recording do not
+        depend on the other recordings, not even in their last bits.
+        """
+        is_cpu = self.runner.device.type == "cpu"
+        size = _CPU_BATCH if is_cpu else self.runner.batch_size
+        for _, group in itertools.groupby(windows, key=lambda window: window.source):
+            yield from iter(lambda: list(itertools.islice(group, size)), [])
 
     def _score_batch(self, batch: Sequence[_Window]) -> list[tuple[_Window, _Scores | None]]:
         """Return each window with its scores. The scores are None if the window has an error."""
