@@ -5,13 +5,14 @@ import logging
 import os
 import signal
 import threading
+import time
 import tracemalloc
 
 import pytest
 
 from wsedtk.cli.messages import printed
 from wsedtk.core.errors import InputError
-from wsedtk.core.processes import ahead, mapping
+from wsedtk.core.processes import ahead, check_stop, mapping
 
 LOG = logging.getLogger("wsedtk.of_a_test")
 
@@ -39,6 +40,14 @@ def tell(number):
     LOG.info(f"note: {number}")
     LOG.debug(f"detail: {number}")
     return number
+
+
+def wait_for_the_stop(path):
+    """Work until the main program needs no more results. Tell when the work begins."""
+    path.touch()
+    while True:
+        check_stop()
+        time.sleep(0.01)
 
 
 class Counter:
@@ -108,6 +117,21 @@ def test_an_error_of_a_worker_comes_after_the_results_before_its_chunk(spread):
     with pytest.raises(ValueError, match="fifty"):
         next(results)
     assert list(spread(abs, [-1])) == [1]  # the processes continue
+
+
+def test_work_that_takes_long_ends_with_the_main_program(tmp_path):
+    """Without `check_stop`, the main program would wait for the work forever."""
+
+    def items():
+        yield tmp_path / "begun"
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.01)
+        raise OSError("no more items")
+
+    with pytest.raises(OSError, match="no more items"):
+        with mapping(2, chunk_size=1) as spread:
+            list(spread(wait_for_the_stop, items()))
+    check_stop()  # outside a pool, it does nothing
 
 
 def test_an_error_of_the_items_or_of_the_consumer_ends_it():

@@ -11,6 +11,7 @@ import multiprocessing.connection
 import multiprocessing.forkserver
 import multiprocessing.process
 import multiprocessing.resource_tracker
+import multiprocessing.synchronize
 import os
 import queue
 import signal
@@ -31,6 +32,8 @@ _LOGGER = logging.getLogger("wsedtk")
 # In a process of a pool, this queue holds the log records that have not been sent to the main
 # program yet.
 _RECORDS: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+# In a process of a pool, this event is set when the main program needs no more results.
+_stop: multiprocessing.synchronize.Event | None = None
 
 # The environment variables of a process of a pool. The process uses one thread for linear algebra.
 # The allocator (glibc) keeps the freed memory of large arrays, because returning memory to the
@@ -43,7 +46,7 @@ _ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
 }
 _CHUNK = 8  # number of items that a process gets at a time
-_AHEAD = 4  # maximum number of chunks per process that are computed in advance
+_AHEAD = 4  # maximum number of such chunks per process that are computed in advance
 
 
 class Map(Protocol):
@@ -99,8 +102,24 @@ def _end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _prepare_process(level: int) -> None:
+class Stopped(Exception):
+    """The main program needs no more results of the pool."""
+
+
+def check_stop() -> None:
+    """Raise Stopped if this is a process of a pool, and the main program needs no more results.
+
+    Call this function repeatedly in work that takes long, so that a command that is stopped by
+    a signal does not wait for this work.
+    """
+    if _stop is not None and _stop.is_set():
+        raise Stopped
+
+
+def _prepare_process(level: int, stop: multiprocessing.synchronize.Event) -> None:
     """Prepare a process of a pool. Collect its log records of `level` and above in `_RECORDS`."""
+    global _stop
+    _stop = stop
     _end_with_parent()
     _LOGGER.setLevel(level)
     _LOGGER.addHandler(logging.handlers.QueueHandler(_RECORDS))
@@ -162,7 +181,7 @@ def _in_this_process(
 
 
 @contextlib.contextmanager
-def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
+def mapping(jobs: int, modules: Sequence[str] = (), chunk_size: int = _CHUNK) -> Iterator[Map]:
     """Yield a function that works like `map`, but in several processes.
 
     Each of these processes uses one thread for linear algebra. The yielded function accepts an
@@ -180,6 +199,8 @@ def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
         the processes of the pool start as copies of the helper process. If a program calls
         `mapping` several times with more than one job, only the first of these calls chooses the
         modules.
+    chunk_size : int
+        The number of items that a process gets at a time. Use 1 for items that take seconds.
 
     Raises
     ------
@@ -198,9 +219,10 @@ def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
         if not _can_start_helpers(jobs):
             yield _in_this_process
             return
-        level = _LOGGER.getEffectiveLevel()
+        level, stop = _LOGGER.getEffectiveLevel(), context.Event()
+        max_chunks = jobs * _AHEAD * _CHUNK // chunk_size
         with concurrent.futures.ProcessPoolExecutor(
-            jobs, context, _prepare_process, (level,)
+            jobs, context, _prepare_process, (level, stop)
         ) as pool:
 
             def over_the_pool(
@@ -209,7 +231,7 @@ def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
                 def submit(chunk: list[Item]) -> concurrent.futures.Future[_Done[Result]]:
                     return pool.submit(_each, function, chunk)
 
-                for done in _chunk_by_chunk(submit, items, _CHUNK, _AHEAD * jobs):
+                for done in _chunk_by_chunk(submit, items, chunk_size, max_chunks):
                     for record in done.records:
                         logging.getLogger(record.name).handle(record)
                     yield from done.results
@@ -222,6 +244,7 @@ def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
                     "run the command again, with fewer jobs"
                 ) from None
             except BaseException:
+                stop.set()
                 # Wait for the processes here, because the interpreter may fail to wait at exit.
                 pool.shutdown(cancel_futures=True)
                 raise
