@@ -13,7 +13,13 @@ EVENTS = [
     Event(1.5, 2.5, 'a "b" <c> & d', 1.0),
 ]
 RECORDING = Recording("site 1/a b.wav", "a b.wav", channel=None, max_hz=8000.0, seconds=4.0)
-NAMES = {"tsv": "site 1/a b.wav", "jsonl": "site 1/a b.wav", "raven": "a b.wav", "elan": "a b.wav"}
+NAMES = {
+    "tsv": "site 1/a b.wav",
+    "csv": "site 1/a b.wav",
+    "jsonl": "site 1/a b.wav",
+    "raven": "a b.wav",
+    "elan": "a b.wav",
+}
 
 
 def read(folder, name, content, form, chosen=()):
@@ -44,7 +50,7 @@ def test_round_trip(tmp_path, name, events):
     found = form.read(path)
     expected = [(e.onset, e.offset, e.label) for e in events]
     assert sorted(rows(found)) == sorted(expected)
-    named = name in NAMES and (events or name == "elan")
+    named = name in NAMES and (events or name in ("csv", "elan"))
     assert list(found.recordings) == ([NAMES[name]] if named else [])
 
 
@@ -59,7 +65,7 @@ def test_a_format_that_can_only_be_written(tmp_path):
         Own().read(tmp_path / "x.own")
 
 
-@pytest.mark.parametrize("name", ["audacity", "raven", "jsonl", "tsv", "praat", "elan"])
+@pytest.mark.parametrize("name", ["audacity", "csv", "raven", "jsonl", "tsv", "praat", "elan"])
 def test_missing_file(tmp_path, name):
     found = event_format(name).read(tmp_path / "x.txt")
     assert messages(found, tmp_path) == ["error: x.txt: no such file"]
@@ -76,6 +82,26 @@ def test_audacity(tmp_path):
         "error: x.txt:4: onset must be a number of seconds, found '-1', which is negative",
         "error: x.txt:5: expected a class without tabs, found '1\\t2\\tdog\\tcat'",
     ]
+
+
+def test_csv(tmp_path):
+    """As a spreadsheet saves it: a byte order mark, CRLF, other columns and another order."""
+    text = (
+        "\ufeffnote,event_label,onset,filename,offset\r\n"
+        '"two\r\nlines","a ""b"", c",0.5,"x, y.wav",1.25\r\n,,,z.wav,\r\n,,,,\r\n'
+    )
+    found = read(tmp_path, "x.csv", text, "csv")
+    assert rows(found) == [(0.5, 1.25, 'a "b", c')]
+    assert list(found.recordings) == ["x, y.wav", "z.wav"]
+    assert event_format("csv").recognises(beginning(tmp_path / "x.csv"), ".csv")
+    for text, message in (
+        ("filename,onset,event_label\n", "1: expected the columns filename, onset, offset, "),
+        ("filename,onset,offset,event_label\na,1,2\n", "2: expected 4 fields, found 3: "),
+        ("filename,onset,offset,event_label\na,2,1,b\n", "2: the event ends (1 s) before it"),
+        ("filename,onset,offset,event_label\na,1,,b\n", "2: offset must be a number"),
+    ):
+        (found,) = messages(read(tmp_path, "x.csv", text, "csv"), tmp_path)
+        assert message in found
 
 
 def raven(*lines, extra="Species"):

@@ -18,6 +18,8 @@ EXPECTED = {
     '"event_label": "Möwe", "score": 0.9124}\n'
     '{"filename": "in/x\\ty.wav", "channel": 2, "onset": 2.0, "offset": 3.0004, '
     '"event_label": "a\\tb\u2028c", "score": 1.0}\n',
+    "csv": "filename,onset,offset,event_label,score,onset_time,offset_time\n"
+    "in/x y.wav,0.500,1.250,Möwe,0.9124,,\nin/x y.wav,2.000,3.000,a b c,1.0000,,\n",
     "praat": """File type = "ooTextFile"
 Object class = "TextGrid"
 
@@ -99,6 +101,16 @@ def test_text(name):
     form = event_format(name)
     recording = Recording("in/x\ty.wav", "x\ty.wav", channel=2, max_hz=7500.0, seconds=3.5)
     assert form.header + form.text(recording, EVENTS) == EXPECTED[name]
+
+
+def test_csv_has_clock_times_and_a_row_for_a_recording_without_events():
+    form, name = event_format("csv"), "A, B/S1_20240531_235958.wav"
+    recording = Recording(name, "S1_20240531_235958.wav", None, max_hz=8000.0, seconds=9.0)
+    assert form.text(recording, [Event(0.5, 2.0004, 'a "b", c', 0.5)]) == (
+        '"A, B/S1_20240531_235958.wav",0.500,2.000,"a ""b"", c",0.5000,'
+        "2024-05-31 23:59:58.500,2024-06-01 00:00:00.000\n"
+    )
+    assert form.text(recording, []) == '"A, B/S1_20240531_235958.wav",,,,,,\n'
 
 
 def test_every_format_has_a_suffix_of_its_own():
