@@ -13,7 +13,8 @@ import scipy.signal
 import soundfile
 
 from wsedtk.audio import audio_files
-from wsedtk.audio.frontend import FrontendConfig, LogMel, mel_filters, num_empty_filters
+from wsedtk.audio.frontend import FrontendConfig, LogMel
+from wsedtk.audio.mel import mel_edges, mel_filters, num_empty_filters
 from wsedtk.core import config as config_files
 from wsedtk.models.ready_models import READY_MODELS
 
@@ -323,6 +324,13 @@ def test_mel_filters_are_librosas_to_the_bit(rate, num_mels):
             )
             config = FrontendConfig(rate, 400, 400, num_fft, num_mels, float(low), float(high))
             np.testing.assert_array_equal(mel_filters(config), theirs)
+
+
+@pytest.mark.parametrize("scale", ["slaney", "htk"])
+def test_mel_edges_are_librosas(scale):
+    config = dataclasses.replace(WANG, mel_filters=scale, min_hz=50.0)
+    theirs = librosa.mel_frequencies(config.num_mels + 2, fmin=50, fmax=8000, htk=scale == "htk")
+    np.testing.assert_allclose(mel_edges(config), theirs, rtol=1e-4)
 
 
 @pytest.mark.filterwarnings("error")

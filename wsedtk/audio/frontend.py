@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
+from wsedtk.audio.mel import mel_filters
 from wsedtk.core import config as config_files
 from wsedtk.core.types import Floats
 
@@ -169,74 +170,6 @@ class FrontendConfig:
     def num_frames(self, num_samples: int) -> int:
         """Return the number of frames, at least 1, of a clip with `num_samples` samples."""
         return max(num_samples, self.min_samples) // self.hop
-
-
-def _mel_edges(config: FrontendConfig) -> Floats:
-    """Return F + 2 frequencies in Hz, equally spaced on Slaney's mel scale.
-
-    The weights of mel filter k are above 0 between the returned frequencies k and k + 2.
-
-    Source: M. Slaney, Auditory Toolbox, Interval Research Technical Report 1998-010. Below
-    1 kHz, one mel corresponds to 200/3 Hz. Above 1 kHz, 27 mels correspond to a frequency ratio of
-    6.4.
-    """
-    hz_per_mel, corner_hz, log_step = 200 / 3, 1000.0, float(np.log(6.4)) / 27
-    corner = corner_hz / hz_per_mel
-
-    def to_mel(hz: float) -> float:
-        """Convert a frequency in Hz to mel."""
-        if hz < corner_hz:
-            return hz / hz_per_mel
-        return corner + float(np.log(hz / corner_hz)) / log_step
-
-    mels = np.linspace(to_mel(config.min_hz), to_mel(config.max_hz), config.num_mels + 2)
-    above = corner_hz * np.exp(log_step * (mels - corner))
-    edges: Floats = np.where(mels < corner, hz_per_mel * mels, above)
-    return edges
-
-
-def _to_htk_mel(hz: Floats) -> Floats:
-    """Convert frequencies in Hz to mel, with the formula of HTK."""
-    mels: Floats = 1127 * np.log1p(hz / 700)
-    return mels
-
-
-def _triangles(bins: Floats, edges: Floats) -> Floats:
-    """Return the values (F, D) of triangles of height 1 at the frequencies `bins` (D,).
-
-    Triangle k is above 0 between `edges[k]` and `edges[k + 2]`; `edges` has the shape (F + 2,).
-    """
-    lower, centre, upper = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    rising, falling = (bins - lower) / (centre - lower), (upper - bins) / (upper - centre)
-    triangles: Floats = np.maximum(0, np.minimum(rising, falling))
-    return triangles
-
-
-def mel_filters(config: FrontendConfig) -> Floats:
-    """Return the mel filters (F, D) of a front end, float64.
-
-    The filters "slaney" are triangles over the frequency in Hz, with an area of 1. Their edges are
-    equally spaced on Slaney's mel scale. They are equal to those of `librosa.filters.mel`. librosa
-    itself is not used, because its import makes numba compile functions that are not needed here.
-    The compilation takes a second, and fails without a writable cache folder.
-
-    The filters "htk" are triangles over the frequency in mel, with a height of 1. They are equal to
-    the filters of TensorFlow (`tf.signal.linear_to_mel_weight_matrix`) and of Kaldi. A frequency of
-    f Hz corresponds to 1127 ln(1 + f / 700) mel.
-    """
-    hz = np.fft.rfftfreq(config.num_fft, 1 / config.sample_rate)
-    if config.mel_filters == "htk":
-        low, high = _to_htk_mel(np.array([config.min_hz, config.max_hz]))
-        filters = _triangles(_to_htk_mel(hz), np.linspace(low, high, config.num_mels + 2))
-    else:
-        edges = _mel_edges(config)
-        filters = _triangles(hz, edges) * (2 / (edges[2:] - edges[:-2]))[:, None]
-    return filters
-
-
-def num_empty_filters(config: FrontendConfig) -> int:
-    """Return the number of mel filters that contain no FFT bin. Their levels are constant."""
-    return int((mel_filters(config).max(axis=1) == 0).sum())
 
 
 def window_and_filters(config: FrontendConfig) -> tuple[torch.Tensor, torch.Tensor]:

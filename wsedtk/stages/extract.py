@@ -16,7 +16,8 @@ import torch
 
 from wsedtk import __version__
 from wsedtk.audio import audio_files
-from wsedtk.audio.frontend import FrontendConfig, LogMel, num_empty_filters
+from wsedtk.audio.frontend import FrontendConfig, LogMel
+from wsedtk.audio.mel import num_empty_filters
 from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
