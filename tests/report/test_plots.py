@@ -24,7 +24,12 @@ def drawn(figure):
 
 def test_a_timeline_of_two_systems_with_attention():
     figure = plots.timelines(
-        "", 2.0, LABELS, tracks(), truth=[(0.5, 1.5, 1)], spectrogram=(np.zeros((80, 8)), 0.025)
+        "",
+        2.0,
+        LABELS,
+        tracks(),
+        truth=[(0.5, 1.5, 1)],
+        spectrogram=plots.Spectrogram(np.zeros((80, 8)), 0.025),
     )
     assert drawn(figure) == ["mel bin", "probability", "attention", "probability", "attention", ""]
     assert [axes.get_title("left") for axes in figure.axes[1::2]] == ["one", "two", ""]
@@ -46,6 +51,24 @@ def test_a_timeline_of_two_systems_with_attention():
         for c in bars.collections
     ]
     assert spans == [[], [(0, 1)], [], [(0.5, 1.5)], [], [(1, 2)]]
+
+
+def test_a_page_of_a_long_recording_has_its_times_and_frequencies():
+    """The third of four mel bins has its centre at 4 kHz; 2 kHz is between the first two."""
+    scores = np.linspace(0, 1, 600)[:, None]
+    track = plots.Track("", scores, 0.1, np.array([0.5]), [(130, 131.5, 0)], start=120.0)
+    edges = np.array([0, 1000, 3000, 4000, 7000, 8000])
+    spectrogram = plots.Spectrogram(np.zeros((600, 4)), 0.1, edges, 120.0)
+    figure = plots.timelines("", 60.0, ["Dog"], [track], spectrogram=spectrogram, start=120.0)
+    image, curve, bars = figure.axes
+    assert drawn(figure) == ["kHz", "probability", ""]
+    ticks = {text.get_text(): y for text, y in zip(image.get_yticklabels(), image.get_yticks())}
+    assert ticks == {"0.5": 0, "1": 0.5, "2": 1, "4": 2.5}
+    assert image.get_images()[0].get_extent()[:2] == [120, 180]
+    assert curve.patches[0].get_data().edges[[0, -1]].tolist() == [120, 180]
+    assert bars.get_xlim() == (120, 180) and bars.get_xlabel() == "hours:minutes:seconds"
+    assert [130, 140] == [tick for tick in bars.get_xticks() if 125 < tick < 145]
+    assert bars.xaxis.get_major_formatter()(130, 0) == "0:02:10"
 
 
 def test_a_timeline_without_truth_features_or_attention():
@@ -72,7 +95,12 @@ def test_the_same_figure_is_the_same_file(kind, start):
     first, second = (
         plots.render(
             plots.timelines(
-                "", 2.0, LABELS, tracks(), truth=[], spectrogram=(np.eye(80, 8), 0.025)
+                "",
+                2.0,
+                LABELS,
+                tracks(),
+                truth=[],
+                spectrogram=plots.Spectrogram(np.eye(80, 8), 0.025),
             ),
             kind,
         )

@@ -23,10 +23,11 @@ from wsedtk.report.plots.style import COLORS, color, legend_columns, plain, styl
 MAX_CLASSES = 8  # largest number of classes in one figure
 MAX_ROWS = 24  # largest number of rows of events in one figure
 LONG_SECONDS = 300  # in longer recordings, times are in hours, minutes and seconds
-# Distances from one tick to the next in long recordings, in seconds. If all of them are too small,
-# the distance is one day.
-_STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
+# Distances from one tick to the next in long recordings and on pages, in seconds. If all of them
+# are too small, the distance is one day.
+_STEPS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
 _SECONDS_A_DAY = 86400
+_TICKS_HZ = 1000 * 2.0 ** np.arange(-2, 8)
 # Maximum number of characters in the name of a system. If one name is longer, the rows of events
 # show the numbers of the systems instead of their names.
 LONGEST_NAME = 24
@@ -43,10 +44,24 @@ class TimedEvent(NamedTuple):
 
 
 class Spectrogram(NamedTuple):
-    """Log-mel features (T, F) of a clip, and the distance between successive frames in seconds."""
+    """Log-mel features of a clip.
+
+    Attributes
+    ----------
+    features : (T, F) float
+    seconds_per_frame : float
+        The distance between successive frames in seconds.
+    edges_hz : (F + 2,) float or None
+        The edges of the mel filters in Hz (see `mel.mel_edges`), for an axis in kHz. None for
+        an axis of mel bins.
+    start : float
+        The time of the first frame in seconds.
+    """
 
     features: Floats
     seconds_per_frame: float
+    edges_hz: Floats | None = None
+    start: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +78,8 @@ class Track:
         The detected events: onset and offset in seconds, and the index of the class.
     weights : (T, K) float, optional
         Attention weights. They are drawn relative to the largest weight of the class.
+    start : float
+        The time of the first frame in seconds.
     """
 
     name: str
@@ -71,6 +88,7 @@ class Track:
     thresholds: Floats
     found: Sequence[tuple[float, float, int]]
     weights: Floats | None = None
+    start: float = 0.0
 
 
 class _Row(NamedTuple):
@@ -83,20 +101,27 @@ class _Row(NamedTuple):
 
 
 def _draw_spectrogram(axes: Axes, spectrogram: Spectrogram) -> None:
-    features, seconds_per_frame = spectrogram
+    features, seconds_per_frame, edges_hz, start = spectrogram
     axes.imshow(
         features.T,
         origin="lower",
         aspect="auto",
         cmap="magma",
         interpolation="nearest",
-        extent=(0, len(features) * seconds_per_frame, 0, features.shape[1]),
+        extent=(start, start + len(features) * seconds_per_frame, 0, features.shape[1]),
     )
-    axes.set_ylabel("mel bin")
+    if edges_hz is None:
+        axes.set_ylabel("mel bin")
+        return
+    # In the image, the centre of bin k is at k + 0.5. It is the edge k + 1.
+    places = np.interp(_TICKS_HZ, edges_hz, np.arange(len(edges_hz)) - 0.5, -1, -1)
+    ticks = [(place, hz) for place, hz in zip(places, _TICKS_HZ) if 0 <= place <= len(edges_hz) - 2]
+    axes.set_yticks([place for place, _ in ticks], [f"{hz / 1000:g}" for _, hz in ticks])
+    axes.set_ylabel("kHz")
 
 
 def _draw_scores(axes: Axes, track: Track, tints: Tints) -> None:
-    edges = np.arange(len(track.frame_scores) + 1) * track.seconds_per_frame
+    edges = track.start + np.arange(len(track.frame_scores) + 1) * track.seconds_per_frame
     for k, tint in tints.items():
         axes.stairs(track.frame_scores[:, k], edges, color=tint, linewidth=1.3)
         if np.isfinite(track.thresholds[k]):
@@ -106,9 +131,9 @@ def _draw_scores(axes: Axes, track: Track, tints: Tints) -> None:
     axes.set_ylabel("probability")
 
 
-def _draw_attention(axes: Axes, weights: Floats, seconds_per_frame: float, tints: Tints) -> None:
+def _draw_attention(axes: Axes, weights: Floats, track: Track, tints: Tints) -> None:
     """Draw the weights of each class, divided by the largest weight of this class."""
-    edges = np.arange(len(weights) + 1) * seconds_per_frame
+    edges = track.start + np.arange(len(weights) + 1) * track.seconds_per_frame
     for k, tint in tints.items():
         relative = weights[:, k] / (weights[:, k].max(initial=0) or 1)
         axes.stairs(relative, edges, color=tint, linewidth=0.8, fill=True, alpha=0.3)
@@ -170,10 +195,10 @@ def _choose_classes(
     return _Shown(sorted(ranked[:most]), len(ranked[most:]))
 
 
-def _label_time(axes: Axes, duration: float, num_left_out: int) -> None:
+def _label_time(axes: Axes, duration: float, is_page: bool, num_left_out: int) -> None:
     """Set ticks and the label of the time axis."""
     unit = "seconds"
-    if duration > LONG_SECONDS:
+    if duration > LONG_SECONDS or is_page:
         unit = "hours:minutes:seconds"
         step = next((step for step in _STEPS if duration <= 8 * step), _SECONDS_A_DAY)
         axes.xaxis.set_major_locator(MultipleLocator(step))
@@ -191,6 +216,7 @@ def timelines(
     *,
     truth: Sequence[tuple[float, float, int]] | None = None,
     spectrogram: Spectrogram | None = None,
+    start: float | None = None,
 ) -> Figure:
     """Draw one clip over time.
 
@@ -211,6 +237,9 @@ def timelines(
     truth : sequence of (onset, offset, class), optional
         The reference events, if they are known.
     spectrogram : Spectrogram, optional
+    start : float, optional
+        If this figure is a page of a longer recording, the time in seconds at which the page
+        begins. `duration` is then the duration of the page.
     """
     shown, num_left_out = _choose_classes(tracks, truth)
     # If there are few classes, a class has the same colour in all figures.
@@ -249,10 +278,11 @@ def timelines(
             heading = name if is_short else f"{name}: {plain(track.name)}"
             axes.set_title(heading, loc="left", fontsize=8, pad=3)
         if track.weights is not None:
-            _draw_attention(next(rest), track.weights, track.seconds_per_frame, tints)
+            _draw_attention(next(rest), track.weights, track, tints)
     _draw_events(panels[-1], rows, labels, tints)
-    panels[-1].set_xlim(0, duration)
-    _label_time(panels[-1], duration, num_left_out)
+    begins = 0.0 if start is None else start
+    panels[-1].set_xlim(begins, begins + duration)
+    _label_time(panels[-1], duration, start is not None, num_left_out)
     panels[0].set_title(plain(title), loc="left")
     lines = [Line2D([], [], color=tint) for tint in tints.values()]
     figure.legend(lines, classes, loc="outside upper right", ncols=legend_columns(classes))
