@@ -24,7 +24,8 @@ from wsedtk.models.network import build_network
 from wsedtk.models.pooling_functions import POOLINGS
 from wsedtk.stages import balance, detect, extract, predict
 from wsedtk.stages import train as train_stage
-from wsedtk.stages.options.results import DetectOptions, PredictOptions
+from wsedtk.stages.options.detection import DetectOptions
+from wsedtk.stages.options.results import PredictOptions
 from wsedtk.stages.options.systems import BalanceOptions, ExtractOptions, TrainOptions
 from wsedtk.training.training_loop import binary_cross_entropy
 

@@ -26,7 +26,7 @@ from wsedtk.inference.tf32 import without_tf32
 from wsedtk.models.network import build_network
 from wsedtk.models.networks import talnet
 from wsedtk.stages import detect, extract
-from wsedtk.stages.options.results import DetectOptions
+from wsedtk.stages.options.detection import DetectOptions
 from wsedtk.stages.options.systems import ExtractOptions
 from wsedtk.training.training_loop import binary_cross_entropy
 

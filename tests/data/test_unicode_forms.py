@@ -16,7 +16,7 @@ from wsedtk.decoding import operating_point
 from wsedtk.evaluation import report_data
 from wsedtk.models import checkpoint
 from wsedtk.stages import detect, tune
-from wsedtk.stages.options.results import DetectOptions
+from wsedtk.stages.options.detection import DetectOptions
 
 NAMES, LABELS = ["Café.wav", "b.wav"], ["Möwe", "Dog"]
 

@@ -1,4 +1,6 @@
+import csv
 import errno
+import io
 import itertools
 import json
 import os
@@ -422,8 +424,15 @@ def test_formats(model, run, sounds, tmp_path):
         )
         assert sorted(
             str(p.relative_to(tmp_path / "out" / name))
-            for p in (tmp_path / "out" / name).rglob("*.*")
+            for p in (tmp_path / "out" / name).rglob("[!.]*.*")
         ) == [f"-a [1].wav{suffix}", f"sub/b, c.flac{suffix}"]
+    result = run("detect", model, sounds, "--format", "csv")
+    events = list(csv.DictReader(io.StringIO(result.stdout)))
+    columns = ("filename", "onset", "offset", "event_label")
+    found = [tuple(event[column] for column in columns) for event in events]
+    assert [(name, float(a), float(b), label) for name, a, b, label in found] == table
+    none = run("detect", model, sounds, "--format", "csv", "--threshold", "1").stdout
+    assert none.splitlines()[1:] == ["-a [1].wav,,,,,,", '"sub/b, c.flac",,,,,,']
     mine = [row[1:] for row in table if row[0] == "-a [1].wav"]
     audacity = [
         line.split("\t")
@@ -478,13 +487,13 @@ def test_a_format_of_ones_own(model, run, sounds, tmp_path, own_format):
     assert lines == [line.replace("\t", ",") for line in table if line.startswith("-a [1].wav")]
     out = tmp_path / "out"
     assert run("detect", model, sounds, "--format", name, "--output-dir", out).exit_code == 0
-    assert sorted(path.name for path in out.rglob("*.*")) == ["-a [1].wav.csv", "b, c.flac.csv"]
+    assert sorted(path.name for path in out.rglob("[!.]*.*")) == ["-a [1].wav.csv", "b, c.flac.csv"]
 
 
 @pytest.mark.parametrize(
     "name, status, message",
     [
-        ("csv", 2, "'csv' is not one of"),
+        ("xml", 2, "'xml' is not one of"),
         ("own_format:Tsv", 1, "event format 'own_format:Tsv': .*Tsv"),
         ("own_format:Incomplete", 1, "lacks 'suffix' or 'text'; define both"),
         ("json:loads", 1, "expected a class that derives from"),
@@ -676,7 +685,9 @@ def test_broken_recordings_are_reported_and_skipped(model, run, sounds, tmp_path
         ("p", ["-a [1].wav.png", "sub/b, c.flac.png"]),
     ):
         assert (
-            sorted(str(f.relative_to(tmp_path / folder)) for f in (tmp_path / folder).rglob("*.*"))
+            sorted(
+                str(f.relative_to(tmp_path / folder)) for f in (tmp_path / folder).rglob("[!.]*.*")
+            )
             == names
         )
     assert run("detect", model, sounds, "--max-failures", 0.5).exit_code == 0
@@ -795,7 +806,7 @@ def test_a_recording_whose_output_cannot_be_written_fails_alone(model, run, tmp_
     assert "can't be written: File name too long" in result.stderr
     assert "warning: detect: taken/c.wav failed: " in result.stderr
     assert "detect: recordings: 2, audio: 0:00:02" in result.stderr
-    names = sorted(path.stem for path in (tmp_path / "out").iterdir())
+    names = sorted(path.stem for path in (tmp_path / "out").glob("[!.]*"))
     assert names == ["b.wav", "taken", "z.wav"]
     result = run(*arguments)
     assert result.exit_code == 1 and "2 of 4 recordings failed" in result.stderr
@@ -804,18 +815,24 @@ def test_a_recording_whose_output_cannot_be_written_fails_alone(model, run, tmp_
 def test_an_unwritable_folder_is_reported_first(model, run, tmp_path, monkeypatch):
     for name in "ab":
         write_sound(tmp_path / "in" / f"{name}.wav")
-    for number, times in ((errno.ENOSPC, 1), (errno.EACCES, 2)):
+    for number, times in ((errno.ENOSPC, 2), (errno.EACCES, 3)):
         refused = []
+        sync = os.fsync
 
-        def refuse(*_):
+        def refuse(*arguments):
+            """Sync the ledger, which is written first. Fail for the tables of the recordings."""
             refused.append(number)
+            if len(refused) == 1:
+                return sync(*arguments)
             raise OSError(number, os.strerror(number))
 
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", refuse)
             result = run("detect", model, tmp_path / "in", "--output-dir", tmp_path / "out")
         assert result.exit_code == 1 and os.strerror(number) in result.stderr
-        assert len(refused) == times and not list((tmp_path / "out").iterdir())
+        assert len(refused) == times
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [".detect.ledger"]
+        shutil.rmtree(tmp_path / "out")
     (tmp_path / "file").touch()
     result = run("detect", model, tmp_path / "in", "--output-dir", tmp_path / "file" / "out")
     assert result.exit_code == 1 and "file/out: can't be written: Not a directory" in result.stderr

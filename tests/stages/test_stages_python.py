@@ -14,6 +14,7 @@ from wsedtk.data.store import ScoreFile
 from wsedtk.decoding import operating_point
 from wsedtk.stages import average, decode, detect, info, predict, report, score, score_files, tune
 from wsedtk.stages.options import results as options
+from wsedtk.stages.options.detection import DetectOptions
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +117,7 @@ def test_detect(trained, scored, tmp_path, silent):
         write_sound(tmp_path / f"{i}.wav", 3.0, frequency=[300, 3000][i])
     (tmp_path / "broken.wav").write_bytes(b"no sound")
     names = ["0.wav", "1.wav", "broken.wav"]
-    chosen = options.DetectOptions(
+    chosen = DetectOptions(
         str(trained),
         [str(tmp_path / name) for name in names],
         operating_point=str(scored["point.yaml"]),
@@ -139,7 +140,8 @@ def test_detect(trained, scored, tmp_path, silent):
         expected = [(float(row[1]), float(row[2]), row[3]) for row in rows]
         events = [(round(e.onset, 3), round(e.offset, 3), e.label) for e in one.events]
         assert events == expected
-    assert sorted(p.name for p in (tmp_path / "events").iterdir()) == ["0.wav.tsv", "1.wav.tsv"]
+    names = [p.name for p in (tmp_path / "events").glob("[!.]*")]
+    assert sorted(names) == ["0.wav.tsv", "1.wav.tsv"]
 
 
 def test_average(scored, tmp_path, silent):
@@ -228,7 +230,7 @@ def test_targets_that_are_none(values, message):
 @pytest.mark.parametrize(
     "kind, arguments, name",
     [
-        (options.DetectOptions, ("m", "a.wav"), "audio"),
+        (DetectOptions, ("m", "a.wav"), "audio"),
         (options.ReportOptions, ("exp/m", "r.html"), "folders"),
         (options.InfoOptions, ("exp/m",), "paths"),
         (options.AverageOptions, ("a.h5", "b.h5"), "scores"),

@@ -10,11 +10,14 @@ from wsedtk.cli.options import OUT, Parameter
 from wsedtk.cli.value_types import Extension, Fraction, Number, NumberList, Target
 from wsedtk.core import allocator
 from wsedtk.core.errors import InputError
-from wsedtk.stages.options.results import (
+from wsedtk.stages.options.detection import (
     LONGEST_EVENT_SECONDS,
+    LONGEST_MARGIN_SECONDS,
+    DetectOptions,
+)
+from wsedtk.stages.options.results import (
     AverageOptions,
     DecodeOptions,
-    DetectOptions,
     InfoOptions,
     PredictOptions,
     ReportOptions,
@@ -184,6 +187,12 @@ def score_files(options: ScoreFilesOptions, as_json: bool) -> None:
     min_duration=Parameter(type=Number(0, LONGEST_EVENT_SECONDS)),
     scores=Parameter(type=OUT, metavar="DIR"),
     plot=Parameter(type=OUT, metavar="DIR"),
+    pages=Parameter(type=OUT, metavar="DIR"),
+    summary=Parameter(type=OUT, metavar="FILE.csv"),
+    clips=Parameter(type=OUT, metavar="DIR"),
+    clip_margin=Parameter(type=Number(0, LONGEST_MARGIN_SECONDS)),
+    max_clips=Parameter(minimum=1),
+    jobs=Parameter(minimum=1),
     max_failures=Parameter(type=Fraction()),
 )
 def detect(options: DetectOptions) -> None:
@@ -197,10 +206,15 @@ def detect(options: DetectOptions) -> None:
     by half. The central parts of the windows form one score curve. The events are decoded from this
     curve with frame thresholds and filters, as in `decode --mode frame`.
 
+    If a command with --output or --output-dir is stopped, run it again. It analyses only the
+    recordings that were not finished.
+
     \b
     Example: wsedtk detect exp/linear recording.flac
              wsedtk detect exp/linear recordings/ 'more/*.mp3' --output-dir labels \\
                  --format audacity --plot pictures
+             wsedtk detect exp/linear season/ --jobs 4 --format csv --output events.csv \\
+                 --summary summary.csv --clips clips
     """
     allocator.keep_freed_memory()
     run = stage("detect").run

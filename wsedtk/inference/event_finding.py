@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from wsedtk.core.config import suggest
+from wsedtk.core.config import suggest, suggest_fraction
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.data.events import Event
+from wsedtk.data.tables import normal
 from wsedtk.decoding import operating_point
 from wsedtk.decoding.curve_decoder import CurveDecoder
 from wsedtk.decoding.operating_point import OperatingPoint
@@ -46,6 +47,31 @@ class Threshold:
     value: float
     label: str | None
     text: str
+
+
+def parse_threshold(text: str, option: str = "--threshold") -> Threshold:
+    """Parse a threshold: "0.5" for all classes, or "NAME=0.5" for the class NAME.
+
+    Parameters
+    ----------
+    text : str
+    option : str
+        The name of the option that gives the threshold, for messages.
+
+    Raises
+    ------
+    InputError
+        If the text is not a threshold.
+    """
+    label, equals, number = normal(text).rpartition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = float("nan")
+    if np.isnan(value):
+        message = f"{option} {text!r}: expected a number, or CLASS=NUMBER"
+        raise InputError(message + suggest_fraction(number))
+    return Threshold(value, label if equals else None, text)
 
 
 def _replace_thresholds(

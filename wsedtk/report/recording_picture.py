@@ -1,13 +1,18 @@
-"""Draw a picture of the scores and events of one recording, in constant memory.
+"""Draw pictures of the scores and events of recordings, one for each, in constant memory.
 
 In shapes, C is the number of columns, T the number of frames, F the number of mel bins, and K the
 number of classes. R is the number of feature frames in each output frame of the network.
 """
 
-from collections.abc import Iterable, Sequence
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from wsedtk.audio.mel import mel_edges
+from wsedtk.core.atomic import writing
 from wsedtk.core.types import Floats
 from wsedtk.data.events import Event
 from wsedtk.inference.sliding_windows import Detector
@@ -56,21 +61,49 @@ class Overview:
         return np.concatenate([self._columns, self._rest.max(axis=0, keepdims=True)])
 
 
+@dataclasses.dataclass(frozen=True)
+class PictureFolder:
+    """A folder with one picture for each recording.
+
+    Attributes
+    ----------
+    folder : Path
+    detector : Detector
+        The model that computes the scores.
+    labels : sequence of str
+        The K classes to show.
+    thresholds : (K,) float
+        The frame thresholds of these classes.
+    """
+
+    folder: Path
+    detector: Detector
+    labels: Sequence[str]
+    thresholds: Floats
+
+    @contextlib.contextmanager
+    def begin(self, name: str) -> Iterator["RecordingPicture"]:
+        """Yield the picture of the recording with this name."""
+        yield RecordingPicture(self, name)
+
+    def files(self, name: str, seconds: float) -> list[Path]:
+        """Return the file of the picture of a recording."""
+        return [self.folder / f"{name}.png"]
+
+
 class RecordingPicture:
     """A picture of the frame scores, the events and the spectrogram of one recording.
 
     Parameters
     ----------
-    detector : Detector
-        The model that computes the scores.
-    labels : sequence of str
-        The K classes to show.
-    thresholds : (K,)
-        The frame thresholds of these classes.
+    about : PictureFolder
+        The folder, the model and the classes.
+    name : str
+        The name of the recording.
     """
 
-    def __init__(self, detector: Detector, labels: Sequence[str], thresholds: Floats) -> None:
-        self._detector, self._labels, self._thresholds = detector, list(labels), thresholds
+    def __init__(self, about: PictureFolder, name: str) -> None:
+        self._about, self._name = about, name
         self._curve, self._spectrogram = Overview(), Overview()
 
     def add(self, scores: Floats, features: Floats) -> None:
@@ -78,30 +111,37 @@ class RecordingPicture:
         self._curve.add(scores)
         self._spectrogram.add(features)
 
-    def png(self, name: str, seconds: float, events: Iterable[Event]) -> bytes:
-        """Return the bytes of a PNG file that shows the picture.
+    def write(self, seconds: float, events: Iterable[Event]) -> None:
+        """Write the picture to a PNG file.
 
         Parameters
         ----------
-        name : str
-            The name of the recording.
         seconds : float
             The duration of the recording in seconds.
         events : iterable of Event
+
+        Raises
+        ------
+        InputError
+            If the file can't be written.
         """
         from wsedtk.report import plots  # slow to import
 
+        detector, labels = self._about.detector, list(self._about.labels)
         track = plots.Track(
             "",
             self._curve.values(),
-            self._detector.seconds_per_frame * self._curve.span,
-            self._thresholds,
-            [(one.onset, one.offset, self._labels.index(one.label)) for one in events],
+            detector.seconds_per_frame * self._curve.span,
+            self._about.thresholds,
+            [(one.onset, one.offset, labels.index(one.label)) for one in events],
         )
         spectrogram = plots.Spectrogram(
             self._spectrogram.values(),
-            self._detector.seconds_per_feature * self._spectrogram.span,
+            detector.seconds_per_feature * self._spectrogram.span,
+            mel_edges(detector.frontend.config),
         )
-        return plots.png(
-            plots.timelines(name, seconds, self._labels, [track], spectrogram=spectrogram)
-        )
+        figure = plots.timelines(self._name, seconds, labels, [track], spectrogram=spectrogram)
+        content = plots.png(figure)
+        (path,) = self._about.files(self._name, seconds)
+        with writing(path) as temporary:
+            temporary.write_bytes(content)

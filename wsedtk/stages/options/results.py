@@ -1,7 +1,7 @@
 """Options of the commands that use or evaluate a trained system, or describe files.
 
-These commands are `predict`, `tune`, `decode`, `score`, `score-files`, `detect`, `average`,
-`report` and `info`.
+These commands are `predict`, `tune`, `decode`, `score`, `score-files`, `average`, `report` and
+`info`. The options of `detect` are in `detection`.
 """
 
 import dataclasses
@@ -11,8 +11,6 @@ from typing import Literal
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.stages.options.checks import check_fields, check_numbers, check_range
-
-LONGEST_EVENT_SECONDS = 86400  # the largest valid `min_duration`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,94 +241,6 @@ class ScoreFilesOptions:
     def __post_init__(self) -> None:
         check_fields(self)
         check_range("num_resamples", self.num_resamples, 0)
-
-
-@dataclasses.dataclass(frozen=True)
-class DetectOptions:
-    """The inputs, the outputs and the settings of `detect`.
-
-    Parameters
-    ----------
-    model_dir : path-like
-        The model directory, or the name of a ready model.
-    audio : sequence of path-like
-        Sound files, folders (with all their subfolders) and patterns such as "night*.wav".
-    output : path-like, optional
-        One file for the events of all recordings.
-    output_dir : path-like, optional
-        A folder for the events, with one file for each recording. Existing files are replaced.
-    format_name : str
-        The format of the events: DCASE table ("tsv"), JSON lines ("jsonl"), Audacity labels
-        ("audacity"), Raven selection table ("raven"), Praat TextGrid ("praat"), ELAN document
-        ("elan"), or a user-defined format, as package.module:Class.
-    channels : {"mix", "each"}
-        Find events in the mean of all channels ("mix"), or in each channel separately ("each").
-    thresholds : sequence of str
-        A frame threshold that replaces the threshold of the operating point: NUMBER for all
-        classes, CLASS=NUMBER for one class. The number is from 0 to 1, or inf. A class with the
-        threshold inf is never detected. Can be given more than once.
-    classes : sequence of str
-        A class to find, or a file with the classes to find, one per line. A line NAME<TAB>NEW
-        renames a class. If the model directory contains AudioSet's ontology, a class such as Animal
-        also selects all classes below it, but a class in a file selects only itself. Can be given
-        more than once. By default, all classes are found.
-    min_duration : float, optional
-        Minimum duration of an event in seconds. It replaces the minimum durations in the operating
-        point.
-    operating_point : path-like, optional
-        The operating point: a YAML file with thresholds and filters. By default, the operating
-        point in the model directory is used.
-    seconds_per_frame : float, optional
-        The duration of a frame in seconds, for networks with several time resolutions, such as
-        yamnet. By default, the duration that the model directory specifies.
-    scores : path-like, optional
-        A folder for the score curves, with one table for each recording, in the format of
-        sed_scores_eval.
-    plot : path-like, optional
-        A folder for pictures of the scores and events, with one picture for each recording.
-    max_failures : float
-        The largest fraction of recordings that may fail.
-    precise : bool
-        Compute in float32 (--precise), or in bfloat16, which is faster (--fast). In bfloat16, frame
-        scores differ from those in float32 in the third decimal place.
-    device : str
-        "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if there is one.
-
-    Raises
-    ------
-    InputError
-        If a value is not one of the choices or is out of range, or if `audio`, `thresholds` or
-        `classes` is a text or path instead of a sequence.
-    """
-
-    model_dir: PathLike
-    audio: Sequence[PathLike]
-    _: dataclasses.KW_ONLY
-    output: PathLike | None = None
-    output_dir: PathLike | None = None
-    format_name: str = "tsv"
-    channels: Literal["mix", "each"] = "mix"
-    thresholds: Sequence[str] = ()
-    classes: Sequence[str] = ()
-    min_duration: float | None = None
-    operating_point: PathLike | None = None
-    seconds_per_frame: float | None = None
-    scores: PathLike | None = None
-    plot: PathLike | None = None
-    max_failures: float = 0.01
-    precise: bool = dataclasses.field(default=True, metadata={"flag": "--precise/--fast"})
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        check_range("max_failures", self.max_failures, 0, 1)
-        if self.min_duration is not None:
-            check_range("min_duration", self.min_duration, 0, LONGEST_EVENT_SECONDS)
-
-    @property
-    def has_file_per_recording(self) -> bool:
-        """Whether at least one output consists of one file for each recording."""
-        return any(folder is not None for folder in (self.output_dir, self.scores, self.plot))
 
 
 @dataclasses.dataclass(frozen=True)
