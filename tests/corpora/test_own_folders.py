@@ -193,6 +193,19 @@ def test_backgrounds(birds, tmp_path, where):
         assert dataset.labels == ["Owl", "Wren"] and untagged == ["Rain/r.wav", "background/d.wav"]
 
 
+def test_unknown_tags(birds, tmp_path):
+    make(birds, "new/1.wav", "new/2.wav")
+    make(tmp_path / "more", "site/3.wav", "4.wav")
+    shutil.copy(birds / "Owl" / "a.wav", birds / "new" / "a.wav")  # its tags are known
+    result, dataset = prepared(birds, tmp_path / "set", unknown=["new", str(tmp_path / "more")])
+    assert dataset.labels == ["Owl", "Wren"] and tags(dataset)["Owl/a.wav"] == ["Owl"]
+    names = ["more/4.wav", "more/site/3.wav", "new/1.wav", "new/2.wav"]
+    assert dataset.filenames[dataset.has_unknown_tags()].tolist() == names
+    assert "1 (no tags)" in result.to_text() and "4 (unknown tags)" in result.to_text()
+    _, dataset = prepared(birds, tmp_path / "set")
+    assert dataset.unknown is None and "new" in dataset.labels
+
+
 def test_copies_in_several_folders(birds, tmp_path):
     shutil.copy(birds / "Owl" / "a.wav", birds / "Wren" / "a.wav")
     shutil.copy(birds / "Wren" / "c.flac", birds / "background" / "c.flac")
@@ -243,8 +256,10 @@ def test_what_is_left_out(birds, tmp_path, caplog):
         ({"backgrounds": ["Rian"]}, "Rian: neither a class folder of .* nor the path of a folder"),
         ({"backgrounds": ["."]}, "one of the two folders contains the other"),
         ({"backgrounds": ["empty"]}, "empty: contains no sound files"),
-        ({"backgrounds": ["Owl", "Wren"]}, "all folders are backgrounds, and no class folder"),
+        ({"backgrounds": ["Owl", "Wren"]}, "all folders are backgrounds or have unknown tags, and"),
         ({"backgrounds": "Owl"}, "backgrounds: found 'Owl'; expected a sequence of folders"),
+        ({"unknown": "Owl"}, "unknown: found 'Owl'; expected a sequence of folders"),
+        ({"unknown": ["Wern"]}, "unknown .--unknown. Wern: neither a class folder.*'Wren'"),
         ({"class_folders": "middle"}, "class_folders: found 'middle'; expected 'first' or 'last'"),
         ({"clip_seconds": 0.5}, "--clip-seconds.: found 0.5; expected a number of seconds from 1"),
         ({"clip_seconds": float("nan")}, "clip_seconds .*: found nan"),

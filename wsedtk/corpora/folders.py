@@ -44,6 +44,9 @@ class FoldersOptions(OwnSetOptions):
     backgrounds : sequence of str
         A class folder, or the path of another folder, whose recordings contain no sound of any
         class. Repeatable. A folder named `background` in RECORDINGS_DIR is always used in this way.
+    unknown : sequence of str
+        A class folder, or the path of another folder, with recordings whose tags are unknown,
+        because nobody has listened to them. Repeatable. No command takes them for backgrounds.
 
     Raises
     ------
@@ -58,6 +61,7 @@ class FoldersOptions(OwnSetOptions):
     backgrounds: Sequence[str] = dataclasses.field(
         default=(), metadata={"flag": "--background", "metavar": "FOLDER"}
     )
+    unknown: Sequence[str] = dataclasses.field(default=(), metadata={"metavar": "FOLDER"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,10 +69,11 @@ class FoldersOptions(OwnSetOptions):
             raise InputError(
                 f"class_folders: found {self.class_folders!r}; expected 'first' or 'last'"
             )
-        if isinstance(self.backgrounds, str):
-            raise InputError(
-                f"backgrounds: found {self.backgrounds!r}; expected a sequence of folders"
-            )
+        for name in ("backgrounds", "unknown"):
+            if isinstance(getattr(self, name), str):
+                raise InputError(
+                    f"{name}: found {getattr(self, name)!r}; expected a sequence of folders"
+                )
 
 
 class _File(NamedTuple):
@@ -237,7 +242,9 @@ def _join_copies(recordings: Sequence[OwnRecording]) -> tuple[list[OwnRecording]
             copies[_content(one.path) if len(same_name) > 1 else ""].append(one)
         for group in copies.values():
             labels = frozenset[str]().union(*(one.labels for one in group))
-            joined.append(min(group, key=lambda one: one.name)._replace(labels=labels))
+            is_unknown = all(one.is_unknown for one in group)
+            first_one = min(group, key=lambda one: one.name)
+            joined.append(first_one._replace(labels=labels, is_unknown=is_unknown))
             num_joined += len(group) > 1
     return joined, num_joined
 
@@ -250,28 +257,37 @@ def _recordings(options: FoldersOptions) -> tuple[list[OwnRecording], list[str]]
     _warn_of_empty(base, files, Path(options.data_set))
     index = _class_index(options, files)
     labels_of = {file: normal(as_text(file.place[index])) for file in files}
-    given = [
-        _given("background (--background)", text, sorted(set(labels_of.values())), options)
-        for text in dict.fromkeys(options.backgrounds)
-    ]
-    backgrounds = {one.label for one in given}
+    given, unknown = (
+        [
+            _given(option, text, sorted(set(labels_of.values())), options)
+            for text in dict.fromkeys(texts)
+        ]
+        for option, texts in (
+            ("background (--background)", options.backgrounds),
+            ("unknown (--unknown)", options.unknown),
+        )
+    )
+    backgrounds = {one.label for one in (*given, *unknown)}
     tagged: list[tuple[_File, frozenset[str], str]] = []
     for file, label in labels_of.items():
         is_background = label in backgrounds or _has_background_name(file)
         labels = frozenset[str]() if is_background else frozenset([label])
         tagged.append((file, labels, _site(file, index)))
-    for one in given:
+    for one in (*given, *unknown):
         tagged += [(file, frozenset(), _site(file, 0)) for file in one.files]
     own_groups = own_sets.recording_groups([file.name for file, _, _ in tagged])
+    is_unknown = {file for one in unknown for file in one.files}
+    unknown_labels = {one.label for one in unknown}
+    is_unknown |= {file for file, label in labels_of.items() if label in unknown_labels}
     recordings = [
-        OwnRecording(file.path, file.name, site or group, labels)
+        OwnRecording(file.path, file.name, site or group, labels, is_unknown=file in is_unknown)
         for (file, labels, site), group in zip(tagged, own_groups)
     ]
     labels_found = sorted({label for one in recordings for label in one.labels})
     if not labels_found:
         raise InputError(
-            f"{base}: all folders are backgrounds, and no class folder remains; expected a folder "
-            "with recordings for each class"
+            f"{base}: all folders are backgrounds or have unknown tags, and no class folder "
+            "remains; expected a folder with recordings for each class"
         )
     return recordings, labels_found
 

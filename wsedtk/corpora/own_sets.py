@@ -95,6 +95,8 @@ class OwnRecording(NamedTuple):
         The channel, from 0. None for the mean of all channels.
     marks : sequence of Mark
         The annotated events. Clips also have the classes of their events as tags.
+    is_unknown : bool
+        Whether the tags are unknown. The recording then has no tags and no events.
     """
 
     path: Path
@@ -103,6 +105,7 @@ class OwnRecording(NamedTuple):
     labels: frozenset[str]
     channel: int | None = None
     marks: Sequence[Mark] = ()
+    is_unknown: bool = False
 
 
 class _Row(NamedTuple):
@@ -167,7 +170,10 @@ def summary(folder: Path, dataset: DataSet, num_recordings: int | None = None) -
         counted(num_groups, "group"),
     ]
     rows = [*zip(counts, dataset.labels), (num_untagged, "(no tags)")]
-    width = len(str(max(counts + [num_untagged])))
+    num_unknown = int(dataset.has_unknown_tags().sum())
+    if num_unknown:
+        rows.append((num_unknown, "(unknown tags)"))
+    width = len(str(max(count for count, _ in rows)))
     return "\n".join(
         [f"{folder}: {', '.join(sizes)}", *(f"  {n:{width}} {label}" for n, label in rows)]
     )
@@ -356,6 +362,7 @@ def _dataset(
         events=Events.from_rows(events) if has_events else None,
         info=dict(info),
         groups=np.array([row.recording.group for row in rows], datadir.TEXT),
+        unknown=np.array([row.recording.is_unknown for row in rows], bool),
     )
 
 
