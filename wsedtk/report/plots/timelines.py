@@ -27,7 +27,7 @@ LONG_SECONDS = 300  # in longer recordings, times are in hours, minutes and seco
 # are too small, the distance is one day.
 _STEPS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
 _SECONDS_A_DAY = 86400
-_TICKS_HZ = 1000 * 2.0 ** np.arange(-2, 8)
+_TICKS_HZ = 1000 * 2.0 ** np.arange(-1, 8)
 # Maximum number of characters in the name of a system. If one name is longer, the rows of events
 # show the numbers of the systems instead of their names.
 LONGEST_NAME = 24
