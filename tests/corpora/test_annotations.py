@@ -336,7 +336,7 @@ def test_faults(folder, run, files, more, message):
     [
         (("no.txt", "rec", "set"), "no.txt: no such file"),
         (("labels.txt", "recs", "set"), "recs: no such file or folder; expected the recordings"),
-        (("labels.txt", "rec", "set"), "is in none of the formats audacity, tsv, elan, jsonl, "),
+        (("labels.txt", "rec", "set"), "is in none of the formats audacity, "),
         (("labels.txt", "rec", "rec"), "rec: is an input of this command"),
     ],
 )

@@ -162,6 +162,23 @@ def test_json_lines(tmp_path):
     assert [f"x.jsonl:{n}: {expected}" in found[n - 1] for n in (3, 4, 5)] == [True] * 3
 
 
+@pytest.mark.parametrize(
+    ("line", "is_list"),
+    [
+        ("a.wav\tdog", True),
+        ("a.wav\t0\t1.5\tdog", True),
+        ("a.wav", True),
+        ("a.wav\t10.0", False),  # a duration
+        ("a.txt\tdog", False),
+        ("filename\tevent_label", True),
+        ("event_label\tFilename\tonset\toffset", True),
+        ("filename\tduration", False),
+    ],
+)
+def test_lists_are_recognised(line, is_list):
+    assert event_format("tsv").recognises(f"\n{line}\n", ".txt") is is_list
+
+
 def test_lists_of_tags_have_no_times(tmp_path):
     text = "filename\tevent_label\na.wav\tdog\nb.wav\t\n"
     found = read(tmp_path, "x.tsv", text, "tsv")

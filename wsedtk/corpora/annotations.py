@@ -44,8 +44,8 @@ class AnnotationsOptions(OwnSetOptions):
         The data directory to write.
     format_name : str, optional
         The format of the files: "audacity", "raven", "praat", "elan", "tsv" (DCASE lists), "jsonl"
-        (JSON lines of `detect`), or a user-defined format, as package.module:Class. By default, the
-        format of each file is recognised by its content.
+        or "csv" (JSON lines and tables of `detect`), or a user-defined format, as
+        package.module:Class. By default, the format of each file is recognised by its content.
     labels_in : sequence of str
         The tier of TextGrids and ELAN documents, or the column of Raven tables, that contains the
         classes. Repeatable. By default, these are all tiers, or the first column that is named

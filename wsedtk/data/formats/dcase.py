@@ -19,6 +19,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from wsedtk.core.paths import PathLike
 from wsedtk.data.clip_names import (
     AUDIO_EXTENSIONS,
@@ -30,7 +32,7 @@ from wsedtk.data.events import Event
 from wsedtk.data.formats import FORMATS, EventFormat, Recording, one_field
 from wsedtk.data.formats.annotations import Annotation, Annotations, first_line
 from wsedtk.data.table_files import Fault, TableFile, ends_before_start, names_no_class
-from wsedtk.data.tables import cut_blank, is_blank, is_nothing
+from wsedtk.data.tables import cut_blank, is_blank, is_nothing, parse_seconds
 
 HEADERS = (
     ("filename", "onset", "offset", "event_label"),
@@ -63,11 +65,15 @@ class DcaseTable(EventFormat):
         )
 
     def recognises(self, beginning: str, suffix: str) -> bool:
-        """Return whether the first line is the header of a list, or begins with a file name."""
+        """Return whether the first line is the header of a list, or begins with a file name.
+
+        A file name and a number are not recognised, because the number is a duration.
+        """
         fields = [field.strip() for field in cut_blank(first_line(beginning).split("\t"), 1)]
         if "filename" in map(str.lower, fields):
             return sorted(map(str.lower, fields)) in [sorted(header) for header in HEADERS]
-        return len(fields) in _COLUMNS and has_audio_extension(fields[0])
+        is_duration = len(fields) == 2 and not np.isnan(parse_seconds(fields[1:])).any()
+        return len(fields) in _COLUMNS and has_audio_extension(fields[0]) and not is_duration
 
     def read(self, path: Path, chosen: Sequence[str] = ()) -> Annotations:
         """Read a list. See `EventFormat.read`. In a list of tags, annotations have no times."""
