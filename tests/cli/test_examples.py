@@ -74,7 +74,7 @@ def one_clip_gone(folder):
 
 def recordings(folder):
     """Write recordings of a user."""
-    for name in ("recording.flac", "recordings/a.wav", "more/b.mp3"):
+    for name in ("recording.flac", "recordings/a.wav", "more/b.mp3", "season/c.wav"):
         write_sound(folder / name, seconds=12)
 
 
