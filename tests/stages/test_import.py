@@ -755,7 +755,7 @@ def test_tensors_that_are_not_finite_are_named(refused, tmp_path, name, value):
         {"model": None},
         3,
     ],
-    ids=repr,
+    ids=range(9),
 )
 def test_a_file_without_a_network_is_an_error(refused, tmp_path, content):
     torch.save(content, tmp_path / "n.pt")
