@@ -15,6 +15,19 @@ from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.inference import recordings
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Escape bytes of file names that are not UTF-8 in captured output.
+
+    The processes that run the tests send each other reports as UTF-8.
+    """
+    report = yield
+    report.sections = [
+        (title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections
+    ]
+    return report
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """Return the folder of real recordings and metadata; skip the test without WSEDTK_TEST_DATA."""

@@ -137,7 +137,7 @@ def write_inputs(folder, num_clips):
 def seconds_of_detect(folder, audio, precision):
     """Return the wall time of `wsedtk detect`, and its peak memory in MiB."""
     output = ("--output", folder / "e.tsv", "--operating-point", folder / "point.yaml")
-    checks = ("--max-failures", 0, "--device", "cpu", "--quiet")
+    checks = ("--overwrite", "--max-failures", 0, "--device", "cpu", "--quiet")
     wall, _, peak = common.wsedtk("detect", folder / "model", audio, *output, *checks, precision)
     return wall, peak
 

@@ -77,6 +77,7 @@ def detect(folder, audio, *options):
     """Run `wsedtk detect`, and return the wall time and the peak memory in MiB."""
     wall, _, peak = common.wsedtk(
         *("detect", folder / "models" / NAME, audio, "--output", folder / "e.tsv"),
+        "--overwrite",
         *("--seconds-per-frame", HOP / 16000, "--max-failures", 0, "--device", "cpu", "--quiet"),
         *options,
     )

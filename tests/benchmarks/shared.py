@@ -45,6 +45,7 @@ def main():
             "predict": (model, folder / "predict.h5", folder / "s.h5"),
             "detect": (
                 *(model, folder / "audio", "--threshold", "0.5", "--output", folder / "e.tsv"),
+                "--overwrite",
             ),
         }
         for name, arguments in commands.items():

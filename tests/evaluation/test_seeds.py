@@ -221,7 +221,7 @@ def test_the_table_has_the_difference_of_each_pair(exp, capsys):
     (line,) = [
         line for line in page.splitlines() if line.startswith("| net_linear_plain - net_linear")
     ]
-    assert "equals single pooling" in line and "noise" in line
+    assert "equals single pooling" in line and "random" in line
     assert "Differences of the means; 95 % intervals over seeds and clips\n" in page
     assert (
         float(found["test frame difference", "net_max - net_linear", "F1"][2]) < 0

@@ -202,7 +202,7 @@ def test_info(scored, tmp_path, silent):
     ],
 )
 def test_values_that_would_go_unnoticed(name, values, message):
-    kind = getattr(options, f"{name}Options")
+    kind = DetectOptions if name == "Detect" else getattr(options, f"{name}Options")
     several = {"Detect": ("a", ["b"]), "Average": (["a"], "b"), "Report": (["a"], "b")}
     paths = {"Tune": "abc", "Decode": "abc", **several}.get(name, "ab")
     with pytest.raises(InputError, match=message):
