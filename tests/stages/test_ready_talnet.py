@@ -114,7 +114,7 @@ def test_it_cannot_be_downloaded(run, cache):
 def test_a_missing_normalizer_is_named(run, files):
     result = fetch(run, [files / "TALNet.pt", files / "class_labels_indices.csv"])
     assert result.exit_code == 1
-    assert f"missing: normalizer.pkl (in the archive {SERVER}/data/audioset.tgz)" in result.stderr
+    assert f"not given: normalizer.pkl (in the archive {SERVER}/data/audioset.tgz)" in result.stderr
 
 
 def test_other_weights(run, files, cache, tmp_path):
