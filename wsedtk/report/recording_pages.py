@@ -5,7 +5,6 @@ the number of feature frames in each output frame of the network.
 """
 
 import contextlib
-import dataclasses
 import datetime
 import math
 import tempfile
@@ -21,30 +20,13 @@ from wsedtk.core.processes import check_stop
 from wsedtk.core.types import Floats
 from wsedtk.data import recorder_names
 from wsedtk.data.events import Event
-from wsedtk.inference.sliding_windows import Detector
+from wsedtk.report.recording_picture import DrawingFolder
 
 PAGE_SECONDS = 60
 
 
-@dataclasses.dataclass(frozen=True)
-class PageFolder:
-    """A folder with a subfolder of pages for each recording.
-
-    Attributes
-    ----------
-    folder : Path
-    detector : Detector
-        The model that computes the scores.
-    labels : sequence of str
-        The K classes to show.
-    thresholds : (K,) float
-        The frame thresholds of these classes.
-    """
-
-    folder: Path
-    detector: Detector
-    labels: Sequence[str]
-    thresholds: Floats
+class PageFolder(DrawingFolder):
+    """A folder with a subfolder of pages for each recording."""
 
     @contextlib.contextmanager
     def begin(self, name: str) -> Iterator["RecordingPages"]:

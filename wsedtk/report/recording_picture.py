@@ -62,8 +62,8 @@ class Overview:
 
 
 @dataclasses.dataclass(frozen=True)
-class PictureFolder:
-    """A folder with one picture for each recording.
+class DrawingFolder:
+    """A folder of pictures of recordings, and what the pictures show.
 
     Attributes
     ----------
@@ -80,6 +80,10 @@ class PictureFolder:
     detector: Detector
     labels: Sequence[str]
     thresholds: Floats
+
+
+class PictureFolder(DrawingFolder):
+    """A folder with one picture for each recording."""
 
     @contextlib.contextmanager
     def begin(self, name: str) -> Iterator["RecordingPicture"]:
