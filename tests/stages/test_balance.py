@@ -11,7 +11,7 @@ from helpers import write_set
 from wsedtk.core import provenance
 from wsedtk.data import clip_names, clip_sets, datadir
 from wsedtk.data.events import Events
-from wsedtk.stages.balance import split
+from wsedtk.data.group_split import split
 
 
 def make(counts, untagged=0, per_source=1, both=0, seed=0):
@@ -39,7 +39,7 @@ def make(counts, untagged=0, per_source=1, both=0, seed=0):
 
 def check(data, num_valid, seed=0):
     """Split, check what holds for every split, and return the masks and the validation counts."""
-    fit, valid, _ = split(data, num_valid, seed)
+    fit, valid, *_ = split(data, num_valid, seed)
     assert not (fit & valid).any() and valid.sum() <= num_valid
     sources = np.array([clip_names.source_of(n) for n in data.filenames.tolist()])
     assert not set(sources[fit]) & set(sources[valid]) and set(sources[~fit]) == set(sources[valid])
@@ -224,6 +224,7 @@ def test_classes_of_too_few_sources_are_named(run, tmp_path):
     groups_of(data, groups)
     rows, told, _ = printed(run, data, tmp_path, 35)
     assert [rows[label][2] for label in ("one", "two", "any")] == ["0", "10", "25"]
+    assert "get no thresholds; --by time splits" in told.pop()
     assert told == [
         "one: has 0 held-out clips (other classes have up to 25), because all 50 clips of the class "
         "are from one source",
@@ -289,14 +290,15 @@ def test_too_many_or_too_few(run, folder, tmp_path, num_valid, code, message):
 
 
 def test_one_source_cannot_be_split(run, folder, tmp_path):
-    names = [f"video_{i}_{i + 1}.wav" for i in range(9)]
+    names = [f"video_{10 * i}_{10 * i + 10}.wav" for i in range(9)]
     data = folder(names, [(n, "common") for n in names])
     result = run("balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", 2)
     assert result.exit_code == 1 and not (tmp_path / "fit").exists()
-    assert (
-        f"{data}: no clip can be held out, because every source contains more than half"
-        in result.stderr
-    )
+    said = result.stderr
+    assert f"{data}: no clip can be held out, because every source (group or recording)" in said
+    command = f"wsedtk balance {data} {tmp_path / 'fit'} {tmp_path / 'valid'} --num-valid 2"
+    assert f"split each recording by time: {command} --by time; or give smaller groups" in said
+    assert f": {command} --groups TABLE --group-column HEADING\n" in said
 
 
 @pytest.mark.parametrize(
@@ -341,7 +343,7 @@ def test_the_ids_of_videos_count_with_and_without_y():
         np.arange(200),
         np.zeros(200, int),
     )
-    fit, valid, _ = split(data, 20, 0)
+    fit, valid, *_ = split(data, 20, 0)
     videos = np.array([name.removeprefix("Y")[:11] for name in names])
     assert valid.sum() == 20 and not set(videos[fit]) & set(videos[valid])
 
@@ -361,7 +363,7 @@ def test_names_that_events_contradict_are_no_excerpts():
     events = Events.from_columns(
         np.arange(100), np.full(100, 10.0), np.full(100, 30.0), np.zeros(100)
     )
-    fit, valid, _ = split(dataclasses.replace(data, events=events), 20, 0)
+    fit, valid, *_ = split(dataclasses.replace(data, events=events), 20, 0)
     assert (fit.sum(), valid.sum()) == (80, 20)
 
 
@@ -462,11 +464,9 @@ def test_one_group_cannot_be_split(run, folder, tmp_path):
     data = plain(folder)
     groups_of(data, dict.fromkeys((f"n{i:02d}" for i in range(20)), "all"))
     result = run("balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", 2)
-    assert (
-        result.exit_code == 1
-        and "if the sources are wrong, define them in a column `group` of clips.tsv"
-        in result.stderr
-    )
+    # The clips have no times, so only groups are offered.
+    assert result.exit_code == 1 and "class; give smaller groups, such as" in result.stderr
+    assert "by time" not in result.stderr
 
 
 def test_dcases_list(real_data):

@@ -7,7 +7,7 @@ import pytest
 
 from wsedtk.data import clip_names, clip_sets, datadir
 from wsedtk.data.events import Events
-from wsedtk.stages.balance import split
+from wsedtk.data.group_split import split
 from wsedtk.training.sampler import BALANCERS, Sampler
 
 

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 40  # if there are more classes, a table shows MOST_CLASSES // 4 of them
 _REST = "sources are not split, and at least half of the clips of each class must stay for training"
+_REST_BY_TIME = (
+    "the held-out part of each recording is contiguous, and at least half of the clips of each "
+    "class must stay for training"
+)
+MOST_PARTS = 10  # if more parts of recordings are held out, MOST_PARTS of them are printed
 _PASSES = (
     "passes: how often balanced minibatches use each clip of a class, relative to the clips of the "
     "largest class"
@@ -33,9 +38,33 @@ def balance(result: "BalanceResult", num_wanted: int) -> str:
     if result.num_valid < num_wanted:
         lines.append(
             f"the validation set has {result.num_valid} of {num_wanted} requested clips, because "
-            f"{_REST}"
+            f"{_rest(result)}"
         )
+    if result.parts is None:
+        lines += _unsplit_classes(result)
+    else:
+        lines += [
+            f"held out: {printable(part.recording)}, {part.start:g} s to {part.end:g} s"
+            for part in result.parts[:MOST_PARTS]
+        ]
+        if len(result.parts) > MOST_PARTS:
+            lines.append(f"... and parts of {len(result.parts) - MOST_PARTS} more recordings")
     return "\n".join(lines)
+
+
+def _rest(result: "BalanceResult") -> str:
+    return _REST if result.parts is None else _REST_BY_TIME
+
+
+def _unsplit_classes(result: "BalanceResult") -> list[str]:
+    """Return what to do about classes without held-out clips whose sources could be split."""
+    missing = [one for one in result.classes if not one.num_valid and one.num_clips > 1]
+    if not missing or not any(one.is_exhausted for one in missing):
+        return []
+    return [
+        "classes without held-out clips get no thresholds; --by time splits recordings that were "
+        "cut into clips, and --groups TABLE reads smaller groups from a table of the recordings"
+    ]
 
 
 def _balance_table(result: "BalanceResult") -> list[str]:
@@ -56,7 +85,8 @@ def _balance_table(result: "BalanceResult") -> list[str]:
     neither = ""
     if rest:
         verb = "is" if rest == 1 else "are"
-        neither = f"; {counted(rest, 'clip')} of held-out sources {verb} in neither fit nor valid"
+        of = "of held-out sources" if result.parts is None else "near the held-out parts"
+        neither = f"; {counted(rest, 'clip')} {of} {verb} in neither fit nor valid"
     lines.append(f"{'clips':{width}}  " + "  ".join(f"{count:7}" for count in totals) + neither)
     if len(classes) < len(result.classes):
         lines.append(
@@ -73,18 +103,20 @@ def _short_classes(result: "BalanceResult") -> list[str]:
     if len(short) > MOST_CLASSES // 4:
         return [
             f"{len(short)} classes have fewer held-out clips than others (other classes have up to "
-            f"{most}), because {_REST}"
+            f"{most}), because {_rest(result)}"
         ]
     return [
         f"{printable(one.label)}: has {counted(one.num_valid, 'held-out clip')} (other classes "
-        f"have up to {most}), because {_why_no_more(one)}"
+        f"have up to {most}), because {_why_no_more(one, result)}"
         for one in short
     ]
 
 
-def _why_no_more(one: "ClassCounts") -> str:
+def _why_no_more(one: "ClassCounts", result: "BalanceResult") -> str:
     if one.num_valid >= one.num_clips // 2:
         return f"at least half of the {counted(one.num_clips, 'clip')} must stay for training"
+    if result.parts is not None:
+        return _REST_BY_TIME
     if one.num_sources == 1:
         return f"all {one.num_clips} clips of the class are from one source"
     return (

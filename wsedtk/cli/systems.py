@@ -48,13 +48,17 @@ def extract(options: ExtractOptions) -> None:
     fit_set=Parameter(type=OUT),
     valid_set=Parameter(type=OUT),
     num_valid=Parameter(minimum=1),
+    groups=Parameter(metavar="TABLE"),
+    group_column=Parameter(metavar="HEADING"),
     seed=Parameter(minimum=0),
 )
 def balance(options: BalanceOptions) -> None:
     """Hold out a validation set with about equally many clips of each class.
 
     The two output sets never contain clips of the same source. The source of a clip is its `group`
-    in clips.tsv. If a clip has no group, its source is the recording that its name indicates.
+    in clips.tsv, or in the table of --groups. If a clip has no group, its source is the recording
+    that its name indicates. With --by time, a part of each recording is held out instead. This is
+    for sets of one or few recordings.
 
     \b
     Example: wsedtk balance data/train data/fit data/valid --num-valid 20

@@ -22,6 +22,8 @@ _TIME = r"([0-9]+(?:\.[0-9]+)?)"
 _EXCERPT = re.compile(rf"(.+)_{_TIME}_{_TIME}")
 # A YouTube ID has 11 characters. A Y before the ID is optional and is not part of the ID.
 _YOUTUBE = re.compile(rf"Y?(.{{11}})_{_TIME}_{_TIME}")
+# The end of the name of one channel of a recording, as `prepare annotations` writes it
+_CHANNEL = re.compile(r"\.ch[1-9][0-9]*$")
 # A date and a time, as in the file names of field recorders
 _CLOCK = re.compile(
     r"(?<![0-9])(?:19|20)[0-9]{2}([-_]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])"
@@ -123,3 +125,20 @@ def source_of(filename: str, last: float = 0.0) -> str:
     stem = filename.rsplit(".", 1)[0] if re.search(r"\.[A-Za-z]\w{1,4}$", filename) else filename
     match = _match_excerpt(_YOUTUBE, stem, last) or _match_excerpt(_EXCERPT, stem, last)
     return match.group(1) if match else stem
+
+
+def recording_of(filename: str, last: float = 0.0) -> str:
+    """Return the recording that a clip was cut from, without a channel and without an extension.
+
+    The recording of `night.ch2_0.000_10.000.flac` is `night`. For a clip that is not an excerpt,
+    the recording is the name of the clip without its audio extension.
+
+    Parameters
+    ----------
+    filename : str
+    last : float
+        See `excerpt_times`.
+    """
+    is_excerpt = excerpt_times(filename, last) is not None
+    name = source_of(filename, last) if is_excerpt else without_extension(filename)
+    return _CHANNEL.sub("", name)

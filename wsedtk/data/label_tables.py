@@ -70,6 +70,14 @@ class Row(NamedTuple):
     group: str
 
 
+class GroupRow(NamedTuple):
+    """A row of a table of groups: its line, the name of a recording or clip, and its group."""
+
+    line: int
+    file: str
+    group: str
+
+
 @dataclasses.dataclass(frozen=True)
 class LabelTable:
     """The content of a table, and its form.
@@ -119,10 +127,19 @@ class _Reader:
         A function that returns whether a text is the name of a recording.
     choices : Choices
         The parts of the form that are given.
+    remedy : str
+        What to do if the table contains no names of recordings.
     """
 
-    def __init__(self, table: TableFile, is_file: Callable[[str], bool], choices: Choices) -> None:
+    def __init__(
+        self,
+        table: TableFile,
+        is_file: Callable[[str], bool],
+        choices: Choices,
+        remedy: str = "give the folder that contains the recordings of this table",
+    ) -> None:
         self.path, self.table, self.choices = table.path, table, choices
+        self._remedy = remedy
         lines = table.lines()
         table.raise_errors()
         found = {delimiter: _split(lines, delimiter) for delimiter in DELIMITERS}
@@ -158,8 +175,7 @@ class _Reader:
         if not max(num_files, default=0):
             raise InputError(
                 f"{self.path}: no column contains names of the recordings; line {header.number} is "
-                f"{first([repr(field) for field in header.fields])}; give the folder that contains "
-                "the recordings of this table"
+                f"{first([repr(field) for field in header.fields])}; {self._remedy}"
             )
         return num_files.index(max(num_files))
 
@@ -307,6 +323,22 @@ class _Reader:
         }
         return LabelTable(rows, labels, form)
 
+    def read_groups(self) -> list[GroupRow]:
+        """Return the rows with a group."""
+        left = [i for i in range(len(self.headings)) if i != self.file_column]
+        column = self._group_column(left)
+        if column is None:
+            raise InputError(
+                f"{self.path}: no column has the heading {' or '.join(_GROUP_HEADINGS)}; found "
+                f"{first([repr(self.headings[i]) for i in left], 8)}; name the column of the "
+                "groups with group_column (--group-column)"
+            )
+        rows = [
+            GroupRow(row.number, row.fields[self.file_column], row.fields[column])
+            for row in self.rows
+        ]
+        return [row for row in rows if not is_nothing(row.group)]
+
     def _labels(
         self, row: _Line, way: Way, columns: Sequence[int], separator: str
     ) -> tuple[str, ...]:
@@ -356,3 +388,28 @@ def read(path: PathLike, is_file: Callable[[str], bool], choices: Choices) -> La
         lists the first faults with their lines.
     """
     return _Reader(TableFile(path), is_file, choices).read()
+
+
+def read_groups(
+    path: PathLike, is_file: Callable[[str], bool], group_column: str | None = None
+) -> list[GroupRow]:
+    """Read the groups in a table of file names. Rows with an empty group are left out.
+
+    Parameters
+    ----------
+    path : path-like
+        The table, UTF-8 text. It may have further columns.
+    is_file : callable
+        A function that returns whether a text is the name of a recording or clip.
+    group_column : str, optional
+        The heading of the column with the groups. By default, a column with the heading `group`,
+        `site`, `location` or `station`.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read, if it has no such column, or if rows are faulty.
+    """
+    remedy = "give a table with a column of the file names of recordings or clips"
+    choices = Choices(group_column=group_column)
+    return _Reader(TableFile(path), is_file, choices, remedy).read_groups()

@@ -23,6 +23,7 @@ from wsedtk.audio import audio_files
 from wsedtk.core.paths import as_paths
 from wsedtk.core.processes import mapping
 from wsedtk.core.progress import progress
+from wsedtk.core.types import Booleans
 from wsedtk.data import clip_sets, datadir
 from wsedtk.data.clip_names import clip_key
 from wsedtk.data.clip_sets import DataSet
@@ -243,6 +244,20 @@ class _Inspection:
             return
         is_same = np.isin(self.name_keys, earlier.name_keys)
         self.add(f"are also in {earlier.folder}", np.flatnonzero(is_same))
+        if not _are_split_by_time(self.dataset, earlier.dataset):
+            self._compare_sources(earlier, is_same)
+        if self.contents is not None and earlier.contents is not None:
+            contents, clips = np.unique(earlier.contents, return_index=True)
+            places = find(contents, self.contents)
+            copies = np.flatnonzero((places >= 0) & (self.contents != 0) & ~is_same)
+            names = earlier.dataset.filenames[clips[places[copies]]]
+            self.add(f"have the same audio as a clip of {earlier.folder}", copies, _quoted(names))
+
+    def _compare_sources(self, earlier: "_Inspection", is_same: Booleans) -> None:
+        """Record the clips whose source also occurs in an earlier set.
+
+        Clips with the mask `is_same` (N,) are left out.
+        """
         sources, their_sources = clip_sets.sources(self.dataset, earlier.dataset)
         is_shared = np.isin(sources, their_sources) & ~is_same
         recordings, groups = self.dataset.source_keys
@@ -254,12 +269,16 @@ class _Inspection:
                 f"are {what} that also occurs in {earlier.folder}",
                 np.flatnonzero(is_shared & clips),
             )
-        if self.contents is not None and earlier.contents is not None:
-            contents, clips = np.unique(earlier.contents, return_index=True)
-            places = find(contents, self.contents)
-            copies = np.flatnonzero((places >= 0) & (self.contents != 0) & ~is_same)
-            names = earlier.dataset.filenames[clips[places[copies]]]
-            self.add(f"have the same audio as a clip of {earlier.folder}", copies, _quoted(names))
+
+
+def _are_split_by_time(dataset: DataSet, other: DataSet) -> bool:
+    """Return whether `balance` split one set into these two by time.
+
+    Such sets contain clips of the same recordings, but not of the same times.
+    """
+    keys = ("split_by", "gap_seconds", "seed_of_split", "source_fingerprint")
+    about, about_other = ([one.info.get(key) for key in keys] for one in (dataset, other))
+    return about[0] == "time" and about == about_other
 
 
 def _oddities(found: audio_files.Examination, duration: float) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike, as_paths
-from wsedtk.stages.options.checks import check_fields, check_range
+from wsedtk.stages.options.checks import check_fields, check_numbers, check_range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,13 +101,27 @@ class BalanceOptions:
         Maximum number of clips to hold out for validation. The clips of one source, such as a
         recording, are never split between training and validation. Fewer clips are held out if
         holding out one more source would leave less than half of the clips of a class for training.
+    by : {"group", "time"}
+        What is held out. `group`: whole groups or, without groups, whole recordings. `time`: a part
+        of each recording, which is contiguous in time. The clips must have times in their names, as
+        those that the commands `prepare folders`, `table` and `annotations` cut from recordings.
+    gap_seconds : float, optional
+        With by=time (--by time): clips that are less than this number of seconds before or after a
+        held-out part are in neither set. By default 10 s.
+    groups : path-like, optional
+        A CSV or TSV table with a column of recordings and a column of groups. Its groups replace
+        those of the set.
+    group_column : str, optional
+        The heading of the column of the groups in this table, such as recorder. By default, a
+        column with the heading `group`, `site`, `location` or `station`.
     seed : int
         Seed of the random choice of clips.
 
     Raises
     ------
     InputError
-        If `seed` is negative.
+        If `seed` is negative, if `by` is unknown, or if `gap_seconds` is wrong. If an option is
+        given that has no effect.
     """
 
     data_set: PathLike
@@ -115,11 +129,30 @@ class BalanceOptions:
     valid_set: PathLike
     _: dataclasses.KW_ONLY
     num_valid: int
+    by: Literal["group", "time"] = "group"
+    gap_seconds: float | None = None
+    groups: PathLike | None = None
+    group_column: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_fields(self)
         check_range("seed", self.seed, 0)
+        if self.gap_seconds is not None:
+            check_numbers("gap_seconds (--gap-seconds)", [self.gap_seconds])
+            if self.by != "time":
+                raise InputError(
+                    "gap_seconds (--gap-seconds) has an effect only with by=time (--by time)"
+                )
+        if self.groups is not None and self.by == "time":
+            raise InputError(
+                "groups (--groups) and by=time (--by time) are both given; give one of them"
+            )
+        if self.group_column is not None and self.groups is None:
+            raise InputError(
+                f"group_column (--group-column): found {self.group_column!r}, but no table; give "
+                "the table of the recordings with groups (--groups)"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
