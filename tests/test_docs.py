@@ -29,8 +29,8 @@ CLASSES = ["Dog bark", "Siren"]
 def folder(tmp_path, run, monkeypatch):
     """The working directory of the pages: exp/linear, data directories, recordings and lists.
 
-    my_recordings contains a folder a class, and backgrounds. labels.csv lists some of these files.
-    labels contains annotations of the files in recordings.
+    my_recordings contains a folder a class, and backgrounds. labels.csv lists some of these files,
+    and recorders.csv all of them. labels contains annotations of the files in recordings.
 
     A small network takes the place of the ready model yamnet.
     """
@@ -65,16 +65,19 @@ def folder(tmp_path, run, monkeypatch):
         assert run(*words).exit_code == 0
     shutil.copy("data/test/events.tsv", "true_events.tsv")
     shutil.copy("data/test/events.tsv", "my_events.tsv")
+    rows = []
     for number, label in enumerate((*CLASSES, "background")):
         for take in range(4):
             path = Path("my_recordings", label, f"{label} {take}.wav")
             write_sound(path, frequency=300 * (number + 1), seed=4 * number + take)
+            rows.append(f"{path.name},R{take}")
+    Path("recorders.csv").write_text("\n".join(["file,recorder", *rows, ""]))
     Path("labels.csv").write_text(
         "file,site,species\nSiren 1.wav,north,Siren\nDog bark 2.wav,south,Dog bark;Siren\n"
         "background 3.wav,south,\n"
     )
     for number, site in enumerate(("pond", "forest")):
-        write_sound(Path("recordings", site, "night.wav"), seconds=11, seed=number)
+        write_sound(Path("recordings", site, "night.wav"), seconds=61, seed=number)
         Path("labels", site).mkdir(parents=True)
         Path("labels", site, "night.txt").write_text("0.5\t1\tDog bark\n9.5\t10.5\tSiren\n")
     Path("recordings.txt").write_text("0.wav\tDog bark\n1.wav\tSiren\n")

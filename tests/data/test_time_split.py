@@ -155,13 +155,18 @@ def test_recordings_that_are_not_cut(caplog):
     assert "40 clips have no times in the name: x0.wav, x1.wav" in caplog.messages[0]
 
 
-def test_clips_without_times():
+def test_clips_without_times(caplog):
     data = make({f"x{i}.wav": "a" for i in range(9)})
     with pytest.raises(InputError, match="no clip has times in its name, such as 'x0.wav'.*--by t"):
         time_split.split_by_time(data, 2, 0)
-    data = make(dict.fromkeys(("night.wav", *cut("night", 5)), "a"))
-    with pytest.raises(InputError, match="1 clip has no times in the name, but.*: night.wav"):
-        time_split.split_by_time(data, 2, 0)
+    # If the times of one clip of a recording are not known, the recording is not split.
+    mixed = ["night.wav", *cut("night", 20), *cut("day", 20)]
+    data = make(dict.fromkeys(mixed, "a"))
+    found = check(data, 8)
+    assert [part.recording for part in found.parts] == ["day"] and found.valid.sum() == 8
+    recordings = time_split.clip_times(data).recordings
+    assert found.fit[recordings == "night"].all()
+    assert "1 clip has no times in the name, but other clips of the rec" in caplog.messages[0]
     # Names of recorders, and numbers that the duration or an event contradicts, are no times.
     names = ["S1_20240517_053000.wav", "take_1_6.wav", "take_20_26.wav"]
     data = make(dict.fromkeys(names, "a"), durations=[60.0, 30.0, 6.0])

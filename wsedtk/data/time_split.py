@@ -235,7 +235,8 @@ def split_by_time(
     chosen.
 
     A clip without times in its name is a whole recording. Such clips are held out in proportion,
-    too, and `group_split.split` chooses them.
+    too, and `group_split.split` chooses them. If only some clips of a recording have times, all its
+    clips stay for training.
 
     Clips with unknown tags are never held out for validation. Those near a held-out part are in
     neither set.
@@ -259,24 +260,26 @@ def split_by_time(
     Raises
     ------
     InputError
-        If no clip has times in its name, or if some clips of a recording have none.
+        If no clip has times in its name.
     """
     times = clip_times(dataset)
     has_times = ~np.isnan(times.starts)
-    _check_times(dataset, times)
+    is_cut = np.isin(times.recordings, times.recordings[has_times])
+    is_mixed = np.isin(times.recordings, times.recordings[is_cut & ~has_times])
+    _check_times(dataset, has_times, is_mixed)
     known = ~dataset.has_unknown_tags()
     num_known = max(int(known.sum()), 1)
-    num_whole = round(num_valid * int((known & ~has_times).sum()) / num_known)
+    num_whole = round(num_valid * int((known & ~is_cut).sum()) / num_known)
     fit, valid = np.ones(len(dataset), bool), np.zeros(len(dataset), bool)
     short: set[int] = set()
-    if not has_times.all():
-        groups = np.array(times.recordings[~has_times].tolist(), TEXT)
-        uncut = dataclasses.replace(dataset.select(~has_times), groups=groups)
+    if not is_cut.all():
+        groups = np.array(times.recordings[~is_cut].tolist(), TEXT)
+        uncut = dataclasses.replace(dataset.select(~is_cut), groups=groups)
         whole = group_split.split(uncut, num_whole, seed)
-        fit[~has_times], valid[~has_times] = whole.fit, whole.valid
+        fit[~is_cut], valid[~is_cut] = whole.fit, whole.valid
         short.update(whole.exhausted.tolist())
     rng = np.random.default_rng(seed)
-    cut = np.flatnonzero(has_times)
+    cut = np.flatnonzero(has_times & ~is_mixed)
     names, number = np.unique(times.recordings[cut], return_inverse=True)
     by_start = np.lexsort([times.ends[cut], times.starts[cut], number])
     members = np.split(cut[by_start], np.cumsum(np.bincount(number))[:-1])
@@ -302,13 +305,13 @@ def split_by_time(
     return Split(fit, valid, np.array(sorted(short), np.int64), tuple(parts))
 
 
-def _check_times(dataset: DataSet, times: Times) -> None:
-    """Check that clips have times in their names. Warn if some clips have none.
+def _check_times(dataset: DataSet, has_times: Booleans, is_mixed: Booleans) -> None:
+    """Check that clips (N,) have times in their names. Warn if some clips have none.
 
-    Raises InputError if no clip has times, or if some clips of a recording have none.
+    `is_mixed` (N,) is a mask of the clips of recordings of which only some clips have times. Raises
+    InputError if no clip has times.
     """
-    has_times = ~np.isnan(times.starts)
-    whole = dataset.filenames[~has_times]
+    whole = dataset.filenames[~has_times & ~is_mixed]
     if not has_times.any():
         raise InputError(
             f"no clip has times in its name, such as {str(whole[0])!r}; expected names of the form "
@@ -316,15 +319,15 @@ def _check_times(dataset: DataSet, times: Times) -> None:
             "`annotations` give to the clips of recordings longer than --clip-seconds; without "
             "by=time (--by time), whole recordings are held out"
         )
-    mixed = ~has_times & np.isin(times.recordings, times.recordings[has_times])
-    if mixed.any():
-        raise InputError(
-            f"{counted(int(mixed.sum()), 'clip has', 'clips have')} no times in the name, but "
-            f"other clips of the recording have: {first(dataset.filenames[mixed])}; add the times "
-            "in seconds, as <recording>_<start>_<end>, or rename clips of another recording"
-        )
     if len(whole):
         _LOG.warning(
             f"{counted(len(whole), 'clip has', 'clips have')} no times in the name: "
             f"{first(whole)}; each of these recordings is held out as a whole, or not at all"
+        )
+    mixed = dataset.filenames[is_mixed & ~has_times]
+    if len(mixed):
+        _LOG.warning(
+            f"{counted(len(mixed), 'clip has', 'clips have')} no times in the name, but other "
+            f"clips of the recording have: {first(mixed)}; no part of these recordings is held "
+            "out; if these clips are other recordings, give them other names"
         )
