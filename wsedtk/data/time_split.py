@@ -54,7 +54,12 @@ def clip_times(dataset: DataSet) -> Times:
     for i, (name, group) in enumerate(zip(dataset.filenames.tolist(), groups)):
         times[i] = excerpt_times(name, longest[i]) or (np.nan, np.nan)
         recording = recording_of(name, longest[i])
-        recordings.append(f"{group}: {recording.rpartition('/')[2]}" if group else recording)
+        file = recording.rpartition("/")[2]
+        if group and group.rpartition("/")[2] == file:
+            recording = group
+        elif group:
+            recording = f"{group}: {file}"
+        recordings.append(recording)
     return Times(np.array(recordings, str), times[:, 0], times[:, 1])
 
 
