@@ -19,7 +19,7 @@ from wsedtk.corpora import audioset_metadata, official_sets, youtube
 from wsedtk.corpora.audioset_metadata import CLASSES, LISTS, MADE_BY
 from wsedtk.corpora.official_sets import OfficialSetsOptions, OfficialSetsResult
 from wsedtk.corpora.registry import CORPORA
-from wsedtk.data import class_map, datadir, ontologies
+from wsedtk.data import class_map, clip_sets, datadir, ontologies
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.tables import first
 
@@ -100,31 +100,15 @@ def join(sets: Sequence[DataSet]) -> DataSet:
     InputError
         If the same clip occurs in two sets.
     """
-    filenames = np.concatenate([dataset.filenames for dataset in sets])
-    order = np.argsort(filenames, kind="stable")
-    repeated = np.flatnonzero(filenames[order][1:] == filenames[order][:-1])
+    filenames = np.sort(np.concatenate([dataset.filenames for dataset in sets]))
+    repeated = np.flatnonzero(filenames[1:] == filenames[:-1])
     if len(repeated):
         raise InputError(
             f"{counted(len(repeated), 'segment is', 'segments are')} in both training lists: "
-            f"{first(filenames[order][repeated].tolist())}; keep each segment in only one list"
+            f"{first(filenames[repeated].tolist())}; keep each segment in only one list"
         )
-    position = np.empty(len(order), np.int64)
-    position[order] = np.arange(len(order))
-    starts = np.cumsum([0, *(len(dataset) for dataset in sets)])
-    clips = position[
-        np.concatenate([dataset.tag_clip + start for dataset, start in zip(sets, starts)])
-    ]
-    labels = np.concatenate([dataset.tag_label for dataset in sets])
-    by_clip = np.lexsort((labels, clips))
-    return dataclasses.replace(
-        sets[0],
-        filenames=filenames[order],
-        paths=np.full(len(order), "", datadir.TEXT),
-        durations=np.concatenate([dataset.durations for dataset in sets])[order],
-        tag_clip=clips[by_clip],
-        tag_label=labels[by_clip],
-        info={**sets[0].info, "official_clips": len(order)},
-    )
+    info = {**sets[0].info, "official_clips": len(filenames)}
+    return dataclasses.replace(clip_sets.join(sets), info=info)
 
 
 def add_ancestors(dataset: DataSet, above: Booleans) -> DataSet:

@@ -13,9 +13,8 @@ from wsedtk.core.paths import PathLike, as_paths
 from wsedtk.core.wording import counted
 from wsedtk.corpora import own_sets
 from wsedtk.corpora.registry import CORPORA, PreparedSet, PrepareResult
-from wsedtk.data import datadir
+from wsedtk.data import clip_sets, datadir
 from wsedtk.data.clip_sets import DataSet
-from wsedtk.data.events import Events
 from wsedtk.data.tables import first
 
 _LOG = logging.getLogger(__name__)
@@ -174,40 +173,26 @@ def merge(
     options : MergeOptions
         The settings.
     """
-    filenames: list[str] = []
-    groups: list[str] = []
-    tags, events = [], []
-    start = 0  # the number of clips of the sets before the present set
+    renamed = []
     for dataset, name in zip(sets, names):
         class_of = np.array([labels.index(label) for label in dataset.labels])
-        own_names = dataset.filenames.tolist()
-        filenames += [f"{name}/{own}" for own in own_names] if options.add_names else own_names
-        groups += _groups(dataset, name, options.join_groups)
-        tags.append(np.stack([dataset.tag_clip + start, class_of[dataset.tag_label]]))
-        if dataset.events is not None:
-            own = dataset.events
-            events.append((own.clip + start, own.onset, own.offset, class_of[own.label]))
-        start += len(dataset)
-    order = np.argsort(np.array(filenames), kind="stable")
-    position = np.argsort(order)  # the index of each clip in the joined set
-    tag_clip, tag_label = np.concatenate(tags, axis=1)
-    tag_clip = position[tag_clip]
-    by_clip = np.lexsort((tag_label, tag_clip))
-    joined_events = None
-    if events:
-        clip, onset, offset, label = map(np.concatenate, zip(*events))
-        joined_events = Events.from_columns(position[clip], onset, offset, label)
-    return DataSet(
-        filenames=np.array(filenames)[order],
-        paths=np.concatenate([dataset.paths for dataset in sets])[order],
-        durations=np.concatenate([dataset.durations for dataset in sets])[order],
-        labels=labels,
-        tag_clip=tag_clip[by_clip],
-        tag_label=tag_label[by_clip],
-        events=joined_events,
-        groups=np.array(groups, datadir.TEXT)[order],
-        unknown=np.concatenate([dataset.has_unknown_tags() for dataset in sets])[order],
-    )
+        events, own_names = dataset.events, dataset.filenames
+        if events is not None:
+            events = dataclasses.replace(events, label=class_of[events.label])
+        if options.add_names:
+            own_names = np.array([f"{name}/{own}" for own in own_names.tolist()])
+        groups = np.array(_groups(dataset, name, options.join_groups), datadir.TEXT)
+        renamed.append(
+            dataclasses.replace(
+                dataset,
+                filenames=own_names,
+                labels=labels,
+                tag_label=class_of[dataset.tag_label],
+                events=events,
+                groups=groups,
+            )
+        )
+    return clip_sets.join(renamed)
 
 
 @CORPORA.register("merge")

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from wsedtk.core import provenance
 from wsedtk.core.types import Booleans
 from wsedtk.data.clip_names import source_of
 from wsedtk.data.events import Events
+from wsedtk.data.set_tables import TEXT
 from wsedtk.data.tables import Names, Texts, slices, texts
 
 
@@ -191,6 +192,55 @@ class DataSet:
         if self.has_unknown_tags().any():
             digest.update(b"\nunknown\n" + self.has_unknown_tags().tobytes())
         return digest.hexdigest()[:16]
+
+
+def join(sets: Sequence[DataSet]) -> DataSet:
+    """Join sets to one set.
+
+    Parameters
+    ----------
+    sets : sequence of DataSet
+        At least one set. All sets have the same classes, and no clip occurs in two of them.
+
+    Returns
+    -------
+    DataSet
+        The clips of all sets, with the `info` of the first set. It has events if one of the sets
+        has events.
+    """
+    filenames = np.concatenate([dataset.filenames for dataset in sets])
+    order = np.argsort(filenames, kind="stable")
+    position = np.argsort(order)  # the index of each clip in the joined set
+    starts = np.cumsum([0, *map(len, sets)]).tolist()
+    tag_clip = position[np.concatenate([d.tag_clip + start for d, start in zip(sets, starts)])]
+    tag_label = np.concatenate([dataset.tag_label for dataset in sets])
+    by_clip = np.lexsort((tag_label, tag_clip))
+    events, groups, unknown = None, None, None
+    found = [(d.events, start) for d, start in zip(sets, starts) if d.events is not None]
+    if found:
+        events = Events.from_columns(
+            position[np.concatenate([one.clip + start for one, start in found])],
+            np.concatenate([one.onset for one, _ in found]),
+            np.concatenate([one.offset for one, _ in found]),
+            np.concatenate([one.label for one, _ in found]),
+        )
+    if any(dataset.groups is not None for dataset in sets):
+        groups = np.concatenate(
+            [d.groups if d.groups is not None else np.full(len(d), "", TEXT) for d in sets]
+        )[order]
+    if any(dataset.unknown is not None for dataset in sets):
+        unknown = np.concatenate([dataset.has_unknown_tags() for dataset in sets])[order]
+    return dataclasses.replace(
+        sets[0],
+        filenames=filenames[order],
+        paths=np.concatenate([dataset.paths for dataset in sets])[order],
+        durations=np.concatenate([dataset.durations for dataset in sets])[order],
+        tag_clip=tag_clip[by_clip],
+        tag_label=tag_label[by_clip],
+        events=events,
+        groups=groups,
+        unknown=unknown,
+    )
 
 
 def sources(*datasets: DataSet) -> list[npt.NDArray[np.int64]]:
