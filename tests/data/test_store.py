@@ -327,16 +327,34 @@ def test_another_front_end(tmp_path):
         store.FeatureStore(paths)
 
 
-@pytest.mark.parametrize("others", [["a.h5"], ["a.h5", "b.h5"]])
-def test_a_clip_twice(tmp_path, others):
-    write(tmp_path / "b.h5", clips(["2", "3"]))
-    write(tmp_path / "a.h5", clips(["1", "2"]))
-    with pytest.raises(InputError, match="a.h5.*: the clip '[12]' occurs twice"):
-        store.FeatureStore(
-            [tmp_path / n for n in [*others, "a.h5"]]
-            if len(others) == 1
-            else [tmp_path / n for n in others]
-        )
+def test_a_clip_in_two_files(tmp_path):
+    """It may have the same features in both, but no others, and must not be twice in one file."""
+    content = clips(["1", "2", "3"])
+    first, second = {n: content[n] for n in "12"}, {n: content[n] for n in "23"}
+    paths = [write(tmp_path / "a.h5", first), write(tmp_path / "b.h5", second, "float16")]
+    for order in (paths, paths[::-1]):
+        found = store.FeatureStore(order)
+        rows = found.rows(["1", "2", "3"])
+        assert rows.tolist() == ([0, 1, 3] if order == paths else [2, 0, 1])
+        for name, row in zip("123", rows):
+            features = found.read(np.array([row]))[0]
+            np.testing.assert_allclose(features, content[name][0], atol=0.05)
+    names, _ = found.content_fingerprint(rows).split("-")
+    assert names == fingerprint_clips(["1", "2", "3"])
+    features, duration = second["2"]
+    for changed in (features[:-1], features + [0, 0, 0.2, 0, 0]):
+        paths[1] = write(tmp_path / "c.h5", {**second, "2": (changed, duration)})
+        with pytest.raises(
+            InputError, match="c.h5: the clip '2' has other features than in .*a.h5"
+        ):
+            store.FeatureStore(paths)
+
+
+def test_a_clip_in_two_shards(tmp_path):
+    for shard in "12":
+        write(tmp_path / f"a.{shard}-of-2.h5", clips(["1"]))
+    with pytest.raises(InputError, match="a.h5: the clip '1' occurs twice"):
+        store.FeatureStore([tmp_path / "a.h5"])
 
 
 def scores(

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from wsedtk.cli.options import IN_DIR, OUT
+from wsedtk.cli.value_types import Added
 from wsedtk.core.errors import InputError
 
 Values = Mapping[str, Any]
@@ -29,8 +30,8 @@ def values_of(value: Any) -> Sequence[Any]:
 def _paths(command: click.Command, options: Values, kind: click.Path) -> Iterator[Path]:
     """Yield the paths of a command's inputs (kind IN_DIR) or outputs (kind OUT)."""
     for parameter in command.params:
-        if parameter.type is kind:
-            yield from values_of(options[str(parameter.name)])
+        if parameter.type is kind or (kind is IN_DIR and isinstance(parameter.type, Added)):
+            yield from map(Path, values_of(options[str(parameter.name)]))
 
 
 def check_outputs(command: click.Command, options: Values) -> None:

@@ -4,7 +4,7 @@ import click
 
 from wsedtk.cli.common import cli, stage, verb
 from wsedtk.cli.options import OUT, Parameter
-from wsedtk.cli.value_types import Fraction, Shard
+from wsedtk.cli.value_types import Added, Fraction, Shard
 from wsedtk.core import allocator, signals
 from wsedtk.core.process_rank import rank_and_size
 from wsedtk.stages.options.systems import (
@@ -75,6 +75,7 @@ def balance(options: BalanceOptions) -> None:
     TrainOptions,
     model_dir=Parameter(type=OUT),
     feats=Parameter(flag="--feats"),
+    add=Parameter(type=Added()),
     config=Parameter(key="config_path"),
     settings=Parameter(flag="--set", key="overrides", metavar="KEY=VALUE"),
     init_dir=Parameter(flag="--init", metavar="MODEL_DIR"),
@@ -93,6 +94,8 @@ def train(options: TrainOptions, dry_run: bool) -> None:
                  --config mini/crnn_linear
              wsedtk train data/fit data/valid exp/attention --feats feats/train.h5 \\
                  --config mini/crnn_attention
+             wsedtk train data/fit data/valid exp/longer --feats feats/train.h5 \\
+                 --feats feats/test.h5 --add data/test=0.3 --init exp/linear
     """
     allocator.keep_freed_memory()
     module = stage("train")

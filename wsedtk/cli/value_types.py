@@ -32,6 +32,24 @@ class Shard(ParamType):
         return int(number), int(count)
 
 
+class Added(ParamType):
+    """The type of DATA_SET or DATA_SET=SHARE. The values can be used as paths."""
+
+    name = "DATA_SET[=SHARE]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return an AddedSet."""
+        from wsedtk.core.errors import InputError
+        from wsedtk.stages.options.added_sets import parse
+
+        if isinstance(value, tuple):
+            return value
+        try:
+            return parse(value)
+        except InputError as error:
+            self.fail(str(error), param, ctx)
+
+
 class NumberList(ParamType):
     """The type of a list of finite numbers of at least 0, with commas between them.
 

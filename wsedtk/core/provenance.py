@@ -269,8 +269,8 @@ def describe(
     command : str
         The command, such as "wsedtk extract".
     options : mapping of str to object
-        The options of the command. Paths are inputs unless `outputs` names their option. The
-        fingerprints of inputs are recorded.
+        The options of the command. Path-like values are inputs unless `outputs` names their option.
+        The fingerprints of inputs are recorded.
     outputs : collection of str
         The names of the options whose paths are outputs.
 
@@ -284,10 +284,10 @@ def describe(
     for name, value in options.items():
         values = list(value) if isinstance(value, (tuple, list)) else [value]
         for item in values:
-            if isinstance(item, Path) and name not in outputs:
-                for file in _input_files(item):
+            if isinstance(item, os.PathLike) and name not in outputs:
+                for file in _input_files(Path(item)):
                     inputs.update(fingerprints(file))
-        texts = [str(v) if isinstance(v, Path) else v for v in values]
+        texts = [str(v) if isinstance(v, os.PathLike) else v for v in values]
         plain[name] = texts if isinstance(value, (tuple, list)) else texts[0]
     return {
         "command": command,

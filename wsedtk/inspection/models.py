@@ -4,7 +4,7 @@ import importlib.util
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +81,9 @@ def describe_model_directory(path: Path) -> About:
     about.content["trained"] = {
         key: value
         for key, value in trained.items()
-        if key not in ("wsedtk", "commit", "init") and "fingerprint" not in key
+        if key not in ("wsedtk", "commit", "init", "added") and "fingerprint" not in key
     }
+    about.content["trained"].update(_added_sets(trained))
     _add_sources(about, trained)
     about.add_input("initial model", fingerprint=trained.get("init"))
     about.add_input("published weights", trained.get("imported_from"), trained.get("fingerprint"))
@@ -128,11 +129,29 @@ def _to_share(path: Path, fingerprint: str | None) -> list[str]:
     return missing + model_card.faults(path, fingerprint)
 
 
+def _added_sets(trained: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the properties of each set that was added to the training set, by a name for it."""
+    return {
+        what: {key: value for key, value in one.items() if key != "fingerprint"}
+        for what, one in _named_added(trained)
+    }
+
+
+def _named_added(mapping: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield a name and the properties of each set that was added to the training set."""
+    added = mapping.get("added")
+    sets = [one for one in added if isinstance(one, dict)] if isinstance(added, list) else []
+    for number, one in enumerate(sets, 1):
+        yield ("added set" if len(sets) == 1 else f"added set {number}"), one
+
+
 def _add_sources(about: About, mapping: Mapping[str, Any]) -> None:
     """Add the sets and the front end of a training run as inputs.
 
     mapping: the values of model.yaml or config.yaml, with the fingerprints of these inputs.
     """
+    for what, one in _named_added(mapping):
+        about.add_input(what, fingerprint=one.get("fingerprint"))
     for key, what in (
         ("fit", "training set"),
         ("valid", "validation set"),

@@ -128,14 +128,26 @@ def _use(folder: Path) -> str:
 
 def _data_rows(trained: Mapping[str, Any]) -> list[str]:
     """Return the rows of the table of training and validation data."""
-    rows = []
-    for words, key in (("fitted on", "fit"), ("validated on", "valid")):
-        found = trained.get(key)
-        if isinstance(found, dict):
-            corpus = escape_markdown(found.get("corpus") or "unknown")
-            numbers = [_number(found.get(name)) for name in ("clips", "official_clips", "hours")]
-            rows.append(_row([words, corpus, *numbers]))
-    return rows
+    rows = [("fitted on", trained.get("fit")), ("validated on", trained.get("valid"))]
+    added = trained.get("added")
+    for number, one in enumerate(added if isinstance(added, list) else [], 1):
+        rows.insert(number, (_added_words(one), one))
+    return [_data_row(words, found) for words, found in rows if isinstance(found, dict)]
+
+
+def _data_row(words: str, found: Mapping[str, Any]) -> str:
+    """Return the row of one set in the table of training and validation data."""
+    corpus = escape_markdown(found.get("corpus") or "unknown")
+    numbers = [_number(found.get(name)) for name in ("clips", "official_clips", "hours")]
+    return _row([words, corpus, *numbers])
+
+
+def _added_words(added: object) -> str:
+    """Return the name of the row of a set that was added to the training set."""
+    share = added.get("share") if isinstance(added, dict) else None
+    if not isinstance(share, float):
+        return "added to it"
+    return f"added to it ({share:.4g} of each batch)"
 
 
 def _training(trained: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -34,12 +34,13 @@ from wsedtk.training import (
     preparation,
     process_settings,
     resuming,
+    training_sets,
 )
 from wsedtk.training.distributed import Group
-from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.resuming import Checkpoint
 from wsedtk.training.train_config import TrainConfig
 from wsedtk.training.training_loop import Trainer
+from wsedtk.training.training_sets import TrainingSets
 
 _LOG = logging.getLogger(__name__)
 
@@ -88,16 +89,15 @@ class _Prepared:
 
     cfg: TrainConfig
     store: FeatureStore
-    fit: FeatureBatches
-    valid: FeatureBatches
+    sets: TrainingSets
     spec: ModelSpec
     network: Network
     messages: list[str]
 
     @property
     def rows(self) -> npt.NDArray[np.int64]:
-        """The rows of the store that contain the clips of both sets."""
-        return np.concatenate([self.fit.rows, self.valid.rows])
+        """The rows of the store that contain the clips of all sets."""
+        return np.concatenate([self.sets.fit.rows, self.sets.valid.rows])
 
 
 @contextlib.contextmanager
@@ -204,7 +204,10 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
     cfg = config.load(TrainConfig, options.config, options.settings)
     cfg = initial_model.with_network(cfg, init_dir)
     store = FeatureStore(options.feature_paths)
-    fit, valid = preparation.read_sets(options.fit_set, options.valid_set, store)
+    sets = training_sets.read(
+        options.fit_set, options.valid_set, options.added_sets, store, cfg.batch_size
+    )
+    fit, valid = sets.fit, sets.valid
     if cfg.frame_loss_weight and (fit.dataset.events is None or not len(fit.dataset.events)):
         raise InputError(
             f"{options.fit_set}: has no events, which frame_loss_weight needs; add events.tsv, or "
@@ -216,7 +219,7 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
             f"(found {len(valid.dataset)}) and in a batch (found batch_size {cfg.batch_size}); "
             "start fewer processes"
         )
-    spec = preparation.model_spec(cfg, store, fit, store.statistics(fit.rows))
+    spec = preparation.model_spec(cfg, store, sets, store.statistics(fit.rows))
     num_mels = spec.frontend["num_mels"]
     process_settings.seed_cpu(cfg.seed)
     network = spec.build()
@@ -225,11 +228,12 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
     seconds_per_frame = spec.frontend_config().seconds_per_frame
     layout = augmentations.FeatureResolution(seconds_per_frame, network.time_reduction, num_mels)
     augmentations.create(cfg, layout)
-    messages: list[str] = []
+    messages = list(sets.messages)
     if init_dir is not None:
-        spec, messages = initial_model.initialise(network, spec, init_dir)
+        spec, more = initial_model.initialise(network, spec, init_dir)
+        messages += more
     initial_model.freeze(network, cfg)
-    return _Prepared(cfg, store, fit, valid, spec, network, messages)
+    return _Prepared(cfg, store, sets, spec, network, messages)
 
 
 def _resolved(prepared: _Prepared, device: torch.device, group: Group) -> dict[str, Any]:
@@ -244,10 +248,15 @@ def _resolved(prepared: _Prepared, device: torch.device, group: Group) -> dict[s
         "init": spec.trained.get("init"),
         "features_fingerprint": store.fingerprint,
         "fit_fingerprint": spec.trained["fit_fingerprint"],
-        "valid_fingerprint": prepared.valid.dataset.fingerprint(),
+        "valid_fingerprint": prepared.sets.valid.dataset.fingerprint(),
         "content_fingerprint": store.content_fingerprint(prepared.rows),
         "made_by": {**preparation.made_by(), "device": device.type},
     }
+    if prepared.sets.added:
+        resolved["added"] = [
+            {"fingerprint": one.dataset.fingerprint(), "share": one.share}
+            for one in prepared.sets.added
+        ]
     if group.size > 1:
         resolved["processes"] = group.size
     return resolved
@@ -274,8 +283,9 @@ def _train(
     trainer = Trainer(
         cfg,
         prepared.network,
-        prepared.fit,
-        prepared.valid,
+        prepared.sets.fit,
+        prepared.sets.valid,
+        parts=prepared.sets.parts,
         statistics=(spec.mean, spec.std),
         seconds_per_frame=spec.frontend_config().seconds_per_frame,
         device=device,
@@ -354,12 +364,22 @@ def _write_model(prepared: _Prepared, trainer: Trainer, result: TrainResult) -> 
     """Write the best weights and the model card to the model directory."""
     trained = {
         **prepared.spec.trained,
-        "fit": model_card.facts(prepared.fit.dataset),
-        "valid": model_card.facts(prepared.valid.dataset),
+        "fit": model_card.facts(prepared.sets.own),
+        "valid": model_card.facts(prepared.sets.valid.dataset),
         **prepared.spec.size(prepared.network),
         "step": result.best.step,
         result.select_by: result.best_figure,
     }
+    if prepared.sets.added:
+        trained["added"] = [
+            {
+                **model_card.facts(one.dataset),
+                "share": one.share,
+                "clips_of_batch": one.number,
+                "fingerprint": one.dataset.fingerprint(),
+            }
+            for one in prepared.sets.added
+        ]
     spec = dataclasses.replace(prepared.spec, trained=trained)
     assert trainer.best_tensors is not None  # a finished training run has a checkpoint
     checkpoint.save_model(result.model_dir, spec, trainer.best_tensors)

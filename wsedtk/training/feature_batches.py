@@ -4,12 +4,15 @@ Array dimensions: N clips, B clips in a batch, T frames, F mel bins.
 """
 
 import copy
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
-from wsedtk.core.types import Integers
+from wsedtk.core.types import Booleans, Integers
+from wsedtk.data import clip_sets
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import FeatureStore
 from wsedtk.inference.network_runner import StoredFrames, load_features
@@ -60,6 +63,31 @@ class FeatureBatches:
         other = copy.copy(self)
         other.store = store
         return other
+
+    def select(self, keep: Booleans) -> "FeatureBatches":
+        """Return batches of only some of the clips.
+
+        Parameters
+        ----------
+        keep : (N,) bool
+            The clips to keep.
+        """
+        other = copy.copy(self)
+        other.dataset, other.rows = self.dataset.select(keep), self.rows[keep]
+        return other
+
+    @staticmethod
+    def join(parts: Sequence["FeatureBatches"]) -> "FeatureBatches":
+        """Return batches of the clips of several sets. All sets have the same store.
+
+        See `clip_sets.join`.
+        """
+        joined = copy.copy(parts[0])
+        joined.dataset = clip_sets.join([part.dataset for part in parts])
+        order = np.argsort(np.concatenate([part.dataset.filenames for part in parts]))
+        joined.rows = np.concatenate([part.rows for part in parts])[order]
+        joined.num_left_out = sum(part.num_left_out for part in parts)
+        return joined
 
     def load(
         self, clips: Integers, of: Integers | None = None

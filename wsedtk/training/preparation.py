@@ -1,9 +1,8 @@
-"""The inputs of a training run: data directories, and the description of the network.
+"""The description of the network of a training run, and checks of it.
 
 F is the number of mel bins.
 """
 
-import logging
 import platform
 
 import numpy as np
@@ -14,18 +13,13 @@ from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.wording import counted
-from wsedtk.data import clip_sets, datadir, tables
-from wsedtk.data.context import context_warning
+from wsedtk.data import clip_sets
 from wsedtk.data.store import FeatureStore
-from wsedtk.data.unknown_tags import without_unknown
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
-from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.train_config import TrainConfig
-
-_LOG = logging.getLogger(__name__)
-
+from wsedtk.training.training_sets import TrainingSets
 
 Statistics = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
@@ -40,7 +34,7 @@ def made_by() -> dict[str, str]:
 
 
 def model_spec(
-    cfg: TrainConfig, store: FeatureStore, fit: FeatureBatches, statistics: Statistics
+    cfg: TrainConfig, store: FeatureStore, sets: TrainingSets, statistics: Statistics
 ) -> ModelSpec:
     """Return the content of model.yaml for a model that is not trained yet.
 
@@ -50,8 +44,8 @@ def model_spec(
         The settings.
     store : FeatureStore
         The features.
-    fit : FeatureBatches
-        The clips to train on.
+    sets : TrainingSets
+        The data sets.
     statistics : pair of (F,) arrays
         Mean and standard deviation of the training features.
 
@@ -65,7 +59,7 @@ def model_spec(
     # feature files.
     mean, std = (v.astype(np.float32) for v in statistics)
     longest = (
-        int(store.num_frames[fit.rows].max())
+        int(store.num_frames[sets.fit.rows].max())
         * store.frontend["hop"]
         / store.frontend["sample_rate"]
     )
@@ -73,9 +67,9 @@ def model_spec(
         **made_by(),
         "seed": cfg.seed,
         "clip_seconds": longest,
-        "fit_clips": len(fit.dataset),
-        "fit_clips_fingerprint": clip_sets.fingerprint_clips(fit.dataset.filenames),
-        "fit_fingerprint": fit.dataset.fingerprint(),
+        "fit_clips": len(sets.own),
+        "fit_clips_fingerprint": clip_sets.fingerprint_clips(sets.own.filenames),
+        "fit_fingerprint": sets.own.fingerprint(),
         "features_fingerprint": store.fingerprint,
     }
     options = {"num_mels": store.frontend["num_mels"], **cfg.network_options}
@@ -89,7 +83,7 @@ def model_spec(
         cfg.network,
         options,
         cfg.pooling,
-        tuple(fit.dataset.labels),
+        tuple(sets.own.labels),
         store.frontend,
         tuple(mean.tolist()),
         tuple(std.tolist()),
@@ -177,64 +171,3 @@ def check_groups(network: Network, num_frames: int, fit_set: PathLike) -> None:
             f"hierarchy {pooling.hierarchy} have no gradient; choose groups whose {what} is "
             f"smaller than {num_frames}, or hierarchy plain"
         )
-
-
-def read_sets(
-    fit_set: PathLike, valid_set: PathLike, store: FeatureStore
-) -> tuple[FeatureBatches, FeatureBatches]:
-    """Read the data directories of a training run, and find their features.
-
-    Parameters
-    ----------
-    fit_set, valid_set : path-like
-        The data directories of the training set and of the validation set.
-    store : FeatureStore
-        The features.
-
-    Returns
-    -------
-    fit, valid : FeatureBatches
-        The clips of each set that have features. Clips with unknown tags are left out.
-
-    Raises
-    ------
-    InputError
-        If a set can't be read, if none of the returned clips of a set has a tag, if the features do
-        not fit a set (see `FeatureBatches`), if the two sets have a common clip, or if they do not
-        have the same classes in the same order.
-    """
-    fit_data, valid_data = datadir.read(fit_set), datadir.read(valid_set)
-    # Clips with unknown tags give no loss. Therefore they are not loaded.
-    fit_data = without_unknown(fit_data, fit_set)
-    valid_data = without_unknown(valid_data, valid_set)
-    if fit_data.labels != valid_data.labels:
-        raise InputError(
-            f"{valid_set}: labels.txt differs from labels.txt in {fit_set}; use two sets with the "
-            "same classes in the same order"
-        )
-    shared = valid_data.filenames[tables.find(fit_data.filenames, valid_data.filenames) >= 0]
-    if len(shared):
-        raise InputError(
-            f"{valid_set}: contains clips that are also in {fit_set}: "
-            f"{tables.first(shared.tolist())}; remove these clips from one of the two sets"
-        )
-    fit = FeatureBatches(store, fit_data, fit_set)
-    valid = FeatureBatches(store, valid_data, valid_set)
-    context = context_warning(fit.dataset)
-    if context is not None:
-        _LOG.warning(f"{fit_set}: {context}")
-    for batches, folder in ((fit, fit_set), (valid, valid_set)):
-        if not len(batches.dataset.tag_clip):
-            raise InputError(f"{folder}: no clip with features has a tag; add tags to tags.tsv")
-        untagged = len(batches.dataset.clips_of_classes()[-1])
-        if batches.num_left_out:
-            _LOG.warning(
-                f"{folder}: the clips for which extract failed are left out "
-                f"({batches.num_left_out} of {batches.num_left_out + len(batches.dataset)} clips)"
-            )
-        if untagged:
-            _LOG.warning(
-                f"{folder}: all classes count as absent in the clips without tags "
-                f"({untagged} of {len(batches.dataset)} clips)"
-            )
-    return fit, valid

@@ -34,6 +34,7 @@ _MEANING = {
     "features_fingerprint": " (the front end)",
     "fit_fingerprint": " (the training set)",
     "valid_fingerprint": " (the validation set)",
+    "added": " (the added sets)",
     "init": " (the initial model)",
 }
 _OVERWRITE = "choose another directory, or train from the start with overwrite (--overwrite)"

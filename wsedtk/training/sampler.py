@@ -6,10 +6,13 @@ A batch depends only on the data set, the settings and the number of the batch. 
 training run continues with the same batches.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
-from wsedtk.core.types import Integers
+from wsedtk.core.types import Booleans, Integers
 from wsedtk.data.clip_sets import DataSet
 
 BALANCERS = ("classes", "weighted", "none")
@@ -101,3 +104,68 @@ class Sampler:
         return np.array(
             [self._clip(orders[r][turn], r) for r, turn in zip(rounds.tolist(), turns.tolist())]
         )
+
+
+class Part(NamedTuple):
+    """A part of the clips of a data set, from which each batch takes a fixed number of clips.
+
+    Attributes
+    ----------
+    members : (N,) bool
+        The clips of the part. No clip is in two parts.
+    number : int
+        The number of clips that each batch takes.
+    """
+
+    members: Booleans
+    number: int
+
+
+class PartSampler:
+    """An endless sequence of batches that contain a fixed number of clips of each part of a set.
+
+    Each part has its own Sampler, which balances the classes within the part.
+
+    Parameters
+    ----------
+    dataset : DataSet
+        The clips of all parts.
+    parts : sequence of Part
+    seed : int
+        The seed of the random numbers. The first part is sampled as a set of its own with this
+        seed. The seeds of the other parts are derived from it.
+    balancer : {"classes", "weighted", "none"}
+        See `Sampler`.
+
+    Raises
+    ------
+    ValueError
+        If the balancer is unknown.
+    """
+
+    def __init__(
+        self, dataset: DataSet, parts: Sequence[Part], seed: int, balancer: str = "classes"
+    ) -> None:
+        self._samplers = []
+        for place, (members, number) in enumerate(parts):
+            if place:
+                own_seed = int(np.random.default_rng((seed, 6, place)).integers(2**63))
+            else:
+                own_seed = seed
+            sampler = Sampler(dataset.select(members), number, own_seed, balancer)
+            self._samplers.append((np.flatnonzero(members), sampler))
+
+    def batch(self, step: int) -> Integers:
+        """Return the clips of a batch: those of the first part, then those of the second, ...
+
+        Parameters
+        ----------
+        step : int
+            The number of the batch, from 0.
+
+        Returns
+        -------
+        (B,) array of int
+            The positions of the clips in the data set.
+        """
+        return np.concatenate([clips[sampler.batch(step)] for clips, sampler in self._samplers])

@@ -9,7 +9,7 @@ import dataclasses
 import logging
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ from wsedtk.training.distributed import Group
 from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.frame_targets import FrameTargets
 from wsedtk.training.frozen_frames import FrozenFrames, UpperRunner
-from wsedtk.training.sampler import Sampler
+from wsedtk.training.sampler import Part, PartSampler, Sampler
 from wsedtk.training.train_config import TrainConfig
 
 _LOG = logging.getLogger(__name__)
@@ -189,7 +189,9 @@ class Trainer:
     network : Network
         The network, with its initial weights.
     fit, valid : FeatureBatches
-        The clips of the training set and of the validation set.
+        The clips to train on, and the clips of the validation set.
+    parts : sequence of Part
+        The parts of `fit` that each batch contains. By default, all clips are one part.
     statistics : pair of (F,) arrays
         The mean and the standard deviation that normalise each mel bin.
     seconds_per_frame : float
@@ -214,6 +216,7 @@ class Trainer:
         fit: FeatureBatches,
         valid: FeatureBatches,
         *,
+        parts: Sequence[Part] = (),
         statistics: tuple[Floats | tuple[float, ...], Floats | tuple[float, ...]],
         seconds_per_frame: float,
         device: torch.device,
@@ -240,7 +243,11 @@ class Trainer:
             cfg.schedule_factor,
             cfg.schedule_patience,
         )
-        self.sampler = Sampler(fit.dataset, cfg.batch_size, cfg.seed, cfg.balancer)
+        self.sampler: Sampler | PartSampler
+        if parts:
+            self.sampler = PartSampler(fit.dataset, parts, cfg.seed, cfg.balancer)
+        else:
+            self.sampler = Sampler(fit.dataset, cfg.batch_size, cfg.seed, cfg.balancer)
         self.checkpoint_every = cfg.checkpoint_every or max(1, len(fit.dataset) // cfg.batch_size)
         self.frame_targets: FrameTargets | None = None
         if cfg.frame_loss_weight:

@@ -28,6 +28,7 @@ from wsedtk.data.store.files import (
     rows_of_set_in,
 )
 from wsedtk.data.store.layouts import Value
+from wsedtk.data.store.repeats import find_repeats
 from wsedtk.data.store.shards import find_shards
 from wsedtk.data.tables import Names, find, slices
 
@@ -127,6 +128,8 @@ def _check_alike(file: h5py.File, first: h5py.File) -> None:
 class FeatureStore:
     """Feature files that are read as one file. Rows are numbered consecutively over all files.
 
+    If a clip has the same features in several files, the row in the first of these files is used.
+
     Parameters
     ----------
     paths : iterable of path-like
@@ -154,8 +157,9 @@ class FeatureStore:
     Raises
     ------
     InputError
-        If a file is missing or damaged, if a clip occurs twice, if the front ends of the files
-        differ, or if the audio fingerprints of the shards of one file differ.
+        If a file is missing or damaged, if a clip occurs twice in a file, if it has different
+        features in two files, if the front ends of the files differ, or if the audio fingerprints
+        of the shards of one file differ.
     """
 
     def __init__(self, paths: Iterable[PathLike]) -> None:
@@ -163,6 +167,7 @@ class FeatureStore:
         self.audio: list[str] = []
         self.failed: dict[str, str] = {}
         self._files: list[h5py.File] = []
+        self._paths_of_files: list[int] = []  # the index of the path of each file
         self._opened: list[tuple[int, int]] = []  # the last change of each file; `read` checks it
         for path in self.paths:
             self._open(path)
@@ -185,7 +190,11 @@ class FeatureStore:
         self._cached_places = np.full(len(self), -1)
         # A stable sort is fast if the file names are already sorted.
         self.order = np.argsort(self.filenames, kind="stable")
-        layouts.check_once(", ".join(self.paths), self.filenames, self.order)
+        order = self.order
+        if len(self.paths) > 1:
+            is_repeat = find_repeats(self, self._paths_of_rows(), self._means)
+            order = order[~is_repeat[order]]
+        layouts.check_once(", ".join(self.paths), self.filenames, order)
         for file, start, data in zip(self._files, self._starts.tolist(), self._data):
             part = slice(start, start + len(data))
             layouts.check_clips(
@@ -199,12 +208,25 @@ class FeatureStore:
                 f"read {file.filename}: features of {len(data)} clips, front end {self.fingerprint}"
             )
 
+    def _paths_of_rows(self) -> Integers:
+        """Return the index of the path (N,) that contains each row. Shards have the same path."""
+        files = np.searchsorted(self._starts, np.arange(len(self)), side="right") - 1
+        return np.array(self._paths_of_files)[files]
+
+    def _means(self, rows: Integers) -> npt.NDArray[np.float64]:
+        """Return the mean features (M, F) of rows (M,)."""
+        unique, places = np.unique(rows, return_inverse=True)
+        with layouts.reading(", ".join(self.paths)):
+            means = [self._statistic(block, "mean") for block in self._blocks_of(unique)]
+        return np.concatenate(means)[places]
+
     def _open(self, path: PathLike) -> None:
         """Open a file or its shards. Check that they match the files that are already open."""
         shards = []
         for shard in find_shards(path):
             file = open_file(shard, "features")
             self._files.append(file)
+            self._paths_of_files.append(len(self.audio))
             self._opened.append(_last_change(file))
             self.failed.update(read_failed(file))
             _check_alike(file, self._files[0])

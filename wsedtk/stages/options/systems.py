@@ -7,6 +7,7 @@ from typing import Literal
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike, as_paths
+from wsedtk.stages.options.added_sets import AddedSet, as_added_sets
 from wsedtk.stages.options.checks import check_fields, check_numbers, check_range
 
 
@@ -169,7 +170,13 @@ class TrainOptions:
         The model directory to write. If it contains an unfinished training run with the same inputs
         and settings, this run is resumed.
     feats : path-like, or sequence of path-like
-        The feature files of the clips of both sets.
+        The feature files of the clips of all sets.
+    add : sequence of path-like, or of pairs
+        A data directory that is added to the training set: DATA_SET or DATA_SET=SHARE. Can be given
+        more than once. In Python, DATA_SET is a path, and DATA_SET=SHARE is a pair (path, share).
+        SHARE is the fraction of the clips of each batch that come from this set, for example 0.3.
+        Without SHARE, its clips are drawn together with those of the training set. If a clip is in
+        several sets, only the clip of the last one is used.
     config : path-like, optional
         The network and the settings of the training: a YAML file, or the name of an installed
         configuration, such as mini/crnn_linear. By default, the default settings of
@@ -192,7 +199,8 @@ class TrainOptions:
     Raises
     ------
     InputError
-        If `feats` is empty, or if `settings` is a single text.
+        If `feats` is empty, if `settings` is a single text, if a share is not above 0 and below 1,
+        or if the sum of the shares is not below 1.
     """
 
     fit_set: PathLike
@@ -200,6 +208,7 @@ class TrainOptions:
     model_dir: PathLike
     feats: PathLike | Sequence[PathLike]
     _: dataclasses.KW_ONLY
+    add: Sequence[PathLike | tuple[PathLike, float | None]] = ()
     config: PathLike | None = None
     settings: Mapping[str, object] | Sequence[str] = ()
     init_dir: PathLike | None = None
@@ -211,6 +220,12 @@ class TrainOptions:
         check_fields(self)
         if not self.feature_paths:
             raise InputError("feats: found none; expected the feature files of the clips")
+        as_added_sets(self.add)
+
+    @property
+    def added_sets(self) -> list[AddedSet]:
+        """The data directories that are added to the training set, with their shares."""
+        return as_added_sets(self.add)
 
     @property
     def feature_paths(self) -> tuple[Path, ...]:
