@@ -342,7 +342,7 @@ def test_a_clip_in_two_files(tmp_path):
     names, _ = found.content_fingerprint(rows).split("-")
     assert names == fingerprint_clips(["1", "2", "3"])
     features, duration = second["2"]
-    for changed in (features[:-1], features + [0, 0, 0.2, 0, 0]):
+    for changed in (np.repeat(features, 2, axis=0), features + [0, 0, 0.2, 0, 0]):
         paths[1] = write(tmp_path / "c.h5", {**second, "2": (changed, duration)})
         with pytest.raises(
             InputError, match="c.h5: the clip '2' has other features than in .*a.h5"

@@ -102,7 +102,7 @@ def history(model):
 
 @pytest.fixture(scope="module")
 def lasting(corpus, tmp_path_factory):
-    """The corpus with events."""
+    """The corpus with events. `new` has the last four clips of `fit`, without events."""
     folder = shutil.copytree(corpus, tmp_path_factory.mktemp("lasting") / "corpus")
     for name in ("fit", "valid"):
         clips, tags = table(folder / name), table(folder / name, "tags.tsv")
@@ -113,12 +113,14 @@ def lasting(corpus, tmp_path_factory):
             tags,
             [(clip, 0.1, 0.4, label) for clip, label in tags[1:]],
         )
+    clips, tags = table(folder / "fit"), table(folder / "fit", "tags.tsv")
+    write_set(folder / "new", clips[8:], LABELS, tags[8:])
     return folder
 
 
 @pytest.mark.parametrize(
     "more",
-    [[], ["--set", "mixup_alpha=0.3", "--set", "time_shift_seconds=0.2"]],
+    [["--add", "new=0.4"], ["--set", "mixup_alpha=0.3", "--set", "time_shift_seconds=0.2"]],
     ids=["own rows", "mixup"],
 )
 def test_two_processes_reproduce_the_curve_of_one(lasting, tmp_path, run, several, more):
@@ -130,7 +132,7 @@ def test_two_processes_reproduce_the_curve_of_one(lasting, tmp_path, run, severa
     """
     more = [
         *FLOAT,
-        *more,
+        *(f"{lasting}/{word}" if word.startswith("new") else word for word in more),
         "--set",
         "batch_size=5",
         "--set",

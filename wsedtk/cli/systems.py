@@ -94,8 +94,6 @@ def train(options: TrainOptions, dry_run: bool) -> None:
                  --config mini/crnn_linear
              wsedtk train data/fit data/valid exp/attention --feats feats/train.h5 \\
                  --config mini/crnn_attention
-             wsedtk train data/fit data/valid exp/longer --feats feats/train.h5 \\
-                 --feats feats/test.h5 --add data/test=0.3 --init exp/linear
     """
     allocator.keep_freed_memory()
     module = stage("train")

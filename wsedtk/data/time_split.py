@@ -221,6 +221,16 @@ class _Search:
         return np.flatnonzero(is_short[:-1])
 
 
+def are_split_by_time(dataset: DataSet, other: DataSet) -> bool:
+    """Return whether `balance` split one set into these two by time.
+
+    Such sets contain clips of the same recordings, but not of the same times.
+    """
+    keys = ("split_by", "gap_seconds", "seed_of_split", "source_fingerprint")
+    about, about_other = ([one.info.get(key) for key in keys] for one in (dataset, other))
+    return about[0] == "time" and about == about_other
+
+
 def split_by_time(
     dataset: DataSet, num_valid: int, seed: int, gap_seconds: float = GAP_SECONDS
 ) -> Split:

@@ -29,6 +29,7 @@ from wsedtk.data.clip_names import clip_key
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.table_files import Fault, TableFile
 from wsedtk.data.tables import find, first, texts
+from wsedtk.data.time_split import are_split_by_time
 from wsedtk.stages.options.corpora import ValidateOptions
 
 SLACK = 0.1  # the largest accepted difference, in seconds, from the duration in clips.tsv
@@ -244,7 +245,7 @@ class _Inspection:
             return
         is_same = np.isin(self.name_keys, earlier.name_keys)
         self.add(f"are also in {earlier.folder}", np.flatnonzero(is_same))
-        if not _are_split_by_time(self.dataset, earlier.dataset):
+        if not are_split_by_time(self.dataset, earlier.dataset):
             self._compare_sources(earlier, is_same)
         if self.contents is not None and earlier.contents is not None:
             contents, clips = np.unique(earlier.contents, return_index=True)
@@ -269,16 +270,6 @@ class _Inspection:
                 f"are {what} that also occurs in {earlier.folder}",
                 np.flatnonzero(is_shared & clips),
             )
-
-
-def _are_split_by_time(dataset: DataSet, other: DataSet) -> bool:
-    """Return whether `balance` split one set into these two by time.
-
-    Such sets contain clips of the same recordings, but not of the same times.
-    """
-    keys = ("split_by", "gap_seconds", "seed_of_split", "source_fingerprint")
-    about, about_other = ([one.info.get(key) for key in keys] for one in (dataset, other))
-    return about[0] == "time" and about == about_other
 
 
 def _oddities(found: audio_files.Examination, duration: float) -> Iterator[tuple[str, str]]:

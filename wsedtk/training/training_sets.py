@@ -19,6 +19,7 @@ from wsedtk.data import clip_sets, datadir, tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.context import context_warning
 from wsedtk.data.store import FeatureStore
+from wsedtk.data.time_split import are_split_by_time
 from wsedtk.data.unknown_tags import without_unknown
 from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.sampler import Part
@@ -182,7 +183,8 @@ def _clips_of_batch(
 def _check_shared(folder: PathLike, fit: DataSet, valid_set: PathLike, valid: DataSet) -> None:
     """Raise InputError if a set to train on and the validation set have a common clip.
 
-    Log a warning if they have clips of the same recording or group.
+    Log a warning if they have clips of the same recording or group, unless `balance` split one set
+    into these two by time.
     """
     shared = valid.filenames[tables.find(fit.filenames, valid.filenames) >= 0]
     if len(shared):
@@ -190,6 +192,8 @@ def _check_shared(folder: PathLike, fit: DataSet, valid_set: PathLike, valid: Da
             f"{valid_set}: contains clips that are also in {folder}: "
             f"{tables.first(shared.tolist())}; remove these clips from one of the two sets"
         )
+    if are_split_by_time(fit, valid):
+        return
     sources, valid_sources = clip_sets.sources(fit, valid)
     clips = fit.filenames[np.isin(sources, valid_sources)].tolist()
     if clips:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from wsedtk.core.config import suggest_fraction
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 
@@ -50,7 +49,7 @@ def parse(text: str) -> AddedSet:
         return AddedSet(Path(text))
     if not folder:
         return AddedSet(Path(text))
-    _check_share(folder, number, share)
+    _check_share(folder, number, share, f"; if {text!r} is the folder, write {text}/")
     return AddedSet(Path(folder), number)
 
 
@@ -77,10 +76,12 @@ def as_added_sets(added: Sequence[PathLike | tuple[PathLike, float | None]]) -> 
     return sets
 
 
-def _check_share(folder: PathLike, share: float, text: str) -> None:
+def _check_share(folder: PathLike, share: float, text: str, remedy: str = "") -> None:
     """Raise InputError if a share, which was given as `text`, is out of range."""
     if not 0 < share < 1 or text.endswith("%"):
+        from wsedtk.core.config import suggest_fraction  # imports yaml, which is slow
+
         raise InputError(
             f"add (--add): the share of {folder} is {text}; expected a number above 0 and below 1"
-            f"{suggest_fraction(text)}"
+            f"{suggest_fraction(text)}{remedy}"
         )
