@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
@@ -108,12 +108,50 @@ def _details(ctx: click.Context, options: Values, outputs: Sequence[str]) -> Ite
         )
 
 
+class Command(click.Command):
+    """A command of wsedtk.
+
+    Attributes
+    ----------
+    options_class : type or None
+        The dataclass of the options of its stage, if it has one.
+    made : mapping of str to click.Parameter
+        The parameter of each field of this class.
+    """
+
+    options_class: type | None = None
+    made: Mapping[str, click.Parameter] = {}
+
+    def parse(self, words: Sequence[str]) -> Any:
+        """Return the options of the stage for a command line, without the name of the command.
+
+        The inputs and outputs are checked, and incomplete outputs of interrupted runs are removed.
+        """
+        assert self.name is not None and self.options_class is not None
+        values = self.make_context(self.name, list(words)).params
+        self.prepare(values)
+        return build(self.options_class, self.made, values)[0]
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names of the parameters that are outputs."""
+        return [str(parameter.name) for parameter in self.params if parameter.type is OUT]
+
+    def prepare(self, values: Values) -> None:
+        """Check the inputs and outputs, and remove incomplete outputs of interrupted runs."""
+        check_outputs(self, values)
+        check_inputs(self, values)
+        for name in self.outputs:
+            for path in values_of(values[name]):
+                remove_left_over(path)
+
+
 def verb(
     group: click.Group, name: str, options_class: type | None = None, /, **changes: Parameter
-) -> Callable[[Callable[..., None]], click.Command]:
+) -> Callable[[Callable[..., None]], Command]:
     """Return a decorator that adds a function to a group as a command. See `make_command`."""
 
-    def decorate(function: Callable[..., None]) -> click.Command:
+    def decorate(function: Callable[..., None]) -> Command:
         command = make_command(name, options_class, **changes)(function)
         group.add_command(command)
         return command
@@ -123,7 +161,7 @@ def verb(
 
 def make_command(
     name: str, options_class: type | None = None, /, **changes: Parameter
-) -> Callable[[Callable[..., None]], click.Command]:
+) -> Callable[[Callable[..., None]], Command]:
     """Return a decorator that turns a function into a command.
 
     The command has the options --quiet and --verbose, and one parameter for each field of
@@ -146,7 +184,7 @@ def make_command(
     """
     made = {} if options_class is None else parameters(options_class, changes)
 
-    def decorate(function: Callable[..., None]) -> click.Command:
+    def decorate(function: Callable[..., None]) -> Command:
         @click.pass_context
         def invoke(ctx: click.Context, /, **values: Any) -> None:
             rank, size = rank_and_size()
@@ -155,12 +193,9 @@ def make_command(
                     f"{name}: runs in one process, but torchrun started {size} processes; run it "
                     "without torchrun"
                 )
-            outputs = [
-                str(parameter.name) for parameter in ctx.command.params if parameter.type is OUT
-            ]
-            with suggesting(ctx.command, values), _with_verbosity(ctx, values, outputs):
+            with suggesting(command, values), _with_verbosity(ctx, values, command.outputs):
                 if rank == 0:
-                    _prepare(ctx, values, outputs)
+                    _prepare(ctx, command, values)
                 if options_class is None:
                     function(**values)
                 else:
@@ -168,12 +203,13 @@ def make_command(
                     function(options, **others)
 
         own = reversed(getattr(function, "__click_params__", []))  # from click's decorators
-        command = click.Command(
+        command = Command(
             name,
             callback=invoke,
             params=[*made.values(), *own, *VERBOSITY_OPTIONS],
             help=inspect.getdoc(function),
         )
+        command.options_class, command.made = options_class, made
         for parameter in command.params:
             if type(parameter.type) is click.Choice:
                 parameter.type = Choice(parameter.type.choices)
@@ -182,18 +218,14 @@ def make_command(
     return decorate
 
 
-def _prepare(ctx: click.Context, values: dict[str, Any], outputs: list[str]) -> None:
+def _prepare(ctx: click.Context, command: Command, values: dict[str, Any]) -> None:
     """Check the inputs and outputs of a command, remove incomplete files, and write the record."""
-    check_outputs(ctx.command, values)
-    check_inputs(ctx.command, values)
-    for name in outputs:
-        for path in values_of(values[name]):
-            remove_left_over(path)
+    command.prepare(values)
     if ctx.obj is not None:
         from wsedtk.core import provenance
 
         remove_left_over(ctx.obj)
-        provenance.write(ctx.obj, ctx.command_path, values, outputs)
+        provenance.write(ctx.obj, ctx.command_path, values, command.outputs)
 
 
 def while_importing() -> contextlib.AbstractContextManager[None]:

@@ -7,7 +7,7 @@ import signal
 import sys
 from types import FrameType
 
-from wsedtk.cli import corpora, models, results, systems  # noqa: F401  # add commands
+from wsedtk.cli import building, corpora, models, results, systems  # noqa: F401  # add commands
 from wsedtk.cli.common import cli, print_stopped
 from wsedtk.core import allocator, console, cores, signals
 from wsedtk.core.errors import InputError, NotFinished

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import Integers
+from wsedtk.core.types import Booleans, Integers
 from wsedtk.core.wording import counted
 from wsedtk.corpora import group_tables
 from wsedtk.data import clip_sets, datadir, time_split
@@ -102,6 +103,56 @@ def _class_counts(
     )
 
 
+def _parts(
+    dataset: DataSet, found: Split, options: BalanceOptions, source_fingerprint: str
+) -> tuple[DataSet, DataSet]:
+    """Return the fit set and the validation set, as they are written."""
+    about_split: dict[str, object] = {
+        "seed_of_split": options.seed,
+        "source_fingerprint": source_fingerprint,
+    }
+    if options.by == "time":
+        about_split |= {"split_by": "time", "gap_seconds": _gap(options)}
+
+    def part(keep: Booleans) -> DataSet:
+        info = {
+            **{key: value for key, value in dataset.info.items() if key not in _SPLIT_KEYS},
+            "made_by": MADE_BY,
+            "official_clips": int(keep.sum()),
+            **about_split,
+        }
+        return dataclasses.replace(dataset.select(keep), info=info)
+
+    return part(found.fit), part(found.valid)
+
+
+def is_done(options: BalanceOptions) -> bool:
+    """Return whether both output folders already contain what `run` would write."""
+    folders = (Path(options.fit_set), Path(options.valid_set))
+    if not all((folder / "clips.tsv").is_file() for folder in folders):
+        return False
+    dataset = datadir.read(options.data_set)
+    fingerprint = dataset.fingerprint()
+    parts = _parts(*_split(dataset, options), options, fingerprint)
+    return all(map(_contains, folders, parts))
+
+
+def _contains(folder: Path, part: DataSet) -> bool:
+    """Return whether a data directory contains a set."""
+    try:
+        found = datadir.read(folder)
+    except InputError:
+        return False
+    # When a set is written, its version of wsedtk replaces that of the set that was split.
+    of_writing = {datadir.TAGS, *provenance.made_by()}
+    mine, theirs = (
+        {key: value for key, value in info.items() if key not in of_writing}
+        for info in (part.info, found.info)
+    )
+    same_paths = found.paths.tolist() == part.paths.tolist()
+    return found.fingerprint() == part.fingerprint() and same_paths and mine == theirs
+
+
 def run(options: BalanceOptions) -> BalanceResult:
     """Hold out a validation set, as `wsedtk balance` does.
 
@@ -140,26 +191,12 @@ def run(options: BalanceOptions) -> BalanceResult:
     if context is not None:
         _LOG.warning(f"{data_set}: {context}")
     fingerprint = dataset.fingerprint()
-    if options.groups is not None:
-        dataset = group_tables.with_groups(dataset, options.groups, options.group_column)
-    found = _split(dataset, options)
+    dataset, found = _split(dataset, options)
     if not found.valid.any():
         raise InputError(_no_clip(dataset, options))
-    about_split: dict[str, object] = {
-        "seed_of_split": options.seed,
-        "source_fingerprint": fingerprint,
-    }
-    if options.by == "time":
-        about_split |= {"split_by": "time", "gap_seconds": _gap(options)}
-    fit, valid = dataset.select(found.fit), dataset.select(found.valid)
-    for part, folder in ((fit, fit_set), (valid, valid_set)):
-        info = {
-            **{key: value for key, value in dataset.info.items() if key not in _SPLIT_KEYS},
-            "made_by": MADE_BY,
-            "official_clips": len(part),
-            **about_split,
-        }
-        datadir.write(folder, dataclasses.replace(part, info=info))
+    fit, valid = _parts(dataset, found, options, fingerprint)
+    datadir.write(fit_set, fit)
+    datadir.write(valid_set, valid)
     classes = _class_counts(dataset, fit, valid, found.exhausted)
     return BalanceResult(
         fit_set, valid_set, len(dataset), len(fit), len(valid), classes, found.parts
@@ -171,13 +208,17 @@ def _gap(options: BalanceOptions) -> float:
     return time_split.GAP_SECONDS if options.gap_seconds is None else float(options.gap_seconds)
 
 
-def _split(dataset: DataSet, options: BalanceOptions) -> Split:
+def _split(dataset: DataSet, options: BalanceOptions) -> tuple[DataSet, Split]:
+    """Return the set, with the groups of the table of groups if there is one, and its split."""
+    if options.groups is not None:
+        dataset = group_tables.with_groups(dataset, options.groups, options.group_column)
     if options.by == "group":
-        return split(dataset, options.num_valid, options.seed)
+        return dataset, split(dataset, options.num_valid, options.seed)
     try:
-        return time_split.split_by_time(dataset, options.num_valid, options.seed, _gap(options))
+        found = time_split.split_by_time(dataset, options.num_valid, options.seed, _gap(options))
     except InputError as error:
         raise InputError(f"{Path(options.data_set) / 'clips.tsv'}: {error}") from None
+    return dataset, found
 
 
 def _check_number(dataset: DataSet, options: BalanceOptions) -> None:

@@ -7,7 +7,8 @@ import contextlib
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Generator, Mapping, Sequence
+import os
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,8 @@ from wsedtk.core.processes import mapping
 from wsedtk.core.progress import progress
 from wsedtk.core.signals import StopSignals, unhandled
 from wsedtk.core.types import Floats
-from wsedtk.data import datadir, store
+from wsedtk.data import clip_sets, datadir, store
+from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.feature_parts import Extracted, Failed, Parts, finishing
 from wsedtk.inference import network_runner
 from wsedtk.models import checkpoint
@@ -38,6 +40,7 @@ _LOG = logging.getLogger(__name__)
 # The import of these modules takes seconds. Therefore one process imports them, and worker
 # processes are forked from this process.
 _PRELOADED = ("wsedtk.stages.extract",)
+CROPPED = "yes"  # the attribute `crop` of a feature file whose clips were cut if they were too long
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,6 +250,88 @@ def _extract(parts: Parts, work: _Work, options: ExtractOptions) -> dict[str, st
     return failed
 
 
+def _frontend_config(options: ExtractOptions) -> FrontendConfig:
+    """Return the front end. Raises InputError if it pads clips to more than `max_seconds`."""
+    if options.frontend is None:
+        frontend_config = config.load(FrontendConfig, options.config)
+    else:
+        spec = checkpoint.read_spec(find_model_directory(options.frontend))
+        frontend_config = spec.frontend_config()
+    padded = frontend_config.pad_to_seconds
+    if padded is not None and padded > options.max_seconds:
+        raise InputError(
+            f"{options.config or options.frontend}: pad_to_seconds {padded:g} is longer than "
+            f"max_seconds {options.max_seconds:g}; increase max_seconds (--max-seconds)"
+        )
+    return frontend_config
+
+
+def _layout(frontend_config: FrontendConfig, options: ExtractOptions) -> store.FeatureLayout:
+    settings = frontend_config.settings()
+    return store.FeatureLayout(
+        max_frames=most_frames(frontend_config, options.max_seconds),
+        num_bins=frontend_config.num_mels,
+        dtype=options.dtype,
+        frontend=settings,
+        frontend_fingerprint=config.fingerprint(settings),
+    )
+
+
+def _audio_of(dataset: DataSet) -> str:
+    """Return the fingerprint of the audio of a set, or "" if it is unknown."""
+    return str(dataset.info.get("audio_fingerprint") or "")
+
+
+def is_done(options: ExtractOptions) -> bool:
+    """Return whether the feature file already contains the features that `run` would write.
+
+    The clips, the front end and the settings must be the same, except for `jobs` and `device`.
+    Sound files must not be newer than the feature file, unless they are missing now. No clip may
+    have failed whose sound file can be read now. With `shard`, the result is False.
+    """
+    feats = Path(options.feats)
+    if options.shard is not None or not feats.is_file():
+        return False
+    dataset = datadir.read(options.data_set)
+    frontend_config = _frontend_config(options)
+    layout = _layout(frontend_config, options)
+    try:
+        found = store.look(feats)
+    except InputError:
+        return False
+    about, failed = found["attributes"], found["failed"]
+    has_failed = np.isin(dataset.filenames, list(failed))
+    clips = clip_sets.fingerprint_clips(dataset.filenames[~has_failed])
+    expected: list[object] = [clips, layout.frontend_fingerprint, layout.dtype, __version__]
+    expected += [(layout.max_frames, layout.num_bins), options.crop, int(has_failed.sum())]
+    there: list[object] = [about.get("clips_fingerprint"), about.get("fingerprint")]
+    there += [found["dtype"], about.get("wsedtk"), found["shapes"].get("features", ())[1:]]
+    there += [about.get("crop") == CROPPED, len(failed)]
+    if expected != there or about.get("audio_fingerprint") != _audio_of(dataset):
+        return False
+    written = feats.stat().st_mtime
+    tables_changed = about.get("data_fingerprint") != dataset.fingerprint()
+    if tables_changed and _newest([Path(options.data_set) / "clips.tsv"]) > written:
+        return False  # the names of the clips are the same, but their paths may differ
+    work = _work(frontend_config, options.max_seconds, options.crop, torch.device("cpu"))
+    return _newest(dataset.paths[~has_failed].tolist()) <= written and not any(
+        map(work.can_be_read, dataset.paths[has_failed].tolist())
+    )
+
+
+def _newest(paths: Iterable[PathLike]) -> float:
+    """Return the time at which the newest file was written or renamed. Missing files are skipped.
+
+    The time is in seconds. If all files are missing, it is 0.
+    """
+    newest = 0.0
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError):
+            state = os.stat(path)
+            newest = max(newest, state.st_mtime, state.st_ctime)
+    return newest
+
+
 @network_runner.gpu_memory()
 def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> ExtractResult:
     """Compute the features of a set, as `wsedtk extract` does.
@@ -287,17 +372,7 @@ def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> Ex
     >>> result.num_clips, result.failed
     """
     dataset = datadir.read(options.data_set)
-    if options.frontend is None:
-        frontend_config = config.load(FrontendConfig, options.config)
-    else:
-        spec = checkpoint.read_spec(find_model_directory(options.frontend))
-        frontend_config = spec.frontend_config()
-    padded = frontend_config.pad_to_seconds
-    if padded is not None and padded > options.max_seconds:
-        raise InputError(
-            f"{options.config or options.frontend}: pad_to_seconds {padded:g} is longer than "
-            f"max_seconds {options.max_seconds:g}; increase max_seconds (--max-seconds)"
-        )
+    frontend_config = _frontend_config(options)
     if num_empty := num_empty_filters(frontend_config):
         _LOG.warning(
             f"some mel filters contain no FFT bin and are 0 ({num_empty} of "
@@ -305,23 +380,17 @@ def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> Ex
         )
     made = {
         "data_fingerprint": dataset.fingerprint(),
-        "audio_fingerprint": str(dataset.info.get("audio_fingerprint") or ""),
+        "audio_fingerprint": _audio_of(dataset),
         **provenance.made_by(),
     }
+    if options.crop:
+        made["crop"] = CROPPED
     feats = Path(options.feats)
     if options.shard is not None:
         number, count = options.shard
         feats = store.shard_path(feats, number, count)
         dataset = dataset.select(np.arange(len(dataset)) % count == number - 1)
-    settings = frontend_config.settings()
-    max_frames = most_frames(frontend_config, options.max_seconds)
-    layout = store.FeatureLayout(
-        max_frames=max_frames,
-        num_bins=frontend_config.num_mels,
-        dtype=options.dtype,
-        frontend=settings,
-        frontend_fingerprint=config.fingerprint(settings),
-    )
+    layout = _layout(frontend_config, options)
     device = network_runner.pick_device(options.device)
     identity = {
         **dataclasses.asdict(layout),
@@ -339,4 +408,4 @@ def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> Ex
         failed = _extract(parts, work, options)
         parts.join(made)
     num_clips = len(dataset) - len(failed)
-    return ExtractResult(feats, num_clips, failed, max_frames, frontend_config.num_mels)
+    return ExtractResult(feats, num_clips, failed, layout.max_frames, layout.num_bins)

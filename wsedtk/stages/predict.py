@@ -64,6 +64,11 @@ class _Job:
     sample_rate: int
     no_frames: bool
 
+    @property
+    def seconds_per_frame(self) -> float:
+        """The hop of the frame scores in seconds."""
+        return self.samples_per_frame / self.sample_rate
+
     @functools.cached_property
     def num_frames(self) -> npt.NDArray[np.int64]:
         """The number of frames (N,) of each clip, at least 1."""
@@ -149,25 +154,22 @@ def _choose_rows(
     return rows[rows >= 0], failed
 
 
-@network_runner.gpu_memory()
-def run(options: PredictOptions) -> PredictResult:
-    """Compute the scores of clips, frames and 1 s segments with a trained model.
+@dataclasses.dataclass(frozen=True)
+class _Prepared:
+    """The checked inputs, and the fingerprint of the scores to write.
 
-    Parameters
-    ----------
-    options : PredictOptions
-        The inputs, the output and the settings.
-
-    Returns
-    -------
-    PredictResult
-
-    Raises
-    ------
-    InputError
-        If an input is missing or wrong, if the network does not support `seconds_per_frame`, if the
-        features and the model have different front ends, or if there is no clip to score.
+    `labels` are the K classes to write, and `model` is the fingerprint of the model.
     """
+
+    job: _Job
+    labels: tuple[str, ...]
+    failed: dict[str, str]
+    model: str
+    fingerprint: str
+
+
+def _prepare(options: PredictOptions) -> _Prepared:
+    """Read the inputs. Raises InputError if an input is missing or wrong."""
     options = dataclasses.replace(options, model_dir=find_model_directory(options.model_dir))
     model = loading.read_model(options.model_dir, options.seconds_per_frame)
     spec, network = model.spec, model.network
@@ -192,35 +194,74 @@ def run(options: PredictOptions) -> PredictResult:
         sample_rate=frontend.sample_rate,
         no_frames=options.no_frames,
     )
-    result = PredictResult(
-        Path(options.scores),
-        len(rows),
-        tuple(names.values()),
-        job.samples_per_frame / job.sample_rate,
-        failed,
-    )
     identity = {
         "model": model.fingerprint,
         "frontend": features.fingerprint,
         "features": features.content_fingerprint(rows),
         "precise": options.precise,
         "classes": list(names.items()),
-        "seconds_per_frame": result.seconds_per_frame,
+        "seconds_per_frame": job.seconds_per_frame,
     }
+    return _Prepared(
+        job, tuple(names.values()), failed, model.fingerprint, config.fingerprint(identity)
+    )
+
+
+@network_runner.gpu_memory()
+def is_done(options: PredictOptions) -> bool:
+    """Return whether the score file already contains the scores that `run` would write."""
+    if not Path(options.scores).is_file():
+        return False
+    try:
+        found = store.look(options.scores)
+    except InputError:
+        return False
+    has_frames = "frame" in found["shapes"]
+    fingerprint = found["attributes"].get("fingerprint")
+    return has_frames != options.no_frames and fingerprint == _prepare(options).fingerprint
+
+
+@network_runner.gpu_memory()
+def run(options: PredictOptions) -> PredictResult:
+    """Compute the scores of clips, frames and 1 s segments with a trained model.
+
+    Parameters
+    ----------
+    options : PredictOptions
+        The inputs, the output and the settings.
+
+    Returns
+    -------
+    PredictResult
+
+    Raises
+    ------
+    InputError
+        If an input is missing or wrong, if the network does not support `seconds_per_frame`, if the
+        features and the model have different front ends, or if there is no clip to score.
+    """
+    prepared = _prepare(options)
+    job, features = prepared.job, prepared.job.features
     store.write_scores(
         options.scores,
-        features.filenames[rows].tolist(),
-        list(result.labels),
+        features.filenames[job.rows].tolist(),
+        list(prepared.labels),
         job.shapes,
         job.batches(),
-        failed=failed,
-        seconds_per_frame=result.seconds_per_frame,
-        model=model.fingerprint,
+        failed=prepared.failed,
+        seconds_per_frame=job.seconds_per_frame,
+        model=prepared.model,
         features=str(Path(options.feats).absolute()),
         features_fingerprint=features.fingerprint,
         audio_fingerprint=features.audio[0],
         precise=options.precise,
-        fingerprint=config.fingerprint(identity),
+        fingerprint=prepared.fingerprint,
         **provenance.made_by(),
     )
-    return result
+    return PredictResult(
+        Path(options.scores),
+        len(job.rows),
+        prepared.labels,
+        job.seconds_per_frame,
+        prepared.failed,
+    )

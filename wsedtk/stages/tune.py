@@ -273,6 +273,22 @@ def _record(options: TuneOptions, scores: ScoreFile, dataset: DataSet) -> dict[s
     }
 
 
+def is_done(options: TuneOptions) -> bool:
+    """Return whether the operating point was already tuned on the same inputs and options.
+
+    Later changes of its thresholds by hand are not noticed.
+    """
+    if not Path(options.operating_point).is_file():
+        return False
+    try:
+        point = operating_point.read(options.operating_point)
+    except InputError:
+        return False
+    record = _record(options, ScoreFile(options.scores), datadir.read(options.data_set))
+    before = {**(point.tuned or {}), **provenance.made_by()}
+    return before == record and point.gate_by_tags == options.gate_by_tags
+
+
 def _check_target(target: tuple[str, float]) -> None:
     """Raise InputError if the quantity or the value of a target is invalid."""
     quantity, value = target
