@@ -32,7 +32,7 @@ def folder(tmp_path, run, monkeypatch):
     my_recordings contains a folder a class, and backgrounds. labels.csv lists some of these files,
     and recorders.csv all of them. labels contains annotations of the files in recordings.
 
-    A small network takes the place of the ready model yamnet.
+    A small network takes the place of the ready model yamnet, and of the recommended configuration.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(model_cache.VARIABLE, str(tmp_path / "cache"))
@@ -80,6 +80,11 @@ def folder(tmp_path, run, monkeypatch):
         write_sound(Path("recordings", site, "night.wav"), seconds=61, seed=number)
         Path("labels", site).mkdir(parents=True)
         Path("labels", site, "night.txt").write_text("0.5\t1\tDog bark\n9.5\t10.5\tSiren\n")
+    Path("mini").mkdir()
+    Path("mini/crnn_linear").write_text(
+        "network_options: {channels: [4, 6, 8], num_hidden: 8}\nbatch_size: 6\n"
+        "checkpoint_every: 2\nmax_checkpoints: 1\n"
+    )
     Path("recordings.txt").write_text("0.wav\tDog bark\n1.wav\tSiren\n")
     Path("downloads").mkdir()
     for name, content in published.contents().items():

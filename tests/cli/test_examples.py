@@ -140,6 +140,7 @@ ORDER = {
     "info": None,
     "import": published_weights,
     "prepare folders": own_recordings,
+    "build": None,
     "prepare table": "printf 'file,label\\nOwl0.wav,Owl\\nWren1.wav,Wren\\n' > labels.csv",
     "prepare annotations": annotations,
     "prepare merge": None,

@@ -41,8 +41,7 @@ def build(options: BuildOptions) -> None:
     its inputs and settings have not changed.
 
     \b
-    Example: wsedtk build data/own exp/own
-             wsedtk build data/own exp/tuned --init yamnet --jobs 2 --dry-run
+    Example: wsedtk build data/own exp/own --jobs 2
     """
     with while_importing():
         plan = make_plan(options)

@@ -28,7 +28,7 @@ from wsedtk.core.process_rank import rank_and_size
 
 _LOG = logging.getLogger(__name__)
 
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
+CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
 
 
 def _note_verbosity(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -128,7 +128,7 @@ class Command(click.Command):
         The inputs and outputs are checked, and incomplete outputs of interrupted runs are removed.
         """
         assert self.name is not None and self.options_class is not None
-        values = self.make_context(self.name, list(words)).params
+        values = self.make_context(self.name, list(words), **CONTEXT).params
         self.prepare(values)
         return build(self.options_class, self.made, values)[0]
 
