@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import published
 import pytest
-from helpers import SMALL, contents, write_set, write_sound
+from helpers import LABELS, SMALL, contents, write_set, write_sound
 from test_resume import equal_but_for_time
 
 from wsedtk.cli import build_plan
@@ -369,6 +369,20 @@ def test_a_split_that_another_command_changes(build, run, monkeypatch):
         result = build()
     assert result.exit_code == 1 and "set_valid: was changed by another command" in result.stderr
     assert build().exit_code == 0
+
+
+def test_one_recording(build, run, place):
+    """A message of `balance` suggests a split by time, which `build` can do."""
+    tags = [(f"r_{10 * i}.000_{10 * i + 10}.000.wav", LABELS[i % 2]) for i in range(12)]
+    clips = [(name, f"../audio/clip {i:02d}.wav", 1) for i, (name, _) in enumerate(tags)]
+    write_set(Path("one"), clips, LABELS, tags)
+    result = build(data_set="one")
+    assert result.exit_code == 1 and "--by time" in result.stderr
+    assert result.stderr.endswith("(--by, --groups and --group-column) to build")
+    assert build("--by", "time", data_set="one").exit_code == 0
+    assert "kept" in build("--by", "time", data_set="one").stdout
+    words = words_of(run, "balance", "one", "--groups", "t.csv", "--group-column", "day")
+    assert words[-4:] == ["--groups", "t.csv", "--group-column", "day"]
 
 
 def test_odd_paths(build, run, place):

@@ -7,7 +7,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
@@ -71,6 +71,14 @@ class BuildOptions:
     num_valid : int, optional
         Maximum number of clips to hold out for validation. By default, a sixth of the clips, but at
         most 1000, at least 2 for each class, and at most half of the clips.
+    by : {"group", "time"}
+        What is held out for validation: whole groups or recordings, or a part of each recording.
+        See `wsedtk balance --help`.
+    groups : path-like, optional
+        A CSV or TSV table with a column of recordings and a column of groups. Its groups replace
+        those of the set.
+    group_column : str, optional
+        The heading of the column of the groups in this table.
     jobs : int
         Number of processes that extract features.
     seed : int
@@ -96,6 +104,9 @@ class BuildOptions:
     config: PathLike | None = None
     settings: Sequence[str] = ()
     num_valid: int | None = None
+    by: Literal["group", "time"] = "group"
+    groups: PathLike | None = None
+    group_column: str | None = None
     jobs: int = 1
     seed: int = 0
     device: str = "auto"
@@ -205,6 +216,9 @@ def make_plan(options: BuildOptions) -> Plan:
         steps=(),
         context=context_warning(dataset),
     )
+    split = [] if options.by == "group" else ["--by", options.by]
+    split += [] if options.groups is None else ["--groups", str(options.groups)]
+    split += [] if options.group_column is None else ["--group-column", options.group_column]
     device = () if options.device == "auto" else ("--device", options.device)
     jobs = () if options.jobs == 1 else ("--jobs", str(options.jobs))
     train = [plan.fit_set, plan.valid_set, model_dir, "--feats", plan.features, *training, *device]
@@ -212,7 +226,7 @@ def make_plan(options: BuildOptions) -> Plan:
         train.append("--overwrite")
     valid = plan.valid_set
     steps = (
-        make_step("balance", data_set, plan.fit_set, valid, "--num-valid", num_valid),
+        make_step("balance", data_set, plan.fit_set, valid, "--num-valid", num_valid, *split),
         make_step("extract", data_set, plan.features, *plan.extraction, *jobs, *device),
         make_step("train", *train),
         make_step("predict", model_dir, plan.features, plan.scores, "--data", valid, *device),

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     config=Parameter(key="config_path"),
     settings=Parameter(flag="--set", key="overrides", metavar="KEY=VALUE"),
     num_valid=Parameter(minimum=1),
+    groups=Parameter(metavar="TABLE"),
+    group_column=Parameter(metavar="HEADING"),
     jobs=Parameter(minimum=1),
     seed=Parameter(minimum=0),
 )
@@ -87,7 +89,8 @@ def _run_step(step: Step) -> Any:
     if step.verb in ("extract", "train"):
         result = module.run(options, stop_signals=signals.noted)
     else:
-        result = module.run(options)
+        with _hint(step):
+            result = module.run(options)
     if step.verb == "balance":
         print(printing_systems.balance(result, options.num_valid))
     elif step.verb == "extract":
@@ -99,6 +102,21 @@ def _run_step(step: Step) -> Any:
     else:
         printing_results.print_tune(result)
     return result
+
+
+@contextlib.contextmanager
+def _hint(step: Step) -> Iterator[None]:
+    """If an InputError in the block suggests options of `balance`, add that `build` has them, too.
+
+    Otherwise, the next `build` would replace the split.
+    """
+    try:
+        yield
+    except InputError as error:
+        if f"wsedtk {step.verb} " not in str(error) or step.verb != "balance":
+            raise
+        options = "--by, --groups and --group-column"
+        raise InputError(f"{error}; give these options ({options}) to build") from None
 
 
 def _outputs(step: Step) -> str:

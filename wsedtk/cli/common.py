@@ -28,7 +28,11 @@ from wsedtk.core.process_rank import rank_and_size
 
 _LOG = logging.getLogger(__name__)
 
-CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
+CONTEXT: dict[str, Any] = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 110,
+    "show_default": True,
+}
 
 
 def _note_verbosity(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
