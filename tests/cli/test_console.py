@@ -92,7 +92,7 @@ def test_files_with_a_path_that_is_not_utf_8(run, tmp_path):
     status, text, told = wsedtk(
         "--record", "record.yaml", "score", data, "no\udcff", encoding="utf-8", cwd=tmp_path
     )
-    assert (status, told) == (0, "") and text.startswith("no\\udcff: 2 of 2 official clips")
+    assert (status, told) == (0, "") and text.startswith("no\\udcff: 2 of 2 clips in the set")
     assert (tmp_path / "no\udcff" / "report.txt").read_text("utf-8") == text
     result = run("info", tmp_path / "record.yaml", tmp_path / "point.yaml")
     assert result.exit_code == 0 and "no\\udcff" in result.stdout

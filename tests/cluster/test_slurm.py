@@ -278,7 +278,7 @@ def experiment(slurm, tmp_path_factory):
 
 def test_the_mini_recipe_runs_on_it(experiment):
     exp, _, process = experiment
-    assert "this system" in process.stdout and "12 of 12 official clips" in process.stdout
+    assert "this system" in process.stdout and "12 of 12 clips in the set" in process.stdout
     assert json.loads((exp / "tiny/test/frame/report.json").read_text())["clips"]["scored"] == 12
     assert {p.name for p in (exp / "feats").iterdir()} == {
         f"{s}.{k}-of-2.h5" for s in ("train", "test") for k in (1, 2)

@@ -104,7 +104,7 @@ def test_the_table_is_printed(experiment):
         "everything",
         "its tags, whole clip",
         "true tags, whole clip",
-        "12 of 12 official clips",
+        "12 of 12 clips in the set",
     ):
         assert word in process.stdout
     report = json.loads((exp / "tiny/test/frame/report.json").read_text())

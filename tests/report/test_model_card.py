@@ -90,7 +90,8 @@ def test_what_it_says_of_a_training_is_true(model):
     )
     assert "64 mel bins from 0 to 8000 Hz, 40 frames per second, from audio at 16000 Hz" in text
     assert f"- Fingerprint: {provenance.fingerprint_model_directory(model)}\n" in text
-    assert "| fitted on | unknown | 12 | unknown | 0.003 |" in text
+    assert "|  | corpus | clips | hours |" in text
+    assert "| fitted on | unknown | 12 | 0.003 |" in text and "official" not in text
     assert (
         f"- best after batch: {spec.trained['step']}\n" in text
         and f"- wsedtk: {spec.trained['wsedtk']}\n" in text

@@ -137,7 +137,7 @@ def test_the_page_is_whole_in_a_window(page, tmp_path, width):
         'another & "one"',
         '<i>clip & "0".wav',
         "Differences",
-        "evaluated on all 4 official clips",
+        "evaluated on all 4 clips in the set",
     ):
         assert text in found["text"], text
 

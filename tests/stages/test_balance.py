@@ -116,7 +116,7 @@ def plain(folder):
 
 def test_the_folders(run, folder, tmp_path):
     data = plain(folder)
-    (data / "info.yaml").write_text("corpus: mine")
+    (data / "info.yaml").write_text("corpus: mine\nofficial_clips: 30\n")
     result = run(
         "balance", data, tmp_path / "new" / "fit", tmp_path / "new" / "valid", "--num-valid", 6
     )
@@ -131,7 +131,6 @@ def test_the_folders(run, folder, tmp_path):
     assert valid.labels == fit.labels == everything.labels and valid.info == {
         "corpus": "mine",
         "made_by": "balance",
-        "official_clips": 6,
         "seed_of_split": 0,
         "source_fingerprint": everything.fingerprint(),
         **provenance.made_by(),

@@ -87,7 +87,7 @@ def test_the_page_holds_the_numbers_and_pictures(system, tmp_path, run):
         assert f"{report['segment'][key]:.3f}" in page
     assert (
         "3/3" in page
-        and "evaluated on all 3 official clips" in page
+        and "evaluated on all 3 clips in the set" in page
         and "baseline: true tags" in page
     )
     images = pictures(page)

@@ -130,6 +130,7 @@ def test_score_equals_sed_eval_and_scikit_learn(run, tmp_path, seed):
     assert report["clips"] == {
         "scored": 12,
         "official": 12,
+        "is_official": False,
         "fingerprint": hashlib.sha256("\n".join(names).encode()).hexdigest()[:16],
         "tuned_on_these": False,
     }
@@ -199,7 +200,13 @@ def keys_of(report):
             and set(found["tagging"]) == F1
             and set(found["segment"]) == SEGMENT
         )
-    assert set(report["clips"]) == {"scored", "official", "fingerprint", "tuned_on_these"}
+    assert set(report["clips"]) == {
+        "scored",
+        "official",
+        "is_official",
+        "fingerprint",
+        "tuned_on_these",
+    }
 
 
 @pytest.mark.parametrize("with_events", [True, False])
@@ -292,7 +299,7 @@ def test_json_alone_is_on_stdout(run, tmp_path):
     plain = run("score", tmp_path / "set", tmp_path / "out")
     assert plain.stdout == (tmp_path / "out" / "report.txt").read_text(encoding="utf-8")
     assert (
-        "11 of 12 official clips" in plain.stdout
+        "11 of 12 clips in the set" in plain.stdout
         and "true tags, whole clip" in plain.stdout
         and LABELS[1] in plain.stdout
     )

@@ -17,8 +17,8 @@ from wsedtk.corpora import own_sets
 from wsedtk.corpora.own_sets import OwnRecording, OwnSetOptions
 from wsedtk.corpora.registry import CORPORA, PrepareResult
 from wsedtk.data.clip_names import has_audio_extension
-from wsedtk.data.context import OWN
 from wsedtk.data.folders import as_text, walk
+from wsedtk.data.official import OWN
 from wsedtk.data.tables import first, normal
 
 _LOG = logging.getLogger(__name__)

@@ -29,6 +29,7 @@ from wsedtk.corpora.sound_bank import BUILTIN, Pool, split
 from wsedtk.data import datadir
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
+from wsedtk.data.official import SOUNDSCAPES
 
 MADE_BY = "prepare soundscapes"
 MAX_EVENTS = 3
@@ -271,10 +272,9 @@ def prepare(options: SoundscapesOptions) -> PrepareResult:
     for mixer, num_clips in _mixers(options, folder, backgrounds):
         info = {
             "made_by": MADE_BY,
-            "corpus": "soundscapes",
+            "corpus": SOUNDSCAPES,
             "bank": str(options.bank_dir),
             "seed": options.seed,
-            "official_clips": num_clips,
             "test_folds": [] if options.all_folds else sorted(set(options.test_folds)),
             "backgrounds": backgrounds,
         }

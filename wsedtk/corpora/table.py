@@ -13,8 +13,8 @@ from wsedtk.corpora.own_sets import OwnRecording, OwnSetOptions
 from wsedtk.corpora.recording_names import RecordingNames, only
 from wsedtk.corpora.registry import CORPORA, PrepareResult
 from wsedtk.data import label_tables
-from wsedtk.data.context import OWN
 from wsedtk.data.label_tables import Choices, LabelTable
+from wsedtk.data.official import OWN
 from wsedtk.data.tables import first, normal
 from wsedtk.inference import recordings
 from wsedtk.inference.recordings import Recording

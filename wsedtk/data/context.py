@@ -3,10 +3,7 @@
 import shlex
 
 from wsedtk.data.clip_sets import DataSet
-
-OWN = (
-    "own recordings"  # the corpus in info.yaml of sets that `prepare` makes of a user's recordings
-)
+from wsedtk.data.official import OWN
 
 
 def context_warning(dataset: DataSet) -> str | None:

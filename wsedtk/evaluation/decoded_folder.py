@@ -15,6 +15,7 @@ from wsedtk.core.paths import PathLike
 from wsedtk.core.wording import counted
 from wsedtk.data import clip_sets, datadir, table_files, tables
 from wsedtk.data.clip_sets import DataSet
+from wsedtk.data.official import official_clips
 from wsedtk.data.store import ScoreFile
 from wsedtk.data.table_files import Repeat, TableFile
 from wsedtk.data.unknown_tags import without_unknown
@@ -105,10 +106,10 @@ def _match(
 def _official_clips(truth: DataSet, data_set: PathLike) -> int:
     """Return the official number of clips of the set, including clips that could not be obtained.
 
-    This number is the entry official_clips of the info.yaml of the set. If this entry is missing,
-    the number of clips of the set with known tags is returned.
+    If the set has no official number (see `official.official_clips`), the number of clips of the
+    set with known tags is returned.
     """
-    official = truth.info.get("official_clips")
+    official = official_clips(truth.info)
     if official is None:
         return int((~truth.has_unknown_tags()).sum())
     if type(official) is not int or official < 0:
@@ -213,6 +214,7 @@ def evaluate_folder(
     report["clips"] = {
         "scored": len(truth),
         "official": official,
+        "is_official": official_clips(truth.info) is not None,
         "fingerprint": clip_sets.fingerprint_clips(truth.filenames),
         "tuned_on_these": tuned_on == decoded.info.get("scores"),
     }

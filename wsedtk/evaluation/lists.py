@@ -265,7 +265,9 @@ def evaluate_lists(
     weights = bootstrap.clip_weights(len(clips), num_resamples) if num_resamples else None
     report = report_data.empty_report(labels)
     fingerprint = clip_sets.fingerprint_clips([f"{clip}.wav" for clip in clips])
-    report["clips"].update(scored=len(clips), official=len(clips), fingerprint=fingerprint)
+    report["clips"].update(
+        scored=len(clips), official=len(clips), is_official=False, fingerprint=fingerprint
+    )
     measure(report, Evidence(truth, said, has_tags=kind == "tags"), weights, own)
     title = (
         f"{estimate.path} against {reference.path}: {counted(len(clips), 'clip')}, "

@@ -159,8 +159,12 @@ class Clips:
     scored : int
         The number of clips that were evaluated.
     official : int
-        The official number of clips of the set, including clips that could not be obtained. If it
-        is unknown, or if lists were evaluated, it is the number of clips of the reference.
+        The official number of clips of the set, including clips that could not be obtained. If the
+        set has no official list, or if lists were evaluated, it is the number of clips of the
+        reference.
+    is_official : bool or None
+        Whether `official` is the number of clips of an official list. None for reports of older
+        versions.
     fingerprint : str or None
         A hash of the names of the evaluated clips.
     tuned_on_these : bool or None
@@ -170,6 +174,7 @@ class Clips:
 
     scored: int
     official: int
+    is_official: bool | None
     fingerprint: str | None
     tuned_on_these: bool | None
 

@@ -54,7 +54,13 @@ def empty_report(labels: Iterable[str]) -> dict[str, Any]:
         "zero_length_reference_events": None,
         "classes": {label: _copy(class_sections) for label in labels},
         "baselines": {name: _copy(baseline) for name in BASELINES},
-        "clips": {"scored": 0, "official": 0, "fingerprint": None, "tuned_on_these": None},
+        "clips": {
+            "scored": 0,
+            "official": 0,
+            "is_official": None,
+            "fingerprint": None,
+            "tuned_on_these": None,
+        },
         "made_from": {**sources, **provenance.made_by()},
     }
 

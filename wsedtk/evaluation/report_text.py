@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from wsedtk.data.official import of_all_clips
 from wsedtk.evaluation.columns import Column, class_columns, columns, metrics_of, own_metrics
 from wsedtk.evaluation.event_metrics import T_COLLAR
 from wsedtk.evaluation.metric import Place
@@ -112,7 +113,7 @@ def _folder_parts(report: Mapping[str, Any], title: str) -> Parts:
     shown = measured(columns(place, [report]), [report])
     clips = report["clips"]
     first = (
-        f"{title}: {clips['scored']:,} of {clips['official']:,} official clips "
+        f"{title}: {of_all_clips(clips)} "
         f"(fingerprint of the list of evaluated clips: {clips['fingerprint']})"
     )
     if clips["tuned_on_these"]:

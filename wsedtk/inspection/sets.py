@@ -9,6 +9,7 @@ from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.data import datadir, folders, score_folders, store
 from wsedtk.data.clip_sets import DataSet
+from wsedtk.data.official import official_clips
 from wsedtk.data.score_tables import is_table
 from wsedtk.data.set_tables import COLUMNS
 from wsedtk.data.table_files import TableFile
@@ -83,7 +84,7 @@ def describe_data_directory(path: Path) -> About:
     about.content = {
         "corpus": str(info["corpus"]) if "corpus" in info else None,
         "clips": len(dataset),
-        "official_clips": info.get("official_clips"),
+        "official_clips": official_clips(info),
         "hours": hours(dataset.durations.sum()),
         "tags": len(dataset.tag_clip),
         "clips_with_unknown_tags": int(dataset.has_unknown_tags().sum()) or None,
@@ -94,8 +95,8 @@ def describe_data_directory(path: Path) -> About:
         "warnings": sum(not fault.is_error for fault in faults),
         "classes": len(dataset.labels),
     }
-    if type(info.get("official_clips")) is int:
-        about.content["missing_clips"] = info["official_clips"] - len(dataset)
+    if type(official := official_clips(info)) is int:
+        about.content["missing_clips"] = official - len(dataset)
     if len(dataset.labels) <= report_data.MANY_CLASSES:
         about.content["clips_per_class"] = dict(
             zip(dataset.labels, dataset.clips_per_class().tolist())
@@ -212,7 +213,8 @@ def describe_report(path: Path) -> About:
     )
     about.content = {
         "clips": clips["scored"],
-        "official_clips": clips["official"],
+        "official_clips": clips["official"] if clips["is_official"] else None,
+        "clips_in_set": None if clips["is_official"] else clips["official"],
         "tuned_on_these": bool(clips.get("tuned_on_these")),
         "classes": len(found["classes"]),
     }

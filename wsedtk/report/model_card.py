@@ -17,6 +17,7 @@ from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.data.clip_sets import DataSet
+from wsedtk.data.official import official_clips
 from wsedtk.decoding import operating_point
 from wsedtk.evaluation import report_data, staleness
 from wsedtk.evaluation.columns import columns, legends, metrics_of
@@ -62,7 +63,7 @@ def facts(dataset: DataSet) -> dict[str, str | int | float | None]:
 
     `wsedtk train` stores these properties in model.yaml.
     """
-    official, corpus = dataset.info.get("official_clips"), dataset.info.get("corpus")
+    official, corpus = official_clips(dataset.info), dataset.info.get("corpus")
     return {
         "corpus": str(corpus) if corpus is not None else None,
         "clips": len(dataset),
@@ -126,20 +127,28 @@ def _use(folder: Path) -> str:
     return render("model_card_use.md", tuned_on=tuned_on).rstrip("\n")
 
 
-def _data_rows(trained: Mapping[str, Any]) -> list[str]:
-    """Return the rows of the table of training and validation data."""
+def _data_table(trained: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Return the header and the rows of the table of training and validation data.
+
+    The table has a column of official numbers of clips only if such a number is known.
+    """
     rows = [("fitted on", trained.get("fit")), ("validated on", trained.get("valid"))]
     added = trained.get("added")
     for number, one in enumerate(added if isinstance(added, list) else [], 1):
         rows.insert(number, (_added_words(one), one))
-    return [_data_row(words, found) for words, found in rows if isinstance(found, dict)]
+    sets = [(words, found) for words, found in rows if isinstance(found, dict)]
+    columns = {"clips": "clips", "official_clips": "of official clips", "hours": "hours"}
+    if all(official_clips(found) is None for _, found in sets):
+        del columns["official_clips"]
+    header = _header(["", "corpus", *columns.values()])
+    return header, [_data_row(words, found, list(columns)) for words, found in sets]
 
 
-def _data_row(words: str, found: Mapping[str, Any]) -> str:
+def _data_row(words: str, found: Mapping[str, Any], columns: Sequence[str]) -> str:
     """Return the row of one set in the table of training and validation data."""
     corpus = escape_markdown(found.get("corpus") or "unknown")
-    numbers = [_number(found.get(name)) for name in ("clips", "official_clips", "hours")]
-    return _row([words, corpus, *numbers])
+    numbers = {**found, "official_clips": official_clips(found)}
+    return _row([words, corpus, *(_number(numbers.get(name)) for name in columns)])
 
 
 def _added_words(added: object) -> str:
@@ -186,7 +195,8 @@ def _score_row(folder: Path, report: Mapping[str, Any]) -> str:
             note = f" ({num_classes} of {num_labels} classes)"
         ends = report_data.interval(report, column)
         cells.append(report_data.cell(report_data.figure(report, column), ends) + note)
-    return _row([name, f"{_number(clips['scored'])} of {_number(clips['official'])}", *cells])
+    kind = " official clips" if clips["is_official"] else ""
+    return _row([name, f"{_number(clips['scored'])} of {_number(clips['official'])}{kind}", *cells])
 
 
 def _scored(folder: Path, fingerprint: str | None) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -229,18 +239,19 @@ def generated(folder: PathLike, spec: ModelSpec, fingerprint: str | None) -> str
     """
     folder = Path(folder)
     headings = [column.heading for column in columns(Place.SUMMARY)]
+    data_header, data_rows = _data_table(spec.trained)
     return render(
         "model_card.md",
         **_network(spec),
         labels=spec.labels,
         fingerprint=fingerprint,
         use=_use(folder),
-        data=_data_rows(spec.trained),
-        data_header=_header(["", "corpus", "clips", "of official clips", "hours"]),
+        data=data_rows,
+        data_header=data_header,
         training=list(_training(spec.trained)),
         settings=_settings(folder),
         scores=[_score_row(*one) for one in _scored(folder, fingerprint)],
-        scores_header=_header(["set/mode", "evaluated clips (of official clips)", *headings]),
+        scores_header=_header(["set/mode", "evaluated clips", *headings]),
         legend=_legend(),
     )
 

@@ -7,6 +7,7 @@ import numpy as np
 from markupsafe import Markup
 
 from wsedtk.core.types import Floats
+from wsedtk.data.official import of_all_clips
 from wsedtk.evaluation import report_data
 from wsedtk.evaluation.columns import Column, class_columns, columns, legends, metrics_of
 from wsedtk.evaluation.metric import Place
@@ -81,15 +82,15 @@ def comparison(found: Sequence[Scored]) -> Markup:
 
 
 def coverage(found: Iterable[Scored]) -> Iterator[str]:
-    """For each set, yield a text with the numbers of its evaluated clips and its official clips."""
+    """For each set, yield a text with the numbers of its evaluated clips and of all its clips."""
     for name, group in by_set(found).items():
         clips = group[0].report["clips"]
         scored, official = clips["scored"], clips["official"]
+        text = of_all_clips(clips)
         if scored == official:
-            text = f"all {scored:,} official clips"
-        else:
-            share = f" ({scored / official:.1%})" if official else ""
-            text = f"{scored:,} of {official:,} official clips{share}"
+            text = f"all {text.partition(' of ')[2]}"
+        elif official:
+            text += f" ({scored / official:.1%})"
         yield f"Set {name}: evaluated on {text}"
 
 

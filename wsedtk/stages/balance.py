@@ -27,7 +27,8 @@ _LOG = logging.getLogger(__name__)
 
 MADE_BY = "balance"
 
-_SPLIT_KEYS = ("split_by", "gap_seconds")  # keys of info.yaml
+# Keys of info.yaml that do not hold for a part of the set
+_OTHER_KEYS = ("official_clips", "split_by", "gap_seconds")
 
 
 class ClassCounts(NamedTuple):
@@ -116,9 +117,8 @@ def _parts(
 
     def part(keep: Booleans) -> DataSet:
         info = {
-            **{key: value for key, value in dataset.info.items() if key not in _SPLIT_KEYS},
+            **{key: value for key, value in dataset.info.items() if key not in _OTHER_KEYS},
             "made_by": MADE_BY,
-            "official_clips": int(keep.sum()),
             **about_split,
         }
         return dataclasses.replace(dataset.select(keep), info=info)
