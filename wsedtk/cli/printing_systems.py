@@ -1,8 +1,5 @@
 """Write the texts that `extract`, `balance`, `train`, `import` and `export` print."""
 
-import shlex
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsedtk.core.progress import printable
@@ -147,33 +144,10 @@ def train(result: "TrainResult") -> str:
 
 def after_training(options: "TrainOptions") -> str:
     """Return the commands that choose the thresholds of a model on its validation set."""
-    model, valid = Path(options.model_dir), Path(options.valid_set)
-    scores = model / valid.absolute().name / "scores.h5"
-    features = _features_of(valid, options.feature_paths)
-    commands = (
-        ("predict", model, features, scores, "--data", valid),
-        ("tune", scores, valid, model / "operating_point.yaml"),
-    )
-    lines = [shlex.join(["wsedtk", *map(str, command)]) for command in commands]
+    from wsedtk.inference import tuning_commands
+
+    lines = tuning_commands.commands(options.model_dir, options.valid_set, options.feature_paths)
     return f"next: {lines[0]}\n      {lines[1]}"
-
-
-def _features_of(data_set: Path, paths: Sequence[Path]) -> Path:
-    """Return the first feature file that contains the first clip of a set.
-
-    If no file contains this clip, return the first file.
-    """
-    if len(paths) > 1:
-        from wsedtk.data.set_tables import COLUMNS, GROUP
-        from wsedtk.data.store import FeatureStore
-        from wsedtk.data.table_files import TableFile
-
-        blocks = TableFile(data_set / "clips.tsv").rows(COLUMNS["clips.tsv"], GROUP)
-        clips = next((names[:1] for _, (names, *_) in blocks), [])
-        for path in paths:
-            if (FeatureStore([path]).rows(clips) >= 0).any():
-                return path
-    return paths[0]
 
 
 def import_(result: "ImportResult") -> str:

@@ -20,6 +20,7 @@ from wsedtk.data.tables import normal
 from wsedtk.decoding import operating_point
 from wsedtk.decoding.curve_decoder import CurveDecoder
 from wsedtk.decoding.operating_point import OperatingPoint
+from wsedtk.inference import tuning_commands
 from wsedtk.inference.sliding_windows import Piece, Source
 
 # A recording lacks high frequencies if half its sample rate is below this share of the highest
@@ -140,10 +141,7 @@ def read_point(
     elif any(one.label is None for one in thresholds):
         point = operating_point.untuned(labels, np.inf)
     else:
-        raise InputError(
-            f"{path}: no such file; create it with wsedtk tune, or give one threshold for all "
-            f"classes, such as {option} 0.5"
-        )
+        raise InputError(_no_point(path, model_dir, option))
     point = _replace_thresholds(point, thresholds, option)
     if min_seconds is not None:
         point = dataclasses.replace(point, min_seconds=np.full(len(labels), min_seconds))
@@ -159,6 +157,20 @@ def read_point(
             f"target, or give {option}"
         )
     return point
+
+
+def _no_point(path: Path, model_dir: PathLike, option: str) -> str:
+    """Return the message for a missing operating point, with the commands that create it."""
+    commands = []
+    if path == Path(model_dir) / "operating_point.yaml":
+        commands = tuning_commands.commands_of_model(model_dir)
+    remedy = f"give one threshold for all classes, such as {option} 0.5"
+    if not commands:
+        return f"{path}: no such file; create it with wsedtk tune, or {remedy}"
+    return (
+        f"{path}: no such file, so the model has no thresholds; choose them on the validation set "
+        f"of its training:\n  {commands[0]}\n  {commands[1]}\nor {remedy}"
+    )
 
 
 class Found(NamedTuple):

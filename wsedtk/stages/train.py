@@ -18,7 +18,7 @@ from wsedtk.core.atomic import locking
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.signals import StopSignals, unhandled
 from wsedtk.data.store import FeatureStore
-from wsedtk.inference import network_runner
+from wsedtk.inference import network_runner, tuning_commands
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
@@ -292,7 +292,9 @@ def _train(
         tell=_LOG.info if group.rank else resuming.teller(model_dir),
         group=group,
     )
-    state = group.first(lambda: resuming.begin(trainer, model_dir, resolved, options.overwrite))
+    paths = tuning_commands.inputs(model_dir, options.valid_set, options.feature_paths)
+    written = {**resolved, tuning_commands.INPUTS: paths}
+    state = group.first(lambda: resuming.begin(trainer, model_dir, written, options.overwrite))
     if state is None:
         if group.rank == 0:
             for message in prepared.messages:

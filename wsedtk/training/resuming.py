@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 
 # Entries of config.yaml that may be different when a training run is resumed.
-HOUSEKEEPING = ("keep_checkpoints", "resume_seconds", "made_by")
+HOUSEKEEPING = ("keep_checkpoints", "resume_seconds", "made_by", "inputs")
 _MEANING = {
     "content_fingerprint": " (the values of the features)",
     "features_fingerprint": " (the front end)",
