@@ -187,7 +187,10 @@ def many(tmp_path):
         elif kind == 4:
             path.write_text("no sound")
         rows.append((f"{i:02d}.wav", path, 1))
-    return write_set(tmp_path / "set", rows[::-1], ["Car"], [(name, "Car") for name, *_ in rows])
+    tags = [(name, "Car") for name, *_ in rows]
+    folder = write_set(tmp_path / "set", rows[::-1], ["Car"], tags)
+    (folder / "info.yaml").write_text("corpus: cars\n")
+    return folder
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -21,6 +21,7 @@ from wsedtk.corpora.recording_names import RecordingNames, Source
 from wsedtk.corpora.registry import CORPORA, PrepareResult
 from wsedtk.data.clip_names import source_of, without_extension
 from wsedtk.data.folders import as_text
+from wsedtk.data.official import OWN
 from wsedtk.data.table_files import TableFile
 from wsedtk.data.tables import first, normal
 from wsedtk.inference import recordings
@@ -371,6 +372,7 @@ def _is_below(path: Path, folder: Path) -> bool:
 def _info(options: AnnotationsOptions) -> Mapping[str, object]:
     return {
         "made_by": MADE_BY,
+        "corpus": OWN,
         "annotations": [str(path) for path in as_paths(options.files)],
         "recordings": str(options.audio),
         "clip_seconds": options.clip_seconds,
