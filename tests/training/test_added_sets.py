@@ -87,3 +87,6 @@ def test_sets_of_python():
         as_added_sets([(str(number), 0.1) for number in range(10)])
     with pytest.raises(InputError, match="the share of a is 50; .*did you mean 0.5"):
         as_added_sets([("a", 50)])
+    for wrong in (("a", 0.3), [("a",)], [("a", "0.3")], [(0.3, "a")], [None]):
+        with pytest.raises(InputError, match="expected a path, or a pair"):
+            as_added_sets(wrong)

@@ -1,6 +1,7 @@
 """Read the values of the option `add` of `train`: data directories with or without a share."""
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -59,11 +60,18 @@ def as_added_sets(added: Sequence[PathLike | tuple[PathLike, float | None]]) -> 
     Raises
     ------
     InputError
-        If a share is not above 0 and below 1, or if the sum of the shares is not below 1.
+        If an item is not a path or a pair, if a share is not above 0 and below 1, or if the sum of
+        the shares is not below 1.
     """
     sets = []
     for one in added:
-        folder, share = one if isinstance(one, tuple) else (one, None)
+        pair = one if isinstance(one, tuple) else (one, None)
+        if not _is_pair(pair):
+            raise InputError(
+                f"add: found {one!r}; expected a path, or a pair (path, share), such as "
+                "('data/new', 0.3)"
+            )
+        folder, share = pair
         if share is not None:
             _check_share(folder, share, str(share))
         sets.append(AddedSet(Path(folder), share))
@@ -74,6 +82,13 @@ def as_added_sets(added: Sequence[PathLike | tuple[PathLike, float | None]]) -> 
             "other clips of each batch come from the training set"
         )
     return sets
+
+
+def _is_pair(pair: tuple[object, ...]) -> bool:
+    """Return whether a tuple consists of a path and a number or None."""
+    if len(pair) != 2 or not isinstance(pair[0], (str, os.PathLike)):
+        return False
+    return pair[1] is None or isinstance(pair[1], (int, float))
 
 
 def _check_share(folder: PathLike, share: float, text: str, remedy: str = "") -> None:
