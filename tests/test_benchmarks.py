@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from populations import FULL
 
 from wsedtk.models import layers, parallel_gru
 from wsedtk.models.network import build_network
@@ -38,6 +39,11 @@ def test_a_benchmark_adds_its_rows(tmp_path, script, options, num_rows):
 def test_the_benchmark_of_yamnet_adds_its_rows(tmp_path, real_data):
     pytest.importorskip("ai_edge_litert.interpreter", reason="ai-edge-litert is missing")
     check_rows(tmp_path, "detect_yamnet.py", ["--rounds", "1", "--clips", "2"], 2)
+
+
+@pytest.mark.skipif(not FULL, reason="runs with --full, because detect starts nine times")
+def test_the_benchmark_of_processes_adds_its_rows(tmp_path):
+    check_rows(tmp_path, "detect_jobs.py", ["--rounds", "1", "--files", "6"], 3)
 
 
 def test_the_benchmark_of_yamnet_needs_the_published_file(tmp_path):

@@ -3,7 +3,7 @@
 #
 #     bash tests/benchmarks/run.sh [TABLE.md]
 #
-# The default is table.md in the working directory. The run takes about forty minutes on two cores;
+# The default is table.md in the working directory. The run takes about fifty minutes on two cores;
 # other programs on the machine affect it. Each script also runs alone, and --help describes it.
 # growth.py is not included, because it needs 7 GB of disk.
 set -euo pipefail
@@ -42,6 +42,7 @@ measure train.py
 measure predict.py
 measure scoring.py
 measure detect.py
+measure detect_jobs.py
 measure detect_yamnet.py
 measure shared.py
 if python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
