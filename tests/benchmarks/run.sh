@@ -3,7 +3,7 @@
 #
 #     bash tests/benchmarks/run.sh [TABLE.md]
 #
-# The default is table.md in the working directory. The run takes about fifty minutes on two cores;
+# The default is table.md in the working directory. The run takes less than one hour on two cores;
 # other programs on the machine affect it. Each script also runs alone, and --help describes it.
 # growth.py is not included, because it needs 7 GB of disk.
 set -euo pipefail
