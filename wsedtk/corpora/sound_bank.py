@@ -266,8 +266,9 @@ def _check_folds(
             if not any(r.fold in wanted for r in recordings):
                 raise InputError(
                     f"{bank_dir}: the class {label!r} has no recording in the {side} folds "
-                    f"{wanted}; the bank has the folds {folds}; choose other test folds, or "
-                    "remove the class from the bank"
+                    f"{wanted}; the bank has the folds {folds}; choose other test folds "
+                    "(--test-folds), use all folds for training (--all-folds), or remove the class "
+                    "from the bank"
                 )
     first_of: dict[str, Recording] = {}
     for r in (r for recordings in found.values() for r in recordings):
