@@ -30,7 +30,7 @@ def test_events_at_the_edges(onset, offset, expected):
     assert [
         (clip, one.onset, one.offset) for clip, marks in enumerate(found) for one in marks
     ] == expected
-    assert all(one[2:] == ("a", "x") for marks in found for one in marks)
+    assert all(one[2:4] == ("a", "x") for marks in found for one in marks)
 
 
 def test_overlapping_clips_and_gaps():

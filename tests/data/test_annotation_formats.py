@@ -17,6 +17,7 @@ NAMES = {
     "tsv": "site 1/a b.wav",
     "csv": "site 1/a b.wav",
     "jsonl": "site 1/a b.wav",
+    "review": "site 1/a b.wav",
     "raven": "a b.wav",
     "elan": "a b.wav",
 }

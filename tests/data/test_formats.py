@@ -9,6 +9,9 @@ EVENTS = [Event(0.5, 1.25, "Möwe", 0.91239), Event(2.0, 3.0004, "a\tb\u2028c", 
 EXPECTED = {
     "tsv": "filename\tonset\toffset\tevent_label\n"
     "in/x y.wav\t0.500\t1.250\tMöwe\nin/x y.wav\t2.000\t3.000\ta b c\n",
+    "review": "filename\tonset\toffset\tevent_label\tscore\tstatus\n"
+    "in/x y.wav\t0.500\t1.250\tMöwe\t0.9124\tunreviewed\n"
+    "in/x y.wav\t2.000\t3.000\ta b c\t1.0000\tunreviewed\n",
     "audacity": "0.500000\t1.250000\tMöwe\n2.000000\t3.000400\ta b c\n",
     "raven": "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\t"
     "High Freq (Hz)\tBegin File\tAnnotation\tScore\n"

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from wsedtk.audio import audio_files
-from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike, as_paths
 from wsedtk.core.wording import counted
-from wsedtk.corpora import annotation_files, clip_events, own_sets
+from wsedtk.corpora import annotation_classes, annotation_files, clip_events, own_sets
 from wsedtk.corpora.annotation_files import Matched, Row
 from wsedtk.corpora.clip_events import Mark
 from wsedtk.corpora.own_clips import Cut
@@ -21,14 +20,15 @@ from wsedtk.corpora.recording_names import RecordingNames, Source
 from wsedtk.corpora.registry import CORPORA, PrepareResult
 from wsedtk.data.clip_names import source_of, without_extension
 from wsedtk.data.folders import as_text
+from wsedtk.data.formats.annotations import ACCEPTED, REJECTED, STATUSES, UNREVIEWED
 from wsedtk.data.official import OWN
-from wsedtk.data.table_files import TableFile
 from wsedtk.data.tables import first, normal
 from wsedtk.inference import recordings
 
 _LOG = logging.getLogger(__name__)
 
 MADE_BY = "prepare annotations"
+REVIEW = "review"  # the name of the format of review tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,16 +45,18 @@ class AnnotationsOptions(OwnSetOptions):
         The data directory to write.
     format_name : str, optional
         The format of the files: "audacity", "raven", "praat", "elan", "tsv" (DCASE lists), "jsonl"
-        or "csv" (JSON lines and tables of `detect`), or a user-defined format, as
-        package.module:Class. By default, the format of each file is recognised by its content.
+        or "csv" (JSON lines and tables of `detect`), "review" (tables of the pages of `review`), or
+        a user-defined format, as package.module:Class. By default, the format of each file is
+        recognised by its content.
     labels_in : sequence of str
         The tier of TextGrids and ELAN documents, or the column of Raven tables, that contains the
         classes. Repeatable. By default, these are all tiers, or the first column that is named
         Annotation, Species, Label, Class, Common Name, Species Code or Tags.
     labels : path-like, optional
-        A file with the classes of the set, one per line, such as the labels.txt of another set.
-        Annotations of other classes are left out. A line NAME<TAB>CLASS changes the class NAME of
-        annotations to CLASS. By default, the classes are those of the annotations.
+        A file with the classes of the set, one per line, such as the labels.txt of another set, or
+        a data directory or model directory with these classes. Annotations of other classes are
+        left out. A line NAME<TAB>CLASS changes the class NAME of annotations to CLASS. By default,
+        the classes are those of the annotations, without those that occur only in rejected events.
     clip_seconds : float
         Longer recordings are cut into clips of this duration in seconds. The clips are written to
         DATA_SET/audio. A rest of less than 1 s is left out.
@@ -66,7 +68,8 @@ class AnnotationsOptions(OwnSetOptions):
         in the clip. The part outside the clip is cut off.
     all_recordings : bool
         Also use the recordings without annotation files, as clips without events. By default, they
-        are left out, because their events are unknown.
+        are left out, because their events are unknown. If all files are review tables, the tags of
+        these clips are unknown.
     group : {"recording", "folder"}
         Which clips `balance` keeps together: those of a recording, or those of all recordings in a
         folder, such as a site.
@@ -127,72 +130,17 @@ class DryRunResult(PrepareResult):
         return self.text
 
 
-def _read_labels(path: PathLike) -> dict[str, str]:
-    """Read a file of classes. Return a mapping from the names in annotations to the classes.
-
-    Raises InputError if the file can't be read, is empty or has a faulty line.
-    """
-    table = TableFile(path)
-    found: dict[str, str] = {}
-    for number, line in table.numbered_lines():
-        name, *rest = map(str.strip, line.rstrip("\t").split("\t"))
-        label = rest[0] if rest else name
-        if not name or not label or len(rest) > 1:
-            table.error(number, f"expected a class, or name<TAB>class; found {line!r}")
-        elif found.setdefault(name, label) != label:
-            table.error(number, f"the name {name!r} stands for two classes")
-    if not found and not table.faults:
-        table.error(None, "contains no classes; write one class per line")
-    table.raise_errors()
-    return found
-
-
-def _choose_labels(
-    matched: Matched, path: PathLike | None
-) -> tuple[dict[Source, list[Row]], list[str]]:
-    """Return the annotations of each recording with the classes of the set, and the classes.
-
-    Annotations of other classes are left out, with a warning. Raises InputError if no class
-    remains.
-    """
-    used = {row.annotation.label for rows in matched.rows.values() for row in rows}
-    if path is None:
-        if not used:
-            raise InputError(
-                "the annotation files contain no events of these recordings, so the classes are "
-                "unknown; give the classes with labels (--labels FILE)"
-            )
-        return matched.rows, sorted(used)
-    names = _read_labels(path)
-    found: dict[Source, list[Row]] = {source: [] for source in matched.rows}
-    others: collections.Counter[str] = collections.Counter()
-    for source, rows in matched.rows.items():
-        for row in rows:
-            label = names.get(row.annotation.label)
-            if label is None:
-                others[row.annotation.label] += 1
-            else:
-                annotation = dataclasses.replace(row.annotation, label=label)
-                found[source].append(row._replace(annotation=annotation))
-    if others:
-        _LOG.warning(
-            f"annotations of classes that are not in {path} are left out "
-            f"({counted(others.total(), 'annotation')}): "
-            f"{first([f'{label!r} ({count})' for label, count in others.most_common()])}"
-        )
-    if used and not any(found.values()):
-        name = others.most_common()[0][0]
-        raise InputError(
-            f"{path}: contains no class of the annotations, such as {name!r}; "
-            f"{suggest(name, list(names))}"
-        )
-    return found, list(dict.fromkeys(names.values()))
-
-
 def _own_recording(
-    source: Source, rows: Sequence[Row], group: Literal["recording", "folder"]
+    source: Source,
+    rows: Sequence[Row],
+    group: Literal["recording", "folder"],
+    *,
+    is_partial: bool,
 ) -> OwnRecording:
-    """Return a recording with its annotations. An annotation that occurs twice counts once."""
+    """Return a recording with its annotations. An annotation that occurs twice counts once.
+
+    Raises InputError if an event is accepted in one review and rejected in another.
+    """
     folder, _, file = normal(source.recording.name).rpartition("/")
     name = normal(source.recording.name)
     group_name = f"{folder}/{source_of(file)}" if folder else source_of(file)
@@ -208,8 +156,9 @@ def _own_recording(
         if one.onset is None or one.offset is None:
             labels.add(one.label)
         else:
-            mark = Mark(one.onset, one.offset, one.label, row.place)
-            marks.setdefault((one.onset, one.offset, one.label), mark)
+            key = one.onset, one.offset, one.label
+            mark = Mark(*key, row.place, one.status)
+            marks[key] = _decided(marks.get(key, mark), mark)
     return OwnRecording(
         source.recording.path,
         name,
@@ -217,7 +166,21 @@ def _own_recording(
         frozenset(labels),
         source.channel,
         list(marks.values()),
+        is_partial=is_partial,
     )
+
+
+def _decided(one: Mark, other: Mark) -> Mark:
+    """Return one of two equal marks: the one that was reviewed, or the first.
+
+    Raises InputError if one of them is accepted and the other is rejected.
+    """
+    if REJECTED in (one.status, other.status) and (one.is_accepted or other.is_accepted):
+        raise InputError(
+            f"{one.place}, {other.place}: the same event is {one.status or ACCEPTED} and "
+            f"{other.status or ACCEPTED}; correct one of the files, or give only one of them"
+        )
+    return other if one.status == UNREVIEWED else one
 
 
 def _check_ends(found: Iterable[OwnRecording]) -> None:
@@ -247,13 +210,15 @@ def _warn_of_missing(matched: Matched, audio: PathLike) -> None:
         )
 
 
-def _warn_of_others(others: Sequence[Source], *, are_used: bool) -> None:
+def _warn_of_others(others: Sequence[Source], *, are_used: bool, is_review: bool) -> None:
     """Log a warning about recordings without annotation files."""
     if not others:
         return
     names = first([source.recording.name for source in others])
     number = counted(len(others), "recording")
-    if are_used:
+    if are_used and is_review:
+        _LOG.warning(f"recordings that were not reviewed have unknown tags ({number}): {names}")
+    elif are_used:
         _LOG.warning(f"recordings without annotations have no events ({number}): {names}")
     else:
         _LOG.warning(
@@ -271,21 +236,46 @@ def _dry_run_text(matched: Matched, recordings_of_set: Sequence[OwnRecording]) -
         lines.append(f"{as_text(file.path)}: {file.format_name}, {number} of {names}")
     counts = collections.Counter[str]()
     for recording in recordings_of_set:
-        counts.update(mark.label for mark in recording.marks)
+        counts.update(mark.label for mark in recording.marks if mark.is_accepted)
         counts.update(recording.labels)
     lines.append(
         f"{counted(len(recordings_of_set), 'recording')}, "
         f"{counted(counts.total(), 'annotation')} of {counted(len(counts), 'class')}:"
     )
     lines += [f"  {count:5} {label}" for label, count in sorted(counts.items())]
+    lines += _review_notes(recordings_of_set)
     lines.append("nothing was written; run the command again without --dry-run")
     return "".join(f"{line}\n" for line in lines)
 
 
-def _notes(matched: Matched) -> list[str]:
-    """Return the number of files of each format."""
+def _notes(matched: Matched, recordings_of_set: Sequence[OwnRecording]) -> list[str]:
+    """Return the number of files of each format, and the result of a review."""
     counts = collections.Counter(file.format_name for file, _ in matched.files)
-    return [f"{counted(count, 'file')} in the format {name}" for name, count in counts.items()]
+    lines = [f"{counted(count, 'file')} in the format {name}" for name, count in counts.items()]
+    return lines + _review_notes(recordings_of_set)
+
+
+def _review_notes(recordings_of_set: Iterable[OwnRecording]) -> list[str]:
+    """Return the number of events with each status and class, or [] if there was no review."""
+    statuses: collections.Counter[tuple[str, str]] = collections.Counter(
+        (mark.status, mark.label) for one in recordings_of_set for mark in one.marks
+    )
+    found = []
+    for status in STATUSES:
+        of_status = {label: n for (one, label), n in sorted(statuses.items()) if one == status}
+        classes = first([f"{label} ({number})" for label, number in of_status.items()])
+        number = sum(of_status.values())
+        found.append(f"{status}: {counted(number, 'event')}" + (f": {classes}" if classes else ""))
+    return found if any(status for status, _ in statuses) else []
+
+
+def _partial_sources(matched: Matched) -> set[Source]:
+    """Return the recordings whose events are only in review tables."""
+    of_reviews: set[Source] = set()
+    of_others: set[Source] = set()
+    for file, sources in matched.files:
+        (of_reviews if file.format_name == REVIEW else of_others).update(sources)
+    return of_reviews - of_others
 
 
 @CORPORA.register("annotations")
@@ -293,14 +283,18 @@ def prepare(options: AnnotationsOptions) -> PrepareResult:
     """Make a data directory from annotation files and their recordings.
 
     FILES are Audacity labels, Raven selection tables, Praat TextGrids, ELAN documents, DCASE lists,
-    or events that `detect` has written in any format. A file belongs to the recordings that it
-    names, or to the recording with the same name: night.txt, night.wav.txt and
-    night.Table.1.selections.txt belong to night.wav. If several recordings have this name, the one
-    in the same folder, or in folders of the same names, is used. Recordings that are not in AUDIO
-    are reported and left out.
+    events that `detect` has written in any format, or tables of `wsedtk review`. A file belongs to
+    the recordings that it names, or to the recording with the same name: night.txt, night.wav.txt
+    and night.Table.1.selections.txt belong to night.wav. If several recordings have this name, the
+    one in the same folder, or in folders of the same names, is used. Recordings that are not in
+    AUDIO are reported and left out.
 
     The events between the annotations are known to be absent: annotate every event of a recording.
     A recording whose annotation file is empty has no events.
+
+    A review table (see `wsedtk review`) is different. The tags of a clip are known if the clip
+    contains at least one accepted or rejected event, and no event that was not reviewed. The clip
+    has the accepted events. The tags of all other clips are unknown (unknown.tsv).
 
     Recordings that are longer than --clip-seconds are cut into clips. An event at the edge of two
     clips is in both, if enough of it is in both (see --min-overlap-seconds). A point in time gives
@@ -345,13 +339,20 @@ def prepare(options: AnnotationsOptions) -> PrepareResult:
             f"{first(list(dict.fromkeys(matched.missing)))}"
         )
     _warn_of_missing(matched, audio)
-    used, labels = _choose_labels(matched, options.labels)
+    used, labels = annotation_classes.choose(matched.rows, options.labels)
     of_files = {source.recording for source in used}
     others = [Source(one, None) for one in found if one not in of_files]
-    _warn_of_others(others, are_used=options.all_recordings)
+    is_review = all(file.format_name == REVIEW for file in files)
+    _warn_of_others(others, are_used=options.all_recordings, is_review=is_review)
     if options.all_recordings:
         used |= {source: [] for source in others}
-    own = [_own_recording(source, rows, options.group) for source, rows in used.items()]
+    partial = _partial_sources(matched)
+    if is_review:
+        partial |= used.keys()  # nobody has looked for all events of the other recordings
+    own = [
+        _own_recording(source, rows, options.group, is_partial=source in partial)
+        for source, rows in used.items()
+    ]
     _check_ends(own)
     if options.dry_run:
         return DryRunResult((), _dry_run_text(matched, own))
@@ -362,7 +363,7 @@ def prepare(options: AnnotationsOptions) -> PrepareResult:
         options.hop_seconds,
         options.min_overlap_seconds if has_events else None,
     )
-    return own_sets.write(folder, own, labels, options, info, notes=_notes(matched), cut=cut)
+    return own_sets.write(folder, own, labels, options, info, notes=_notes(matched, own), cut=cut)
 
 
 def _is_below(path: Path, folder: Path) -> bool:

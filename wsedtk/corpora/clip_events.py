@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from wsedtk.core.wording import counted
+from wsedtk.data.formats.annotations import ACCEPTED, UNREVIEWED
 from wsedtk.data.tables import first
 
 # An event that begins later than this after the end of its recording, in seconds, is an error.
@@ -22,12 +23,20 @@ class Mark(NamedTuple):
         The class.
     place : str
         The file and line of the annotation, for messages.
+    status : str
+        What a review found (see `formats.annotations.Annotation`). "" counts as accepted.
     """
 
     onset: float
     offset: float
     label: str
     place: str = ""
+    status: str = ""
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the event occurs, as far as is known."""
+        return self.status in ("", ACCEPTED)
 
 
 def events_of_clips(
@@ -64,6 +73,17 @@ def events_of_clips(
             inside.append(mark._replace(onset=onset, offset=max(onset, offset)))
         found.append(inside)
     return found
+
+
+def is_reviewed(marks: Sequence[Mark]) -> bool:
+    """Return whether a review knows all tags of a clip.
+
+    Parameters
+    ----------
+    marks : sequence of Mark
+        The events of the clip, including rejected events and events that were not reviewed.
+    """
+    return bool(marks) and all(mark.status != UNREVIEWED for mark in marks)
 
 
 def _is_in(mark: Mark, start: float, end: float, least_seconds: float, *, is_last: bool) -> bool:

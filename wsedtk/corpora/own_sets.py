@@ -97,6 +97,9 @@ class OwnRecording(NamedTuple):
         The annotated events. Clips also have the classes of their events as tags.
     is_unknown : bool
         Whether the tags are unknown. The recording then has no tags and no events.
+    is_partial : bool
+        Whether the events were reviewed one by one. The tags of a clip are then known only if
+        `clip_events.is_reviewed` is True for the events of the clip.
     """
 
     path: Path
@@ -106,14 +109,16 @@ class OwnRecording(NamedTuple):
     channel: int | None = None
     marks: Sequence[Mark] = ()
     is_unknown: bool = False
+    is_partial: bool = False
 
 
 class _Row(NamedTuple):
-    """A clip, its recording, and the events of the clip."""
+    """A clip, its recording, the events of the clip, and whether its tags are unknown."""
 
     clip: Clip
     recording: OwnRecording
     events: Sequence[Mark]
+    is_unknown: bool
 
     @property
     def labels(self) -> frozenset[str]:
@@ -318,7 +323,8 @@ def _rows(recording: OwnRecording, read: Read, cut: Cut) -> tuple[list[_Row], li
     Raises InputError if an event begins after the end of the recording.
     """
     if not recording.marks or read.failure:
-        return [_Row(clip, recording, ()) for clip in read.clips], []
+        is_unknown = recording.is_unknown or recording.is_partial
+        return [_Row(clip, recording, (), is_unknown) for clip in read.clips], []
     error, warning = clip_events.check_times(recording.name, recording.marks, read.duration)
     if error:
         raise InputError(error)
@@ -327,8 +333,19 @@ def _rows(recording: OwnRecording, read: Read, cut: Cut) -> tuple[list[_Row], li
     spans = [(clip.start, clip.start + clip.duration) for clip in read.clips]
     events = clip_events.events_of_clips(recording.marks, spans, cut.least_seconds or 0.0)
     found = {(mark.place, mark.label) for marks in events for mark in marks}
-    lost = [mark.place for mark in recording.marks if (mark.place, mark.label) not in found]
-    return [_Row(clip, recording, marks) for clip, marks in zip(read.clips, events)], lost
+    lost = [
+        mark.place
+        for mark in recording.marks
+        if mark.is_accepted and (mark.place, mark.label) not in found
+    ]
+    return [_row(clip, recording, marks) for clip, marks in zip(read.clips, events)], lost
+
+
+def _row(clip: Clip, recording: OwnRecording, marks: Sequence[Mark]) -> _Row:
+    """Return a clip with the accepted ones of its events, or with unknown tags."""
+    if recording.is_partial and not clip_events.is_reviewed(marks):
+        return _Row(clip, recording, (), True)
+    return _Row(clip, recording, [mark for mark in marks if mark.is_accepted], False)
 
 
 def _dataset(
@@ -362,7 +379,7 @@ def _dataset(
         events=Events.from_rows(events) if has_events else None,
         info=dict(info),
         groups=np.array([row.recording.group for row in rows], datadir.TEXT),
-        unknown=np.array([row.recording.is_unknown for row in rows], bool),
+        unknown=np.array([row.is_unknown for row in rows], bool),
     )
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 
 from wsedtk.core.paths import PathLike
@@ -12,6 +13,8 @@ from wsedtk.data.tables import is_blank, normal
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 _BEGINNING_BYTES = 4096
 NO_CLASS = "the annotation has no class"
+# The states of an event in a review table. See `formats.review`.
+ACCEPTED, REJECTED, UNREVIEWED = STATUSES = ("accepted", "rejected", "unreviewed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +32,11 @@ class Annotation:
         The class.
     line : int
         The line of the file, counted from 1.
+    score : float or None
+        The score of a detected event. None if the file contains no scores.
+    status : str
+        What a review found: ACCEPTED, REJECTED or UNREVIEWED. "" in files that are no review
+        tables: these annotations count as accepted.
     """
 
     recording: str
@@ -36,6 +44,8 @@ class Annotation:
     offset: float | None
     label: str
     line: int
+    score: float | None = None
+    status: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +139,15 @@ def seconds(table: TableFile, line: int, column: str, text: str) -> float | None
     if text.count(",") == 1 and "." not in text:
         text = text.replace(",", ".")
     return table.seconds(line, column, text)
+
+
+def score_of(text: str) -> float | None:
+    """Return the score in a field. None if the field is empty or is not a finite number."""
+    try:
+        score = float(text)
+    except ValueError:
+        return None
+    return score if math.isfinite(score) else None
 
 
 def annotation(

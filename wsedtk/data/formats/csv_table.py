@@ -1,6 +1,7 @@
 """Write and read events with scores and clock times as a CSV file, for spreadsheets and R."""
 
 import csv
+import dataclasses
 import datetime
 import io
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from wsedtk.data.formats.annotations import (
     annotations,
     first_line,
     read_text,
+    score_of,
 )
 from wsedtk.data.table_files import TableFile
 
@@ -90,7 +92,7 @@ class CsvTable(EventFormat):
             times = (row["onset"], row["offset"])
             found = annotation(table, reader.line_num, times, row["event_label"], row["filename"])
             if found is not None:
-                rows.append(found)
+                rows.append(dataclasses.replace(found, score=score_of(row.get("score", ""))))
         return annotations(rows, table, names)
 
 

@@ -1,5 +1,6 @@
 """Write and read JSON lines: one JSON object for each event."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from wsedtk.data.formats.annotations import (
     annotation,
     annotations,
     first_line,
+    score_of,
 )
 from wsedtk.data.table_files import TableFile
 
@@ -78,4 +80,8 @@ def _parse(table: TableFile, number: int, fields: dict[str, object]) -> Annotati
         table.error(number, f"expected {_EXPECTED}, found {json.dumps(fields)[:80]}")
         return None
     onset, offset = (repr(time) for time in times)
-    return annotation(table, number, (onset, offset), label, str(fields["filename"]))
+    found = annotation(table, number, (onset, offset), label, str(fields["filename"]))
+    score = fields.get("score")
+    if found is None or isinstance(score, bool) or not isinstance(score, (int, float)):
+        return found
+    return dataclasses.replace(found, score=score_of(repr(score)))

@@ -13,6 +13,7 @@ from wsedtk.data.formats.annotations import (
     annotations,
     chosen_fields,
     first_line,
+    score_of,
     seconds,
 )
 from wsedtk.data.table_files import TableFile, ends_before_start
@@ -139,4 +140,5 @@ def _rows(
         table.error(number, f"{NO_CLASS} in {labels[0]!r}; write the class, or remove the line")
     recording = next((fields[name] for name in _RECORDING if fields.get(name)), "")
     offset = round(onset + end - begin, 6)
-    return [Annotation(recording, onset, offset, label, number) for label in found]
+    score = score_of(fields.get("score", ""))
+    return [Annotation(recording, onset, offset, label, number, score) for label in found]
