@@ -225,10 +225,11 @@ def write(path: PathLike, samples: Floats, sample_rate: int) -> None:
         soundfile.write(temporary, samples, sample_rate, format=format_name, subtype="PCM_16")
 
 
-def mp3(samples: Floats, sample_rate: int) -> bytes:
+def mp3(samples: Floats, sample_rate: int, compression: float = 0.85) -> bytes:
     """Return the content of an MP3 file with mono samples (S,). All browsers play MP3.
 
-    The bit rate is constant: 32 kbit/s at a sample rate of 16 kHz.
+    The bit rate is constant. At sample rates of 16 and 24 kHz, it is 32 kbit/s for a compression of
+    0.85, and 56 kbit/s for a compression of 0.7.
 
     Raises
     ------
@@ -244,7 +245,7 @@ def mp3(samples: Floats, sample_rate: int) -> bytes:
             sample_rate,
             format="MP3",
             bitrate_mode="CONSTANT",
-            compression_level=0.85,
+            compression_level=compression,
         )
     except (soundfile.SoundFileError, ValueError, TypeError) as error:
         raise InputError(

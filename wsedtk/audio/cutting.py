@@ -1,19 +1,23 @@
-"""Cut a sound file into clips of equal duration.
+"""Cut a sound file into clips of equal duration, or read parts of it.
 
-Array dimensions: S samples.
+Array dimensions: S samples, C channels.
 """
 
 import bisect
+import collections
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import soundfile
 
-from wsedtk.audio.sound_file import Sound
+from wsedtk.audio.sound_file import Block, Sound
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
+from wsedtk.core.processes import check_stop
+from wsedtk.core.types import Floats
 from wsedtk.core.wording import counted
 
 _PRECISE = ("PCM_24", "PCM_32", "FLOAT", "DOUBLE")  # more than 16 bits
@@ -124,6 +128,50 @@ def cut(
                 "announces; convert it to another format"
             )
         return sound.remarks()
+
+
+def read_parts(
+    blocks: Iterable[Block], sample_rate: int, parts: Sequence[Span]
+) -> Iterator[tuple[int, Floats]]:
+    """Yield the samples of parts of a recording, which is read only up to the last part.
+
+    Parameters
+    ----------
+    blocks : iterable of Block
+        The samples of the recording.
+    sample_rate : int
+        In Hz.
+    parts : sequence of Span
+        The parts, sorted by their start. They may overlap.
+
+    Yields
+    ------
+    number : int
+        The index of the part.
+    samples : (S, C) float32
+        The samples of the part. A part at the end of the recording may be shorter. Parts after the
+        end are not yielded.
+    """
+    waiting = collections.deque(enumerate(parts))
+    begun: list[tuple[int, Span, list[Floats]]] = []
+    position = 0  # the number of samples before the block
+    for block in blocks:
+        check_stop()
+        end = position + len(block.samples)
+        while waiting and round(waiting[0][1].start * sample_rate) < end:
+            begun.append((*waiting.popleft(), []))
+        for _, part, found in begun:
+            first, last = (round(time * sample_rate) - position for time in part)
+            found.append(block.samples[max(0, first) : max(0, last)])
+        position = end
+        for number, part, found in begun:
+            if round(part.end * sample_rate) <= position:
+                yield number, np.concatenate(found)
+        begun = [one for one in begun if round(one[1].end * sample_rate) > position]
+        if not waiting and not begun:
+            return
+    for number, _, found in begun:
+        yield number, np.concatenate(found)
 
 
 def _flac(path: PathLike, target: Path, rate: int, subtype: str) -> soundfile.SoundFile:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wsedtk.stages.detect import RecordingResult
     from wsedtk.stages.predict import PredictResult
     from wsedtk.stages.report import ReportResult
+    from wsedtk.stages.review import ReviewResult
     from wsedtk.stages.score import ScoreResult
     from wsedtk.stages.tune import TuneResult
 
@@ -63,6 +64,23 @@ def print_report_page(result: "ReportResult") -> None:
     """Print the path of an HTML report and the numbers of its evaluated folders and systems."""
     folders = counted(len(result.scored), "evaluated folder")
     print(f"{result.page}: {folders} of {counted(len(result.systems), 'system')}")
+
+
+def print_review(result: "ReviewResult") -> None:
+    """Print what a page for a review contains and leaves out, and how it is used."""
+    print(
+        f"{result.page}: {counted(result.num_shown, 'event')} of "
+        f"{counted(result.num_recordings, 'recording')}, {result.size / 1e6:.1f} MB"
+    )
+    print(f"order: {result.order}")
+    if result.num_left_out:
+        print(
+            f"not on the page: {counted(result.num_left_out, 'event')} (see --max-events); the "
+            "saved table lists them as unreviewed, so their clips are not used"
+        )
+    if result.failed:
+        print(f"left out: {counted(len(result.failed), 'unreadable recording')}")
+    print(f"next: open the page in a browser, save review.tsv, and run: {result.next_command}")
 
 
 def print_score(result: "ScoreResult") -> None:

@@ -25,6 +25,7 @@ from wsedtk.stages.options.results import (
     ScoreOptions,
     TuneOptions,
 )
+from wsedtk.stages.options.review import MOST_MARGIN_SECONDS, ReviewOptions
 
 if TYPE_CHECKING:
     from wsedtk.stages.info import InfoResult
@@ -225,6 +226,35 @@ def detect(options: DetectOptions) -> None:
 
     form = formats.event_format(options.format_name)
     run(options, on_recording=printing_results.EventPrinter(form))
+
+
+@verb(
+    cli,
+    "review",
+    ReviewOptions,
+    events=Parameter(metavar="EVENTS..."),
+    audio=Parameter(metavar="AUDIO_DIR"),
+    output=Parameter(type=OUT, metavar="REVIEW.html"),
+    max_events=Parameter(minimum=1),
+    margin=Parameter(type=Number(0, MOST_MARGIN_SECONDS)),
+    format_name=Parameter(flag="--format", type=Extension("wsedtk.data.formats", "FORMATS")),
+    jobs=Parameter(minimum=1),
+)
+def review(options: ReviewOptions) -> None:
+    """Write a page on which you accept, reject and correct detected events.
+
+    The page is one HTML file. It works without a network, and shows the spectrogram and plays the
+    sound of each event. It is operated with keys or by touch. It saves a table, review.tsv, from
+    which `prepare annotations` makes a data directory.
+
+    EVENTS are outputs of `detect` in any format. CSV, JSON lines and Raven tables contain the
+    scores that --order needs. EVENTS can also be a saved table, to go on with the review.
+
+    \b
+    Example: wsedtk review events.csv season/ review.html --model exp/linear
+             wsedtk review labels/ recordings/ review.html --order time
+    """
+    printing_results.print_review(stage("review").run(options))
 
 
 @verb(

@@ -7,7 +7,6 @@ The table `clips.csv` is written first. If the cut-outs are written again, the f
 table that are not in the new table are removed.
 """
 
-import collections
 import contextlib
 import csv
 import io
@@ -16,13 +15,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-import numpy as np
 import soundfile
 
+from wsedtk.audio.cutting import Span, read_parts
 from wsedtk.audio.sound_file import Block, Sound
 from wsedtk.core.atomic import explained, write_text, writing
 from wsedtk.core.errors import InputError
-from wsedtk.core.processes import check_stop, mapping
+from wsedtk.core.processes import mapping
 from wsedtk.core.progress import progress
 from wsedtk.core.types import Floats
 from wsedtk.data.clip_names import AUDIO_EXTENSIONS
@@ -270,24 +269,7 @@ def _write(path: Path, samples: Floats, sample_rate: int) -> None:
 
 def _parts(work: _Work, sample_rate: int, blocks: Iterable[Block]) -> Iterator[tuple[str, Floats]]:
     """Yield the path and the samples (S, C) of each file of a recording."""
-    waiting = collections.deque(work.cuts)
-    begun: list[tuple[Cut, list[Floats]]] = []
     channels = slice(None) if work.source.channel is None else [work.source.channel]
-    position = 0  # the number of samples before the block
-    for block in blocks:
-        check_stop()
-        end = position + len(block.samples)
-        while waiting and round(waiting[0].start * sample_rate) < end:
-            begun.append((waiting.popleft(), []))
-        for cut, parts in begun:
-            first, last = (round(time * sample_rate) - position for time in (cut.start, cut.end))
-            parts.append(block.samples[max(0, first) : max(0, last), channels])
-        position = end
-        for cut, parts in begun:
-            if round(cut.end * sample_rate) <= position:
-                yield cut.path, np.concatenate(parts)
-        begun = [one for one in begun if round(one[0].end * sample_rate) > position]
-        if not waiting and not begun:
-            return
-    for cut, parts in begun:  # the last samples were rounded off
-        yield cut.path, np.concatenate(parts)
+    spans = [Span(cut.start, cut.end) for cut in work.cuts]
+    for number, samples in read_parts(blocks, sample_rate, spans):
+        yield work.cuts[number].path, samples[:, channels]
