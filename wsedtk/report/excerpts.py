@@ -33,6 +33,8 @@ _QUALITY = 55  # of the WebP picture, from 0 to 100
 _LEAST_DB, _MOST_DB = 30.0, 80.0
 _SOUND_RATES = (16000, 24000)  # Hz; the lower one for recordings with a lower sample rate
 _COMPRESSIONS = (0.85, 0.7)  # 32 and 56 kbit/s
+# Samples that the encoder (576) and decoders (529) add at the beginning of a sound.
+_MP3_DELAY = 1105
 _PEAK = 0.8
 _MOST_GAIN = 16.0  # quiet excerpts are amplified by at most this factor
 _TICKS_HZ = 1000 * 2.0 ** np.arange(-1, 8)
@@ -114,12 +116,17 @@ def _excerpt(samples: Floats, sample_rate: int, start: float) -> Excerpt:
 
 
 def _sound(samples: Floats, sample_rate: int) -> bytes:
-    """Return samples (S,) as MP3. Quiet samples are amplified."""
+    """Return samples (S,) as MP3. Quiet samples are amplified.
+
+    The first samples are left out, so that the decoded sound is in time with the picture.
+    """
     number = int(sample_rate > _SOUND_RATES[0])
     rate = _SOUND_RATES[number]
     gain = min(_MOST_GAIN, _PEAK / max(float(np.abs(samples).max(initial=0)), 1e-9))
     resampled = audio_files.resample(np.asarray(samples, np.float32), sample_rate, rate)
-    return audio_files.mp3(resampled * gain, rate, _COMPRESSIONS[number])
+    least = 2 * _MP3_DELAY  # an MP3 file of fewer samples can be empty
+    padded = np.pad(resampled, (0, max(0, least - len(resampled))))
+    return audio_files.mp3(padded[_MP3_DELAY:] * gain, rate, _COMPRESSIONS[number])
 
 
 def _picture(samples: Floats, sample_rate: int) -> bytes:

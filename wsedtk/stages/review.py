@@ -32,6 +32,7 @@ from wsedtk.stages.options.review import ReviewOptions
 _LOG = logging.getLogger(__name__)
 
 LONGEST_EVENT_SECONDS = 20.0  # of a longer event, the page shows the beginning
+_LATE_SECONDS = 0.1  # an event may begin so much after the end of its recording
 _THRESHOLD = 0.5  # of classes whose threshold is not known
 
 
@@ -179,7 +180,8 @@ def _events(sources: Sequence[Source], matched: Matched) -> list[ReviewedEvent]:
                 raise InputError(f"{row.place}: found a tag without times; expected an event")
             status = one.status or UNREVIEWED
             event = ReviewedEvent(number, one.onset, one.offset, one.label, one.score, status)
-            if found.get(event[:4], event).status == UNREVIEWED:
+            before = found.get(event[:4])
+            if before is None or before.status == UNREVIEWED:
                 found[event[:4]] = event
     return [found[key] for key in sorted(found)]
 
@@ -257,7 +259,7 @@ def _read_excerpts(
                 _LOG.warning(result)
                 continue
             for index, excerpt in zip(indices, result):
-                if excerpt is None:
+                if excerpt is None or events[index].onset > excerpt.end + _LATE_SECONDS:
                     raise InputError(_late(events[index], sources[number]))
                 found[index] = excerpt
     if not found:
