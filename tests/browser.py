@@ -36,7 +36,7 @@ class Browser:
     """
 
     def __init__(self, folder, options=()):
-        self._commands, theirs = os.pipe(), os.pipe()
+        (read, self._commands), (self._answers, write) = os.pipe(), os.pipe()
         command = [
             PATH,
             "--headless",
@@ -48,18 +48,24 @@ class Browser:
             *options,
             "about:blank",
         ]
-        read, write = self._commands[0], theirs[1]
         with open(folder / "browser.log", "wb") as log:
             self._process = subprocess.Popen(
-                ["sh", "-c", f'exec "$@" 3<&{read} 4>&{write}', "sh", *command],
+                ["bash", "-c", f'exec "$@" 3<&{read} 4>&{write}', "bash", *command],
                 pass_fds=(read, write),
                 stdout=log,
                 stderr=log,
             )
         os.close(read)
         os.close(write)
-        self._answers = os.fdopen(theirs[0], "rb", buffering=0)
         self._number, self._rest, self._session, self.messages = 0, b"", None, []
+        try:
+            self._attach()
+        except BaseException:
+            self._process.kill()
+            self._end()
+            raise
+
+    def _attach(self):
         targets = self("Target.getTargets")["targetInfos"]
         target = next(one["targetId"] for one in targets if one["type"] == "page")
         found = self("Target.attachToTarget", targetId=target, flatten=True)
@@ -68,11 +74,14 @@ class Browser:
             self(f"{domain}.enable")
 
     def close(self):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, AssertionError):
             self("Browser.close")
+        self._end()
+
+    def _end(self):
         self._process.wait(60)
-        os.close(self._commands[1])
-        self._answers.close()
+        os.close(self._commands)
+        os.close(self._answers)
 
     def __call__(self, method, **parameters):
         """Send a command, and return its result."""
@@ -82,7 +91,7 @@ class Browser:
             message["sessionId"] = self._session
         data = json.dumps(message).encode() + b"\0"
         while data:
-            data = data[os.write(self._commands[1], data) :]
+            data = data[os.write(self._commands, data) :]
         while True:
             answer = self._next()
             if answer.get("id") == self._number:
@@ -91,7 +100,7 @@ class Browser:
 
     def _next(self):
         while b"\0" not in self._rest:
-            data = self._answers.read(1 << 16)
+            data = os.read(self._answers, 1 << 16)
             assert data, "the browser has ended"
             self._rest += data
         message, _, self._rest = self._rest.partition(b"\0")
@@ -130,9 +139,9 @@ class Browser:
 
     def wait(self, code):
         """Wait until an expression is true."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 30
         while not self.js(code):
-            assert time.monotonic() < end, f"still false: {code}"
+            assert time.monotonic() < end, f"still false: {code}; {self.messages}"
             time.sleep(0.02)
 
     def press(self, *keys, shift=False):

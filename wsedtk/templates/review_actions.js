@@ -143,7 +143,7 @@ function choose(number) {
 
 $("class").oninput = renderClasses;
 $("class").onkeydown = key => {
-  if (key.isComposing) return;
+  if (key.isComposing || !$("picker").open) return;  // the focus leaves a closed dialog a bit later
   const digit = /^[1-9]$/.test(key.key) && !$("class").value && options[key.key - 1];
   if (key.key === "Enter") choose(marked);
   else if (digit) choose(key.key - 1);
@@ -218,11 +218,10 @@ const KEYS = {
 
 addEventListener("keydown", key => {
   if (key.ctrlKey || key.metaKey || key.altKey || key.isComposing || document.querySelector("dialog[open]")) return;
-  const on = key.target;
-  if (on.matches("input[type=text], textarea")) return;
+  const on = key.target.closest("dialog") ? document.body : key.target;
   const is_arrow = key.key.startsWith("Arrow");
   if (on.matches("select") && (is_arrow || key.key.length === 1 || key.key === "Enter")) return;
-  if ((key.key === "Enter" || key.key === " ") && on.matches("button:not(.handle), input")) return;
+  if ((key.key === "Enter" || key.key === " ") && on.matches("button:not(.handle), input[type=checkbox]")) return;
   const action = KEYS[key.key.length === 1 ? key.key.toLowerCase() : key.key];
   if (!action || (key.repeat && !is_arrow)) return;
   key.preventDefault();
