@@ -143,6 +143,7 @@ ORDER = {
     "build": None,
     "prepare table": "printf 'file,label\\nOwl0.wav,Owl\\nWren1.wav,Wren\\n' > labels.csv",
     "prepare annotations": annotations,
+    "review": "printf 'filename,onset,offset,event_label,score\\nc.wav,1,2,Owl,0.5\\n' > events.csv",
     "prepare merge": None,
     "prepare dcase2017": dcase,
     "prepare audioset": audioset,

@@ -1,7 +1,6 @@
 """The page of review in headless Chromium, with real keys, mouse and touch, narrow and wide."""
 
 import json
-from pathlib import Path
 
 import pytest
 from browser import Browser, needs_browser
@@ -67,7 +66,7 @@ def current(browser):
     return ([2, 4, 3, 0, 1][index], *others)
 
 
-def saved(browser, folder, press=True):
+def saved(browser, folder):
     """Save the table, and return its rows without the header."""
     path = folder / "review.tsv"
     path.unlink(missing_ok=True)
@@ -152,6 +151,12 @@ def test_decisions_survive_a_reload_and_are_undone(browser, page, tmp_path):
     browser.open(page, browser.js("innerWidth"), 800)
     assert browser.js(COUNT).startswith("2 of 4 reviewed: 1 accepted, 1 rejected")
     assert current(browser)[0] == 0  # the first that is not reviewed
+    browser.press("l")
+    browser.type("Owl")
+    browser.press("Enter")  # chooses a class, and does not accept the next event
+    assert current(browser) == (3, "Owl, tawny", 8, 8.5, "unreviewed")
+    browser.press("u")
+    assert current(browser)[:2] == (0, "Dog")
     browser.press("k", "ArrowUp", "j")
     assert current(browser)[0] == 2
     browser.press("l", "Escape")

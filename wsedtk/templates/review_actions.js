@@ -217,7 +217,8 @@ const KEYS = {
 };
 
 addEventListener("keydown", key => {
-  if (key.ctrlKey || key.metaKey || key.altKey || key.isComposing || document.querySelector("dialog[open]")) return;
+  if (key.defaultPrevented || document.querySelector("dialog[open]")) return;
+  if (key.ctrlKey || key.metaKey || key.altKey || key.isComposing) return;
   const on = key.target.closest("dialog") ? document.body : key.target;
   const is_arrow = key.key.startsWith("Arrow");
   if (on.matches("select") && (is_arrow || key.key.length === 1 || key.key === "Enter")) return;
