@@ -85,6 +85,10 @@ def folder(tmp_path, run, monkeypatch):
         "network_options: {channels: [4, 6, 8], num_hidden: 8}\nbatch_size: 6\n"
         "checkpoint_every: 2\nmax_checkpoints: 1\n"
     )
+    Path("review.tsv").write_text(
+        "filename\tonset\toffset\tevent_label\tscore\tstatus\n"
+        "pond/night.wav\t0.500\t1.200\tDog bark\t0.55\taccepted\n"
+    )
     Path("recordings.txt").write_text("0.wav\tDog bark\n1.wav\tSiren\n")
     Path("downloads").mkdir()
     for name, content in published.contents().items():
