@@ -13,6 +13,7 @@ from pathlib import Path
 
 import published
 import pytest
+import yaml
 from helpers import write_model, write_set, write_sound
 
 import wsedtk
@@ -30,7 +31,8 @@ def folder(tmp_path, run, monkeypatch):
     """The working directory of the pages: exp/linear, data directories, recordings and lists.
 
     my_recordings contains a folder a class, and backgrounds. labels.csv lists some of these files,
-    and recorders.csv all of them. labels contains annotations of the files in recordings.
+    and recorders.csv all of them. labels contains annotations of the files in recordings, and
+    review.tsv is the table that the page of `wsedtk review` would save for these files.
 
     A small network takes the place of the ready model yamnet, and of the recommended configuration.
     """
@@ -80,14 +82,17 @@ def folder(tmp_path, run, monkeypatch):
         write_sound(Path("recordings", site, "night.wav"), seconds=61, seed=number)
         Path("labels", site).mkdir(parents=True)
         Path("labels", site, "night.txt").write_text("0.5\t1\tDog bark\n9.5\t10.5\tSiren\n")
+    Path("review.tsv").write_text(
+        "filename\tonset\toffset\tevent_label\tscore\tstatus\n"
+        "pond/night.wav\t0.5\t1\tDog bark\t0.8\taccepted\n"
+        "pond/night.wav\t2\t3\tSiren\t\taccepted\n"
+        "forest/night.wav\t1\t2\tSiren\t0.6\trejected\n"
+        "forest/night.wav\t10.5\t11\tSiren\t0.4\tunreviewed\n"
+    )
     Path("mini").mkdir()
     Path("mini/crnn_linear").write_text(
         "network_options: {channels: [4, 6, 8], num_hidden: 8}\nbatch_size: 6\n"
         "checkpoint_every: 2\nmax_checkpoints: 1\n"
-    )
-    Path("review.tsv").write_text(
-        "filename\tonset\toffset\tevent_label\tscore\tstatus\n"
-        "pond/night.wav\t0.500\t1.200\tDog bark\t0.55\taccepted\n"
     )
     Path("recordings.txt").write_text("0.wav\tDog bark\n1.wav\tSiren\n")
     Path("downloads").mkdir()
@@ -111,6 +116,20 @@ def modules(folder, monkeypatch):
         del sys.modules[name]
 
 
+def check_the_loop():
+    """The clips with reviewed events have known tags, and the new model was trained on them."""
+    data = wsedtk.read_data("data/corrected")
+    known = data.select(~data.has_unknown_tags())
+    assert known.filenames.tolist() == [f"{s}/night_0.000_10.000.flac" for s in ("forest", "pond")]
+    assert known.tag_matrix().tolist() == [[False, False], [True, True]]
+    (added,) = yaml.safe_load(Path("exp/corrected/model.yaml").read_text())["trained"]["added"]
+    assert (added["clips"], added["share"], added["clips_of_batch"]) == (2, 0.3, 2)
+    assert Path("new_events.csv").exists()
+
+
+AFTER = {"correct_and_retrain.md": check_the_loop}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_the_blocks_of_a_page_run(page, modules, run, capsys):
     text, names = page.read_text(encoding="utf-8"), {}
@@ -126,6 +145,8 @@ def test_the_blocks_of_a_page_run(page, modules, run, capsys):
                 program, *arguments = shlex.split(line)
                 result = run(*arguments)
                 assert program == "wsedtk" and result.exit_code == 0, f"{line}\n{result.stderr}"
+    if page.name in AFTER:
+        AFTER[page.name]()
     assert capsys.readouterr().err == ""
 
 

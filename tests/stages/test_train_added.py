@@ -171,7 +171,7 @@ def changed(folder, name, content):
         (
             lambda new: changed(new, "labels.txt", "low\nhigh, very\n"),
             "new: labels.txt differs from labels.txt in .*fit; .*prepare annotations --labels "
-            ".*fit/labels.txt",
+            r".*fit\)",
         ),
         (
             lambda new: changed(

@@ -132,7 +132,7 @@ def read(
             raise InputError(
                 f"{folder}: labels.txt differs from labels.txt in {fit_set}; expected the same "
                 "classes in the same order; make this set again with the classes of the training "
-                f"set (wsedtk prepare annotations --labels {fit_set}/labels.txt)"
+                f"set (wsedtk prepare annotations --labels {fit_set})"
             )
     for folder, dataset in zip(folders, to_fit):
         _check_shared(folder, dataset, valid_set, valid_data)
