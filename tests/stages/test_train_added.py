@@ -81,6 +81,7 @@ def test_a_share_of_each_batch(run, divided, tmp_path, monkeypatch):
     assert found[0]["fingerprint"] == fingerprint
     card = (tmp_path / "m" / "README.md").read_text()
     assert "\n| added to it (0.25 of each batch) | unknown | 4 |" in card
+    assert "\nadded:" not in card  # the settings can be given as --config
     (shown,) = json.loads(run("info", tmp_path / "m", "--json").stdout)
     assert shown["content"]["trained"]["added set"]["share"] == 0.25
     assert [fingerprint] == [
