@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -369,6 +370,16 @@ def test_a_split_that_another_command_changes(build, run, monkeypatch):
         result = build()
     assert result.exit_code == 1 and "set_valid: was changed by another command" in result.stderr
     assert build().exit_code == 0
+
+
+def test_a_class_that_is_never_detected(build):
+    assert build().exit_code == 0
+    point = Path("exp/own/operating_point.yaml")
+    text = re.sub(r"(frame_thresholds:\n  high, very: ).*", r"\1.inf", point.read_text())
+    point.write_text(text)
+    assert "never detected, because no threshold increases the F1 on these clips: high, very\n" in (
+        build().stdout
+    )
 
 
 def test_one_recording(build, run, place):

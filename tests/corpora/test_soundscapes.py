@@ -321,6 +321,16 @@ def test_the_number_of_soundscapes_without_events(bank, tmp_path, empty_every, n
         assert dataset.labels == sorted(builtin_bank.EVENT_CLASSES)
 
 
+def test_what_is_printed(bank, tmp_path):
+    options = {"num_train": 2, "num_test": 1, "backgrounds": BEDS, "test_folds": (3,)}
+    folder = tmp_path / "my data"
+    result = soundscapes.prepare(soundscapes.SoundscapesOptions(bank, folder, **options))
+    lines = result.to_text().splitlines()
+    assert lines[0].startswith(f"{folder}/train: 2 clips, ")
+    assert lines[-1] == f"next: wsedtk build '{folder}/train' MODEL_DIR"
+    assert any(line.startswith(f"{folder}/test: 1 clip, ") for line in lines)
+
+
 def test_all_folds_are_used_for_training(bank, tmp_path):
     mixed(bank, tmp_path, num_train=6, all_folds=True)
     assert not (tmp_path / "test").exists() and not (tmp_path / "audio/test").exists()

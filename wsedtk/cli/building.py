@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,6 +154,8 @@ def _said_once(context: str | None) -> Iterator[None]:
 def _print_end(plan: Plan, trained: "TrainResult") -> None:
     """Print where the model is, how good it is, and the next commands."""
     from wsedtk.data import datadir
+    from wsedtk.data.tables import first
+    from wsedtk.decoding import operating_point
 
     figures = {"f1": "F1 of the tags", "map": "MAP of the tags", "loss": "loss"}
     clips = counted(len(datadir.read(plan.valid_set)), "clip")
@@ -161,6 +164,13 @@ def _print_end(plan: Plan, trained: "TrainResult") -> None:
         f"{plan.valid_set}: {trained.best_figure:.3f}; the weights and the thresholds were chosen "
         "on these clips, so the results on other recordings can be worse"
     )
+    point = operating_point.read(plan.operating_point)
+    never = [name for name, least in zip(point.labels, point.frame_thresholds) if least == math.inf]
+    if never:
+        print(
+            "these classes are never detected, because no threshold increases the F1 on these "
+            f"clips: {first(never)}"
+        )
     print(f"next: {make_step('detect', plan.model_dir, 'RECORDINGS')}")
     if commands := plan.evaluation():
         print(f"to evaluate the model on {commands[0].words[0]}:", *commands, sep="\n")

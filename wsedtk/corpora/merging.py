@@ -79,7 +79,7 @@ class MergeResult(PrepareResult):
         lines = [
             *(f"{part.folder}: {counted(len(part.dataset), 'clip')}" for part in self.parts),
             own_sets.summary(folder, dataset),
-            f"next: {own_sets.next_command(folder)}",
+            f"next: {own_sets.next_commands(folder)}",
         ]
         return "".join(f"{line}\n" for line in lines)
 

@@ -158,7 +158,7 @@ class OwnSetResult(PrepareResult):
         lines = [*self.notes, summary(folder, dataset, self.num_recordings)]
         if self.failed:
             lines.append(f"left out: {counted(len(self.failed), 'missing or unreadable file')}")
-        lines.append(f"next: {next_command(folder)}")
+        lines.append(f"next: {next_commands(folder)}")
         return "".join(f"{line}\n" for line in lines)
 
 
@@ -184,9 +184,10 @@ def summary(folder: Path, dataset: DataSet, num_recordings: int | None = None) -
     )
 
 
-def next_command(folder: Path) -> str:
-    """Return the command that checks a new set."""
-    return f"wsedtk validate {shlex.quote(str(folder))} --audio"
+def next_commands(folder: Path) -> str:
+    """Return the commands that check a new set, and that train a model on it."""
+    quoted = shlex.quote(str(folder))
+    return f"wsedtk validate {quoted} --audio\n      wsedtk build {quoted} MODEL_DIR"
 
 
 def recording_groups(names: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ See `wsedtk.corpora.sound_bank` for the structure of a bank. Shapes: K event cla
 """
 
 import dataclasses
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,7 @@ from wsedtk.core.paths import PathLike
 from wsedtk.core.progress import progress
 from wsedtk.corpora import builtin_bank
 from wsedtk.corpora.mixing import CLIP_SECONDS, Sounds, Soundscape, load, mix
+from wsedtk.corpora.own_sets import summary
 from wsedtk.corpora.registry import CORPORA, PreparedSet, PrepareResult
 from wsedtk.corpora.sound_bank import BUILTIN, Pool, split
 from wsedtk.data import datadir
@@ -231,6 +233,24 @@ def _mixers(
         yield mixer, num_clips
 
 
+@dataclasses.dataclass(frozen=True)
+class SoundscapesResult(PrepareResult):
+    """The sets of soundscapes that were written.
+
+    Attributes
+    ----------
+    sets : tuple of PreparedSet
+        The set `train`, and the set `test` if there is one.
+    """
+
+    def to_text(self) -> str:
+        """Return the text that `wsedtk prepare soundscapes` prints: the sizes, and what is next."""
+        lines = [summary(one.folder, one.dataset) for one in self.sets]
+        data_set = shlex.quote(str(self.sets[0].folder))
+        lines.append(f"next: wsedtk build {data_set} MODEL_DIR")
+        return "".join(f"{line}\n" for line in lines)
+
+
 @CORPORA.register("soundscapes")
 def prepare(options: SoundscapesOptions) -> PrepareResult:
     """Mix the recordings of a bank into 10 s soundscapes.
@@ -279,4 +299,4 @@ def prepare(options: SoundscapesOptions) -> PrepareResult:
             "backgrounds": backgrounds,
         }
         written.append(_write_set(data_dir, mixer, num_clips, info))
-    return PrepareResult(tuple(written))
+    return SoundscapesResult(tuple(written))
