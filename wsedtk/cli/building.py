@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +73,7 @@ def _run(plan: Plan) -> None:
             results[step.verb] = _run_step(step)
             if step.verb == "balance":
                 split = datadir.read(plan.valid_set).fingerprint()
-    _print_end(plan, results["train"])
+    _print_end(plan, results["train"], is_tuned=results["tune"] is not None)
 
 
 def _run_step(step: Step) -> Any:
@@ -151,10 +150,13 @@ def _said_once(context: str | None) -> Iterator[None]:
             handler.removeFilter(is_new)
 
 
-def _print_end(plan: Plan, trained: "TrainResult") -> None:
-    """Print where the model is, how good it is, and the next commands."""
+def _print_end(plan: Plan, trained: "TrainResult", is_tuned: bool) -> None:
+    """Print where the model is, how good it is, and the next commands.
+
+    `is_tuned` is whether `tune` has just run, and not in an earlier run.
+    """
+    from wsedtk.cli import printing_results
     from wsedtk.data import datadir
-    from wsedtk.data.tables import first
     from wsedtk.decoding import operating_point
 
     figures = {"f1": "F1 of the tags", "map": "MAP of the tags", "loss": "loss"}
@@ -164,13 +166,9 @@ def _print_end(plan: Plan, trained: "TrainResult") -> None:
         f"{plan.valid_set}: {trained.best_figure:.3f}; the weights and the thresholds were chosen "
         "on these clips, so the results on other recordings can be worse"
     )
-    point = operating_point.read(plan.operating_point)
-    never = [name for name, least in zip(point.labels, point.frame_thresholds) if least == math.inf]
-    if never:
-        print(
-            "these classes are never detected, because no threshold increases the F1 on these "
-            f"clips: {first(never)}"
-        )
+    if not is_tuned:  # otherwise, the result of `tune` contains these lines
+        for line in printing_results.threshold_notes(operating_point.read(plan.operating_point)):
+            print(line)
     print(f"next: {make_step('detect', plan.model_dir, 'RECORDINGS')}")
     if commands := plan.evaluation():
         print(f"to evaluate the model on {commands[0].words[0]}:", *commands, sep="\n")

@@ -1,6 +1,7 @@
 """Print the results of the commands that use a trained system."""
 
 import json
+import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -148,6 +149,30 @@ def print_tune(result: "TuneResult") -> None:
         unit, f1 = result.frames.unit, result.frames.counts.f1
         unit = unit.removesuffix(" (with frame thresholds)")  # the line below says this already
         print(f"F1 with the frame thresholds, counted in {unit}: {f1:.4f}")
+        if result.target is None:
+            print(*(f"{line}\n" for line in threshold_notes(point)), sep="", end="")
+
+
+def threshold_notes(point: "OperatingPoint") -> list[str]:
+    """Return lines about classes that are never detected, and classes that always are."""
+    from wsedtk.core.progress import printable
+    from wsedtk.data.tables import first
+
+    def labels(threshold: float) -> str:
+        found = zip(point.labels, point.frame_thresholds)
+        return first([printable(label) for label, value in found if value == threshold])
+
+    lines = []
+    if never := labels(math.inf):
+        lines.append(
+            f"never detected, because no threshold increases the F1 on these clips: {never}"
+        )
+    if always := labels(-math.inf):
+        lines.append(
+            f"detected at all times, because this gives the highest F1 on these clips: {always}; "
+            "add recordings without sounds of these classes (prepare folders --background)"
+        )
+    return lines
 
 
 def _print_point(point: "OperatingPoint") -> None:
