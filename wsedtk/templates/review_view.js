@@ -84,10 +84,11 @@ function percent(time) {
 function box(one, kind, title) {
   const element = document.createElement("div"), { start, end } = excerpt();
   const left = percent(Math.max(one.onset, start)), right = percent(Math.min(one.offset, end));
-  element.className = `${one.status} ${kind}`;
+  // A name that is longer than its event continues on the side with more space.
+  element.className = `${one.status} ${kind}${left + right > 100 ? " late" : ""}`;
   element.style.left = `${left}%`;
   element.style.width = `${Math.max(0, right - left)}%`;
-  element.textContent = title;
+  element.append(Object.assign(document.createElement("bdi"), { textContent: title }));
   return element;
 }
 
