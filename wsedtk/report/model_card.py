@@ -40,7 +40,15 @@ _MARKED = re.compile(
     r"^<!-- wsedtk:begin\b[^\n]*-->\r?$.*?^<!-- wsedtk:end -->", re.MULTILINE | re.DOTALL
 )
 _FRONT_MATTER = re.compile(r"---\r?\n(.*?)^---\r?$", re.MULTILINE | re.DOTALL)
-_NOT_SETTINGS = ("init", "inputs", "made_by", "processes", "resume_seconds", "keep_checkpoints")
+_NOT_SETTINGS = (
+    "init",
+    "added",
+    "inputs",
+    "made_by",
+    "processes",
+    "resume_seconds",
+    "keep_checkpoints",
+)
 # Properties of a training run: the key in model.yaml, and the text in the card.
 _TRAINING = {
     "wsedtk": "wsedtk",
