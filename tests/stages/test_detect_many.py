@@ -1,12 +1,15 @@
 """`detect` with many recordings: it is resumed, and works in several processes."""
 
 import os
+import subprocess
 
 import numpy as np
 import pytest
 import torch
 from helpers import contents, write_model, write_sound
 
+from wsedtk.core import atomic
+from wsedtk.data import event_ledger
 from wsedtk.inference import loading, sliding_windows
 from wsedtk.stages import detect
 from wsedtk.stages.options.detection import DetectOptions
@@ -98,6 +101,35 @@ def test_a_stopped_run_is_resumed(options, tmp_path, analysed, kind, counts):
         assert found == outputs(tmp_path / f"whole{suffix}") and found
     whole = [name for name in analysed if name != "broken.wav"]
     assert whole == [name for name in NAMES if name != "broken.wav"]  # each of them only once
+
+
+def test_each_entry_of_the_ledger_is_read_once(options, monkeypatch):
+    expected = detect.run(options())
+    keys, entry = [], event_ledger.Ledger.entry
+    monkeypatch.setattr(
+        event_ledger.Ledger, "entry", lambda self, key: keys.append(key) or entry(self, key)
+    )
+    assert detect.run(options()) == expected
+    assert len(keys) == len(set(keys)) == len(NAMES) - 1
+
+
+def test_files_of_a_killed_process_are_removed(options, tmp_path):
+    """The process may live longer than the run that it belonged to, but no longer than this one."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        name = f".c.{atomic._MACHINE}.{process.pid}.tmp"
+        left = [tmp_path / folder / name for folder in ("out", "out scores")]
+        for path in left:
+            path.parent.mkdir()
+            path.write_text("half")
+
+        def kill(result):
+            if process.poll() is None:
+                assert all(path.exists() for path in left)
+                process.kill()
+                process.wait()
+
+        detect.run(options(), on_recording=kill)
+    assert not any(path.exists() for path in left)
 
 
 def test_several_processes_give_the_same_outputs(options, tmp_path):

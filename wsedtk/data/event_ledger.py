@@ -48,6 +48,13 @@ class Entry(NamedTuple):
     seconds: float
 
 
+class _Place(NamedTuple):
+    """The position of a record in the file, and the duration of its recording in seconds."""
+
+    position: int
+    seconds: float
+
+
 def key_of(path: PathLike, channel: int | None) -> Key:
     """Return the key of a recording, or of one of its channels."""
     absolute = os.path.abspath(os.fspath(path))
@@ -135,12 +142,14 @@ class Ledger:
         The file. Append to it with `append`.
     """
 
-    def __init__(self, path: Path, index: Mapping[Key, int]) -> None:
+    def __init__(self, path: Path, index: Mapping[Key, _Place]) -> None:
         self.path = path
         self._index = index
 
-    def __contains__(self, key: Key) -> bool:
-        return key in self._index
+    def seconds(self, key: Key) -> float | None:
+        """Return the duration of a recording in seconds. None if the ledger does not contain it."""
+        place = self._index.get(key)
+        return None if place is None else place.seconds
 
     def entry(self, key: Key) -> Entry:
         """Return the events of a recording that the ledger contains.
@@ -152,7 +161,7 @@ class Ledger:
         """
         try:
             with open(self.path, "rb") as file:
-                file.seek(self._index[key])
+                file.seek(self._index[key].position)
                 record = json.loads(file.readline())
         except (OSError, ValueError) as error:
             raise InputError(f"{self.path}: can't be read: {error}") from None
@@ -166,15 +175,15 @@ def _settings(line: bytes) -> dict[str, str] | None:
     return None
 
 
-def _index(file: Iterator[bytes]) -> Iterator[tuple[Key, int]]:
-    """Yield the key and the position of each record in the rest of a ledger."""
+def _index(file: Iterator[bytes]) -> Iterator[tuple[Key, _Place]]:
+    """Yield the key of each record in the rest of a ledger, with its position and duration."""
     position = file.tell()  # type: ignore[attr-defined]
     for line in file:
         with contextlib.suppress(ValueError, TypeError, KeyError):
             record = json.loads(line)
             _events(record)
-            float(record["seconds"])
-            yield Key(*(record[name] for name in Key._fields)), position
+            place = _Place(position, float(record["seconds"]))
+            yield Key(*(record[name] for name in Key._fields)), place
         position += len(line)
 
 

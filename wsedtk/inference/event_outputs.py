@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from wsedtk.core.atomic import hidden, locking, make_folder, write_text, writing
+from wsedtk.core.atomic import hidden, locking, make_folder, remove_left_over, write_text, writing
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.wording import counted
@@ -97,6 +97,15 @@ class EventOutputs:
         for folder in (*self._folders(), self.clips):
             if folder is not None:
                 make_folder(folder)
+
+    def remove_left_over(self) -> None:
+        """Remove the temporary files of processes that were killed in this or an earlier run.
+
+        A process of an earlier run may have ended only after the start of this run.
+        """
+        for path in (self.output, self.summary, self.clips, *self._folders()):
+            if path is not None:
+                remove_left_over(path)
 
     def check(self, sources: Sequence[Source], audio: Sequence[PathLike]) -> None:
         """Check the outputs.

@@ -215,17 +215,20 @@ class _Run:
                 loaded.work.ledger, _settings(options, loaded), options.overwrite
             )
 
-    def _kept(self, item: Item) -> Outcome | None:
-        """Return the outcome of a recording that an earlier run has finished.
+    def _kept_seconds(self, item: Item) -> float | None:
+        """Return the duration of a recording that an earlier run has finished.
 
         None if there is no such recording, or if one of its files is missing.
         """
-        if self._ledger is None or item.key not in self._ledger:
+        seconds = None if self._ledger is None else self._ledger.seconds(item.key)
+        if seconds is None or not self._loaded.work.has_files(item.source.name, seconds):
             return None
-        events, seconds = self._ledger.entry(item.key)
-        if not self._loaded.work.has_files(item.source.name, seconds):
-            return None
-        return Outcome(events, seconds)
+        return seconds
+
+    def _kept(self, item: Item) -> Outcome:
+        """Return the outcome of a recording that an earlier run has finished."""
+        assert self._ledger is not None  # otherwise no recording is kept
+        return Outcome(*self._ledger.entry(item.key))
 
     def results(
         self, sources: Sequence[Source], total: float | None
@@ -238,10 +241,11 @@ class _Run:
         for source in sources:
             item = Item(source, event_ledger.key_of(source.path, source.channel))
             items.append(item)
-            if (kept := self._kept(item)) is None:
+            seconds = self._kept_seconds(item)
+            if seconds is None:
                 left.append(item)
             else:
-                self.kept_seconds += kept.seconds
+                self.kept_seconds += seconds
         if len(left) < len(items):
             _LOG.info(
                 f"detect: {self._loaded.work.ledger}: {len(items) - len(left)} of {len(items)} "
@@ -257,8 +261,6 @@ class _Run:
         ):
             for item in items:
                 outcome = next(outcomes) if item.key in is_left else self._kept(item)
-                if outcome is None:
-                    outcome = Outcome(failure="a file of an earlier run was removed; run again")
                 yield self._written(item.source, outcome, write)
 
     def _outcomes(self, items: Sequence[Item], show: Show) -> Outcomes:
@@ -365,6 +367,7 @@ def run(
         outputs.write_at_end(
             analysed, margin=options.clip_margin, most=options.max_clips, jobs=options.jobs
         )
+        outputs.remove_left_over()
     num_recordings = len(sources) - len(failures)
     _LOG.info(
         f"detect: recordings: {num_recordings}, audio: {clock(seconds)}, events: {num_events}; "
