@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.registry import Registry
+from wsedtk.core.registry import Registry, check_options
 
 
 @pytest.fixture
@@ -56,3 +56,18 @@ def test_a_name_is_registered_once():
     shapes.register("circle")(1)
     with pytest.raises(ValueError, match="two objects are registered as shape 'circle'"):
         shapes.register("circle")(2)
+
+
+def test_options_of_a_registered_class():
+    def network(pooling, size, *, depth=1):
+        pass
+
+    check_options(network, ["size", "depth"], "network 'a'")
+    check_options(lambda pooling, **options: None, ["anything"], "network 'a'")
+    with pytest.raises(InputError, match="^network 'a': has no option 'pooling' .o.; known: size"):
+        check_options(network, ["pooling"], "network 'a'", "o")
+    with pytest.raises(InputError, match="^x: has no option 'dept'; did you mean 'depth'?"):
+        check_options(network, ["dept"], "x")
+    for found in (lambda: None, lambda pooling: None):
+        with pytest.raises(InputError, match="^x: has no option 'a'; it has no options$"):
+            check_options(found, ["a"], "x")

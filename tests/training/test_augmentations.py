@@ -123,7 +123,11 @@ def test_a_training_from_before_the_list_is_resumed(corpus, trained, tmp_path, r
     "entry, message",
     [
         ({"name": "own_levels:Level", "deviation": -1}, "deviation must be at least 0, found -1"),
-        ({"name": "own_levels:Level", "sigma": 1}, "'own_levels:Level': .*argument 'sigma'"),
+        (
+            {"name": "own_levels:Level", "sigma": 1},
+            "augmentations: 'own_levels:Level': has no option 'sigma'; known: deviation",
+        ),
+        ({"name": "mixup", "alhpa": 1}, "'mixup': has no option 'alhpa'; did you mean 'alpha'?"),
         ({"name": "own_levels:Levels"}, "augmentation 'own_levels:Levels': .* no attribute"),
         ({"name": "own_levels:Function"}, "is not a subclass of wsedtk.*.Augmentation"),
         ({"name": "no_module:Level"}, "augmentation 'no_module:Level': No module named"),

@@ -1,14 +1,47 @@
 """Find objects, such as networks, by their registered name or as `package.module:Object`."""
 
 import importlib
+import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
 
 T = TypeVar("T")
+
+
+def check_options(
+    found: Callable[..., object], options: Iterable[str], where: str, setting: str = ""
+) -> None:
+    """Check that a class or function takes some options.
+
+    Parameters
+    ----------
+    found : callable
+        Its first parameter is not an option.
+    options : iterable of str
+        The names of the options.
+    where : str
+        The beginning of the message.
+    setting : str
+        The setting that contains the options, for the message.
+
+    Raises
+    ------
+    InputError
+        If an option is unknown. The message names similar options, or the known ones.
+    """
+    parameters = list(inspect.signature(found).parameters.values())[1:]
+    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters):
+        return
+    known = [one.name for one in parameters]
+    for option in options:
+        if option not in known:
+            of = f" ({setting})" if setting else ""
+            near = suggest(option, known) if known else "it has no options"
+            raise InputError(f"{where}: has no option {option!r}{of}; {near}")
 
 
 class Registry(Generic[T]):

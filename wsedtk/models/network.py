@@ -3,15 +3,14 @@
 `wsedtk.models.layers.Network` describes what a network must provide.
 """
 
-import inspect
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from wsedtk.core.config import suggest, suggest_fraction
+from wsedtk.core.config import suggest_fraction
 from wsedtk.core.errors import InputError
-from wsedtk.core.registry import Registry
+from wsedtk.core.registry import Registry, check_options
 from wsedtk.models.layers import Network, Output
 from wsedtk.models.pooling import Pooling
 
@@ -64,12 +63,7 @@ def build_network(
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise InputError(f"{where}: is not a subclass of torch.nn.Module")
     _check_sizes({**options, "num_classes": num_classes}, where)
-    known = inspect.signature(found).parameters
-    if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values()):
-        for option in options:
-            if option not in known:
-                near = suggest(option, list(known)[1:])
-                raise InputError(f"{where}: has no option {option!r} (network_options); {near}")
+    check_options(found, options, where, "network_options")
     try:
         return found(Pooling(pooling, num_classes, hierarchy, groups), **options)
     except Exception as error:  # wrong options make PyTorch raise various exceptions

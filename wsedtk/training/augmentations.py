@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.registry import Registry
+from wsedtk.core.registry import Registry, check_options
 from wsedtk.training.train_config import TrainConfig
 
 Generators = Sequence[np.random.Generator]
@@ -316,6 +316,7 @@ def _listed(entry: Mapping[str, object], layout: FeatureResolution) -> Augmentat
             f"augmentations: {name!r} is not a subclass of "
             "wsedtk.training.augmentations.Augmentation"
         )
+    check_options(kind, options, f"augmentations: {name!r}")
     try:
         return kind(layout, **options)
     except Exception as error:  # a user-defined class may raise any exception
