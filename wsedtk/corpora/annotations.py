@@ -15,7 +15,7 @@ from wsedtk.corpora import annotation_classes, annotation_files, clip_events, ow
 from wsedtk.corpora.annotation_files import Matched, Row
 from wsedtk.corpora.clip_events import Mark
 from wsedtk.corpora.own_clips import Cut
-from wsedtk.corpora.own_sets import OwnRecording, OwnSetOptions
+from wsedtk.corpora.own_sets import OwnRecording, OwnSet, OwnSetOptions
 from wsedtk.corpora.recording_names import RecordingNames, Source
 from wsedtk.corpora.registry import CORPORA, PrepareResult
 from wsedtk.data.clip_names import source_of, without_extension
@@ -363,7 +363,8 @@ def prepare(options: AnnotationsOptions) -> PrepareResult:
         options.hop_seconds,
         options.min_overlap_seconds if has_events else None,
     )
-    return own_sets.write(folder, own, labels, options, info, notes=_notes(matched, own), cut=cut)
+    made = OwnSet(own, labels, info, notes=_notes(matched, own), cut=cut)
+    return own_sets.write(folder, made, options)
 
 
 def _is_below(path: Path, folder: Path) -> bool:

@@ -14,7 +14,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.wording import counted
 from wsedtk.corpora import own_sets
-from wsedtk.corpora.own_sets import OwnRecording, OwnSetOptions
+from wsedtk.corpora.own_sets import OwnRecording, OwnSet, OwnSetOptions
 from wsedtk.corpora.registry import CORPORA, PrepareResult
 from wsedtk.data.clip_names import has_audio_extension
 from wsedtk.data.folders import as_text, walk
@@ -345,4 +345,5 @@ def prepare(options: FoldersOptions) -> PrepareResult:
         "recordings": str(options.recordings_dir),
         "tags": "complete",
     }
-    return own_sets.write(folder, recordings, labels, options, info, notes=notes)
+    own = OwnSet(recordings, labels, info, notes=notes)
+    return own_sets.write(folder, own, options)

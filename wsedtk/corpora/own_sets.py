@@ -112,6 +112,36 @@ class OwnRecording(NamedTuple):
     is_partial: bool = False
 
 
+@dataclasses.dataclass(frozen=True)
+class OwnSet:
+    """The recordings of a user, from which `write` makes a data directory.
+
+    Attributes
+    ----------
+    recordings : iterable of OwnRecording
+        The recordings. Each must have its own name.
+    labels : sequence of str
+        The K classes, in order.
+    info : mapping
+        The content of info.yaml. It must contain `made_by`.
+    failed : mapping of str to str
+        The reasons for recordings that are missing, by name. They are added to the unreadable ones.
+    notes : sequence of str
+        See `OwnSetResult`.
+    cut : Cut or None
+        How recordings are cut. By default, clips of `OwnSetOptions.clip_seconds` do not overlap,
+        and the set has no events.
+    """
+
+    recordings: Iterable[OwnRecording]
+    labels: Sequence[str]
+    info: Mapping[str, object]
+    _: dataclasses.KW_ONLY
+    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    notes: Sequence[str] = ()
+    cut: Cut | None = None
+
+
 class _Row(NamedTuple):
     """A clip, its recording, the events of the clip, and whether its tags are unknown."""
 
@@ -231,16 +261,7 @@ def check_failures(failed: Mapping[str, str], num_all: int, options: OwnSetOptio
         raise InputError(f"{next(iter(failed.values()))}; no recording can be used")
 
 
-def write(
-    folder: Path,
-    recordings: Iterable[OwnRecording],
-    labels: Sequence[str],
-    options: OwnSetOptions,
-    info: Mapping[str, object],
-    failed: Mapping[str, str] | None = None,
-    notes: Sequence[str] = (),
-    cut: Cut | None = None,
-) -> OwnSetResult:
+def write(folder: Path, own: OwnSet, options: OwnSetOptions) -> OwnSetResult:
     """Write a data directory of own recordings. Long recordings are cut into clips.
 
     An existing set stays complete until the new set is written. The function must be called after
@@ -250,21 +271,10 @@ def write(
     ----------
     folder : Path
         The data directory.
-    recordings : iterable of OwnRecording
-        The recordings. Each must have its own name.
-    labels : sequence of str
-        The K classes, in order.
+    own : OwnSet
+        The recordings, the classes and the content of info.yaml.
     options : OwnSetOptions
         The settings.
-    info : mapping
-        The content of info.yaml. It must contain `made_by`.
-    failed : mapping of str to str, optional
-        The reasons for recordings that are missing, by name. They are added to the unreadable ones.
-    notes : sequence of str
-        See `OwnSetResult`.
-    cut : Cut, optional
-        How recordings are cut. By default, clips of `options.clip_seconds` do not overlap, and the
-        set has no events.
 
     Returns
     -------
@@ -276,15 +286,15 @@ def write(
         If too many recordings are unreadable, if an event begins after the end of its recording, if
         two clips have the same name, or if the set can't be written.
     """
-    recordings = sorted(recordings, key=lambda recording: recording.name)
-    failed = dict(failed or {})
+    recordings = sorted(own.recordings, key=lambda recording: recording.name)
+    failed = dict(own.failed)
     for reason in failed.values():
         _LOG.warning(reason)
     num_all = len(recordings) + len(failed)
     audio_dir = folder / AUDIO
     rows: list[_Row] = []
     lost: list[str] = []
-    cut = cut or Cut(options.clip_seconds)
+    cut = own.cut or Cut(options.clip_seconds)
     with atomic.writing_folder(audio_dir) as temporary:
         read = functools.partial(read_clips, cut, temporary)
         items = [(str(one.path.absolute()), one.name, one.channel) for one in recordings]
@@ -304,18 +314,18 @@ def write(
             _LOG.warning(
                 f"{counted(len(lost), 'event is', 'events are')} in no clip: {first(lost)}"
             )
-        dataset = _dataset(rows, labels, info, has_events=cut.least_seconds is not None)
+        dataset = _dataset(rows, own.labels, own.info, has_events=cut.least_seconds is not None)
         has_audio = any(temporary.iterdir())
         # From here on, the folder is not a complete data directory until `datadir.write` ends.
         atomic.remove(folder / "clips.tsv")
-        atomic.write_text(folder / "info.yaml", to_yaml(dict(info)))
+        atomic.write_text(folder / "info.yaml", to_yaml(dict(own.info)))
     if not has_audio:
         audio_dir.rmdir()
     datadir.write(folder, dataset)
     num_cut = _warn_of_cut(rows, options.clip_seconds)
     num_used = len(recordings) - sum(one.name in failed for one in recordings)
     prepared = PreparedSet(folder, dataset)
-    return OwnSetResult((prepared,), num_used, num_cut, failed, tuple(notes))
+    return OwnSetResult((prepared,), num_used, num_cut, failed, tuple(own.notes))
 
 
 def _rows(recording: OwnRecording, read: Read, cut: Cut) -> tuple[list[_Row], list[str]]:

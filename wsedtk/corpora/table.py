@@ -9,7 +9,7 @@ from pathlib import Path
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.corpora import own_sets
-from wsedtk.corpora.own_sets import OwnRecording, OwnSetOptions
+from wsedtk.corpora.own_sets import OwnRecording, OwnSet, OwnSetOptions
 from wsedtk.corpora.recording_names import RecordingNames, only
 from wsedtk.corpora.registry import CORPORA, PrepareResult
 from wsedtk.data import label_tables
@@ -249,4 +249,5 @@ def prepare(options: TableOptions) -> PrepareResult:
         "table": str(options.table),
         "tags": "complete",
     }
-    return own_sets.write(folder, found, labels, options, info, failed, notes)
+    own = OwnSet(found, labels, info, failed=failed, notes=notes)
+    return own_sets.write(folder, own, options)
