@@ -28,7 +28,7 @@ from wsedtk.cli import main as cli
 from wsedtk.core import config
 from wsedtk.data import score_folders
 from wsedtk.decoding import event_decoding, operating_point
-from wsedtk.inference import loading, recordings, sliding_windows
+from wsedtk.inference import loading, recordings, sliding_windows, windows
 from wsedtk.report import recording_picture
 
 RATE, STEP = 16000, 0.1
@@ -108,7 +108,7 @@ def test_windows_cover_a_stream_whatever_its_blocks(num_samples, size):
     """
     stream = np.arange(num_samples, dtype=np.float32)
     found = list(
-        sliding_windows.cut((stream[i : i + size] for i in range(0, num_samples, size)), 10, 5, 80)
+        windows.cut((stream[i : i + size] for i in range(0, num_samples, size)), 10, 5, 80)
     )
     for start, samples in found[:-1]:
         np.testing.assert_array_equal(samples, stream[start * 80 : (start + 10) * 80])
@@ -117,16 +117,16 @@ def test_windows_cover_a_stream_whatever_its_blocks(num_samples, size):
     assert all(0 < after[0] - before[0] <= 5 for before, after in itertools.pairwise(found))
     assert all(after[0] - before[0] == 5 for before, after in itertools.pairwise(found[:-1]))
     num_frames = max(1, num_samples // 80)
-    windows = [
+    pairs = [
         (start, [np.arange(start, start + max(1, len(samples) // 80))]) for start, samples in found
     ]
-    joined = np.concatenate([part for (part,) in sliding_windows.join(windows)])
+    joined = np.concatenate([part for (part,) in windows.join(pairs)])
     assert joined.tolist() == list(range(num_frames))
 
 
 def test_frames_come_from_the_window_that_they_are_deepest_in():
-    windows = [(start, [np.full(10, k)]) for k, start in enumerate((0, 5, 10, 12))]
-    joined = np.concatenate([part for (part,) in sliding_windows.join(windows)])
+    pairs = [(start, [np.full(10, k)]) for k, start in enumerate((0, 5, 10, 12))]
+    joined = np.concatenate([part for (part,) in windows.join(pairs)])
     assert joined.tolist() == [0] * 7 + [1] * 5 + [2] * 4 + [3] * 6
 
 

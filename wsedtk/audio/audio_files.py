@@ -95,6 +95,45 @@ def resample(samples: Floats, source_rate: float, target_rate: float) -> Floats:
     return resampled
 
 
+class BlockResampler:
+    """Resample mono samples that arrive in blocks.
+
+    The result does not depend on the sizes of the blocks, and its length is that of `resample`.
+
+    Parameters
+    ----------
+    source_rate, target_rate : int
+        The sample rates in Hz.
+    """
+
+    def __init__(self, source_rate: int, target_rate: int) -> None:
+        self._rates = (source_rate, target_rate)
+        self._num_read, self._num_given = 0, 0
+        self._stream = None
+        if source_rate != target_rate:
+            import soxr
+
+            self._stream = soxr.ResampleStream(
+                source_rate, target_rate, 1, dtype="float32", quality="HQ"
+            )
+
+    def push(self, block: Floats) -> Floats:
+        """Add a block (S,), and return the resampled samples that are complete."""
+        self._num_read += len(block)
+        if self._stream is not None:
+            block = self._stream.resample_chunk(block)
+        self._num_given += len(block)
+        return block
+
+    def finish(self) -> Floats:
+        """Return the remaining resampled samples."""
+        if self._stream is None:
+            return np.zeros(0, np.float32)
+        rest: Floats = self._stream.resample_chunk(np.zeros(0, np.float32), last=True)
+        missing = resampled_length(self._num_read, *self._rates) - self._num_given
+        return np.pad(rest[:missing], (0, max(0, missing - len(rest))))
+
+
 def read(
     path: PathLike,
     sample_rate: int | None = None,

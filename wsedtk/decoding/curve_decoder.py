@@ -51,6 +51,11 @@ class CurveDecoder:
         The frame threshold of each class.
     seconds_per_frame : float
     filters : Filters
+
+    Attributes
+    ----------
+    reach : int
+        The number of frames after a frame on which the filtered decisions of this frame depend.
     """
 
     def __init__(
@@ -61,7 +66,7 @@ class CurveDecoder:
         num_classes = len(self._thresholds)
         median, shortest, gap = (np.broadcast_to(lengths, num_classes) for lengths in filters)
         self._filters = (median, shortest, gap)
-        self._reach = int((median // 2 + np.maximum(shortest - 1, 0) + gap).max())
+        self.reach = int((median // 2 + np.maximum(shortest - 1, 0) + gap).max())
         # The scores of the frames that are still needed, and whether these frames pass the gate.
         # `_first` is the index of the first of these frames in the curve.
         self._scores: npt.NDArray[np.float32] = np.zeros((0, num_classes), np.float32)
@@ -84,10 +89,16 @@ class CurveDecoder:
         """
         self._scores = np.concatenate([self._scores, scores])
         self._passes = np.concatenate([self._passes, np.broadcast_to(passes, scores.shape)])
-        self._settle(self._first + len(self._scores) - self._reach)
+        self._settle(self._first + len(self._scores) - self.reach)
+
+    def ended(self) -> list[CurveEvent]:
+        """Return the events that have ended, ordered by onset. Each event is returned once."""
+        return self._take(np.inf)
 
     def finish(self, duration: float) -> list[CurveEvent]:
         """End the curve and return its events, ordered by onset.
+
+        Events that `ended` returned are left out.
 
         Parameters
         ----------
@@ -98,6 +109,10 @@ class CurveDecoder:
         self._settle(end)
         for label in sorted(self._open):
             self._close(label, end)
+        return self._take(duration)
+
+    def _take(self, duration: float) -> list[CurveEvent]:
+        """Return the complete events, cut at the duration in seconds, and forget them."""
         step = self._seconds_per_frame
         found = [
             CurveEvent(
@@ -108,6 +123,7 @@ class CurveDecoder:
             )
             for event in self._closed
         ]
+        self._closed = []
         found.sort(key=lambda event: (event.onset, event.label, event.offset, event.score))
         return [event for event in found if event.offset > event.onset]
 
@@ -123,7 +139,7 @@ class CurveDecoder:
         for label in sorted({*self._open, *np.flatnonzero(active[settled].any(axis=0)).tolist()}):
             self._follow(label, active[settled, label], settled)
         self._settled = end
-        num_outdated = max(0, end - self._reach - self._first)
+        num_outdated = max(0, end - self.reach - self._first)
         self._first += num_outdated
         self._scores = self._scores[num_outdated:]
         self._passes = self._passes[num_outdated:]

@@ -18,7 +18,7 @@ from wsedtk.core.paths import PathLike
 from wsedtk.data.events import Event
 from wsedtk.data.tables import normal
 from wsedtk.decoding import operating_point
-from wsedtk.decoding.curve_decoder import CurveDecoder
+from wsedtk.decoding.curve_decoder import CurveDecoder, CurveEvent
 from wsedtk.decoding.operating_point import OperatingPoint
 from wsedtk.inference import tuning_commands
 from wsedtk.inference.sliding_windows import Piece, Source
@@ -207,7 +207,7 @@ class EventFinder:
     seconds_per_frame: float
 
     @functools.cached_property
-    def _columns(self) -> npt.NDArray[np.intp]:
+    def columns(self) -> npt.NDArray[np.intp]:
         """The indices of the columns of a score curve that belong to the classes to find."""
         return np.array([self.point.labels.index(label) for label in self.names], np.intp)
 
@@ -219,7 +219,7 @@ class EventFinder:
     @property
     def thresholds(self) -> npt.NDArray[np.float64]:
         """The frame thresholds of the classes to find."""
-        return self.point.frame_thresholds[self._columns]
+        return self.point.frame_thresholds[self.columns]
 
     def find(self, pieces: Iterable[Piece], watch: Watch | None = None) -> Found:
         """Read a score curve to its end and return its events.
@@ -236,25 +236,64 @@ class EventFinder:
         -------
         Found
         """
-        limits = self.point.clip_thresholds[self._columns]
-        filters = operating_point.frame_filters(self.point, self.seconds_per_frame)
-        decoder = CurveDecoder(
-            self.thresholds, self.seconds_per_frame, filters.select(self._columns)
-        )
+        decoder = PieceDecoder(self)
         seconds = 0.0
         for piece in pieces:
-            scores = piece.frame[:, self._columns]
-            is_tagged = piece.tags[:, self._columns] >= limits if self.point.gate_by_tags else True
-            decoder.push(scores, is_tagged)
+            scores = decoder.push(piece)
             seconds = piece.seconds
             if watch is not None:
                 watch(piece, scores)
-        labels = self.labels
-        found = [
-            Event(onset, offset, labels[k], score)
-            for onset, offset, k, score in decoder.finish(seconds)
-        ]
-        return Found(found, seconds)
+        return Found(decoder.finish(seconds), seconds)
+
+
+class PieceDecoder:
+    """A decoder that finds the events in the pieces of one score curve.
+
+    Parameters
+    ----------
+    finder : EventFinder
+        The thresholds and filters.
+
+    Attributes
+    ----------
+    reach : int
+        An event is known when this number of frames after its last frame has been decoded, and
+        perhaps earlier.
+    """
+
+    def __init__(self, finder: EventFinder) -> None:
+        point, self._columns = finder.point, finder.columns
+        self._gate_by_tags, self._labels = point.gate_by_tags, finder.labels
+        self._limits = point.clip_thresholds[self._columns]
+        filters = operating_point.frame_filters(point, finder.seconds_per_frame)
+        self._decoder = CurveDecoder(
+            finder.thresholds, finder.seconds_per_frame, filters.select(self._columns)
+        )
+        self.reach = self._decoder.reach
+
+    def push(self, piece: Piece) -> npt.NDArray[np.float32]:
+        """Add the next piece.
+
+        Returns
+        -------
+        (T, number of the classes to find) float32
+            The frame scores of the classes to find.
+        """
+        scores = piece.frame[:, self._columns]
+        is_tagged = piece.tags[:, self._columns] >= self._limits if self._gate_by_tags else True
+        self._decoder.push(scores, is_tagged)
+        return scores
+
+    def ended(self) -> list[Event]:
+        """Return the events that have ended, ordered by onset. Each event is returned once."""
+        return self._events(self._decoder.ended())
+
+    def finish(self, seconds: float) -> list[Event]:
+        """End the curve of a recording of this duration, and return its other events."""
+        return self._events(self._decoder.finish(seconds))
+
+    def _events(self, found: Iterable[CurveEvent]) -> list[Event]:
+        return [Event(onset, offset, self._labels[k], score) for onset, offset, k, score in found]
 
 
 def remark_on_rates(sources: Iterable[Source], max_hz: float) -> str:

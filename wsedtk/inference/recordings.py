@@ -134,25 +134,14 @@ def stream(
         See `audio_files.read`.
     """
     with Sound(path) as sound:
-        source_rate, num_read, num_given, resampler = sound.samplerate, 0, 0, None
-        if source_rate != sample_rate:
-            import soxr
-
-            resampler = soxr.ResampleStream(
-                source_rate, sample_rate, 1, dtype="float32", quality="HQ"
-            )
+        resampler = audio_files.BlockResampler(sound.samplerate, sample_rate)
         with contextlib.closing(sound.blocks()) as decoded:
             for samples, mono in decoded:
                 block = mono if channel is None else np.ascontiguousarray(samples[:, channel])
-                num_read += len(block)
-                block = block if resampler is None else resampler.resample_chunk(block)
-                num_given += len(block)
-                yield block
+                yield resampler.push(block)
         if remarks is not None:
             remarks += sound.remarks()
             if channel is None:
                 remarks += filter(None, [sound.remark_on_mean()])
-    if resampler is not None:
-        rest = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-        missing = audio_files.resampled_length(num_read, source_rate, sample_rate) - num_given
-        yield np.pad(rest[:missing], (0, max(0, missing - len(rest))))
+    if len(rest := resampler.finish()):
+        yield rest

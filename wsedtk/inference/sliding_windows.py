@@ -22,6 +22,7 @@ from wsedtk.core.paths import PathLike
 from wsedtk.core.types import Floats
 from wsedtk.inference import recordings
 from wsedtk.inference.network_runner import Runner
+from wsedtk.inference.windows import cut, join
 from wsedtk.models.checkpoint import ModelSpec
 
 CLIP_SECONDS = 10.0  # length of training clips, if model.yaml does not contain it
@@ -118,116 +119,22 @@ class _Window:
     error: InputError | None = None
 
 
-class Cut(NamedTuple):
-    """A window of a stream of samples.
+class WindowScores(NamedTuple):
+    """The scores and features of a window.
 
     Attributes
     ----------
-    start : int
-        The output frame at which the window begins.
-    samples : (S,) float32
-        The samples of the window.
+    frame : (T, K) float32
+        Frame scores.
+    tags : (T, K) float32
+        The clip scores of the window, repeated for each frame.
+    features : (T, R, F) float32
+        The features of the frames, not normalised.
     """
 
-    start: int
-    samples: Floats
-
-
-class _Scores(NamedTuple):
-    """The scores and features of a window."""
-
-    frame: Floats  # (T, K)
-    tags: Floats  # (T, K)
-    features: Floats  # (T, R, F)
-
-
-class _Buffer:
-    """The samples that were read from a stream and are still needed."""
-
-    def __init__(self, blocks: Iterable[Floats]) -> None:
-        self._blocks = iter(blocks)
-        self.samples: Floats = np.zeros(0, np.float32)
-
-    def fill(self, num_samples: int) -> bool:
-        """Read until the buffer has at least `num_samples` samples.
-
-        Return False if the stream ends before that.
-        """
-        parts, length = [self.samples], len(self.samples)
-        while length < num_samples:
-            block = next(self._blocks, None)
-            if block is None:
-                break
-            parts.append(block)
-            length += len(block)
-        self.samples = np.concatenate(parts)
-        return length >= num_samples
-
-    def drop(self, num_samples: int) -> None:
-        """Remove the first `num_samples` samples."""
-        self.samples = self.samples[num_samples:]
-
-
-def cut(blocks: Iterable[Floats], length: int, step: int, unit: int) -> Iterator[Cut]:
-    """Cut a stream of samples into overlapping windows.
-
-    Parameters
-    ----------
-    blocks : iterable of (S,) float32
-        The stream.
-    length : int
-        The length of a window in output frames.
-    step : int
-        The distance from the start of a window to the start of the next window, in output frames.
-    unit : int
-        The length of an output frame in samples.
-
-    Yields
-    ------
-    Cut
-        The next window. The last window ends at the end of the stream. It includes the samples at
-        the end that do not fill a frame, and begins at most `step` frames after the previous
-        window. A stream that is shorter than `length + 1` frames gives one window.
-    """
-    buffer, start = _Buffer(blocks), 0
-    if not buffer.fill((length + 1) * unit):
-        yield Cut(0, buffer.samples)
-        return
-    yield Cut(0, buffer.samples[: length * unit])
-    while buffer.fill((step + length + 1) * unit):
-        buffer.drop(step * unit)
-        start += step
-        yield Cut(start, buffer.samples[: length * unit])
-    rest = len(buffer.samples) // unit - length
-    yield Cut(start + rest, buffer.samples[rest * unit :])
-
-
-def join(windows: Iterable[tuple[int, Sequence[Floats]]]) -> Iterator[list[Floats]]:
-    """Join overlapping windows at the middle of each overlap.
-
-    Parameters
-    ----------
-    windows : iterable of (int, sequence of arrays)
-        For each window, the index of its first frame, and arrays with one row for each frame of the
-        window.
-
-    Yields
-    ------
-    list of arrays
-        The next rows of each joined array. Each row is yielded once.
-    """
-    before: tuple[int, Sequence[Floats]] | None = None
-    given = 0  # the number of frames that were yielded
-    for start, values in windows:
-        if before is not None:
-            first, old = before
-            seam = (start + first + len(old[0])) // 2
-            yield [value[given - first : seam - first] for value in old]
-            given = seam
-        before = (start, values)
-    if before is not None:
-        first, old = before
-        yield [value[given - first :] for value in old]
+    frame: Floats
+    tags: Floats
+    features: Floats
 
 
 class Detector:
@@ -251,9 +158,11 @@ class Detector:
     seconds_per_frame, seconds_per_feature : float
         The distance in seconds between successive output frames, and between successive feature
         frames.
+    samples_per_frame : int
+        The length of an output frame in samples.
     window_frames, step_frames : int
         The length of a window, and the distance from the start of a window to the start of the
-        next window, in output frames. For the last window of a recording, see `cut`.
+        next window, in output frames. For the last window of a recording, see `windows.Cutter`.
 
     Raises
     ------
@@ -265,11 +174,11 @@ class Detector:
         self.frontend = LogMel(spec.frontend_config(), runner.device)
         self.runner, config = runner, self.frontend.config
         self.reduction = runner.network.time_reduction
-        self._unit = config.hop * self.reduction  # samples
-        self.seconds_per_frame = self._unit / config.sample_rate
+        self.samples_per_frame = config.hop * self.reduction
+        self.seconds_per_frame = self.samples_per_frame / config.sample_rate
         self.seconds_per_feature = config.seconds_per_frame
         seconds = max(_clip_seconds(spec), config.pad_to_seconds or 0)
-        self.window_frames = max(2, round(seconds * config.sample_rate) // self._unit)
+        self.window_frames = max(2, round(seconds * config.sample_rate) // self.samples_per_frame)
         self.step_frames = self.window_frames // 2
 
     def curves(self, sources: Iterable[Source]) -> Iterator[tuple[Source, Iterator[Piece]]]:
@@ -305,14 +214,14 @@ class Detector:
             try:
                 with contextlib.closing(source.blocks(rate)) as blocks:
                     for start, samples in cut(
-                        blocks, self.window_frames, self.step_frames, self._unit
+                        blocks, self.window_frames, self.step_frames, self.samples_per_frame
                     ):
                         seconds = start * self.seconds_per_frame + len(samples) / rate
                         yield _Window(source, start, samples, seconds)
             except InputError as error:
                 yield _Window(source, error=error)
 
-    def _scored(self, windows: Iterator[_Window]) -> Iterator[tuple[_Window, _Scores | None]]:
+    def _scored(self, windows: Iterator[_Window]) -> Iterator[tuple[_Window, WindowScores | None]]:
         """Yield each window with its scores. The scores are None if the window has an error."""
         batches = self._batches(windows)
         with contextlib.closing(self.runner.in_order(self._score_batch, batches)) as scored:
@@ -330,14 +239,14 @@ class Detector:
         for _, group in itertools.groupby(windows, key=lambda window: window.source):
             yield from iter(lambda: list(itertools.islice(group, size)), [])
 
-    def _score_batch(self, batch: Sequence[_Window]) -> list[tuple[_Window, _Scores | None]]:
+    def _score_batch(self, batch: Sequence[_Window]) -> list[tuple[_Window, WindowScores | None]]:
         """Return each window with its scores. The scores are None if the window has an error."""
         samples = [window.samples for window in batch if window.samples is not None]
-        scores = iter(self._run(samples))
+        scores = iter(self.score(samples))
         return [(one, None if one.samples is None else next(scores)) for one in batch]
 
-    def _run(self, samples: Sequence[Floats]) -> list[_Scores]:
-        """Return the scores and features of windows of samples."""
+    def score(self, samples: Sequence[Floats]) -> list[WindowScores]:
+        """Return the scores and features of windows of samples, each (S,) float32."""
         if not samples:
             return []
         features = [self.frontend(s) for s in samples]
@@ -349,7 +258,7 @@ class Detector:
             found = np.pad(found, [(0, max(0, self.reduction - len(found))), (0, 0)], mode="edge")
             found = found[: num_frames * self.reduction]
             scores.append(
-                _Scores(
+                WindowScores(
                     values[:num_frames],
                     np.broadcast_to(tags, (num_frames, len(tags))),
                     found.reshape(num_frames, self.reduction, -1),
@@ -373,11 +282,11 @@ def _clip_seconds(spec: ModelSpec) -> float:
     return float(seconds)
 
 
-def _pieces(scored: Iterable[tuple[_Window, _Scores | None]]) -> Iterator[Piece]:
+def _pieces(scored: Iterable[tuple[_Window, WindowScores | None]]) -> Iterator[Piece]:
     """Yield the score curve of one recording. Raises InputError if the recording can't be read."""
     seconds = 0.0
 
-    def windows() -> Iterator[tuple[int, _Scores]]:
+    def windows() -> Iterator[tuple[int, WindowScores]]:
         nonlocal seconds
         for window, scores in scored:
             if window.error is not None:
