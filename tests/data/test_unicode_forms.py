@@ -14,8 +14,9 @@ from wsedtk.data import class_lists, datadir, score_folders, store
 from wsedtk.data.events import Events
 from wsedtk.decoding import operating_point
 from wsedtk.evaluation import report_data
+from wsedtk.inference import detection_setup
 from wsedtk.models import checkpoint
-from wsedtk.stages import detect, tune
+from wsedtk.stages import tune
 from wsedtk.stages.options.detection import DetectOptions
 
 NAMES, LABELS = ["Café.wav", "b.wav"], ["Möwe", "Dog"]
@@ -89,7 +90,7 @@ def test_an_operating_point(tmp_path):
     options = DetectOptions(
         tmp_path, [], operating_point=tmp_path / "p.yaml", thresholds=[f"{nfd('Möwe')}=0.25"]
     )
-    point = detect.read_point(options, "any", LABELS)
+    point = detection_setup.read_point(options, "any", LABELS)
     assert point.frame_thresholds.tolist() == [0.25, 0.5]
     content = yaml.safe_load((tmp_path / "p.yaml").read_text(encoding="utf-8"))
     content["frame_thresholds"]["Möwe"] = 0.1

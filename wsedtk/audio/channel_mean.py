@@ -5,7 +5,13 @@ Array dimensions: S samples, C channels.
 
 import numpy as np
 
+from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
 from wsedtk.core.types import Floats
+
+# Maximum absolute value of a mono sample. The limit is this high because some files contain 32-bit
+# integers as floats. Much larger samples cause an overflow in a front end.
+LOUDEST = 2.0**32
 
 # The mean of C uncorrelated channels has 1 / C of the average power of the channels. Channels
 # cancel each other if their mean has less than _CANCELLED / C of the average power. Two equally
@@ -28,6 +34,29 @@ def mean_of_channels(samples: Floats) -> Floats:
             mono += channel
         mono /= samples.shape[1]
     return mono
+
+
+def check_samples(samples: Floats, mono: Floats, where: PathLike) -> None:
+    """Check that samples are finite and not too large.
+
+    Parameters
+    ----------
+    samples : (S, C) float32
+    mono : (S,) float32
+        The mean of the channels.
+    where : path-like
+        The name of the recording, for messages.
+
+    Raises
+    ------
+    InputError
+        If the absolute value of a sample of `mono` is above `LOUDEST` or not finite.
+    """
+    if not (np.abs(mono) <= LOUDEST).all():
+        fault = "that are not finite (NaN or infinity)"
+        if np.isfinite(samples).all():
+            fault = f"beyond {LOUDEST:g}, which can't be sound"
+        raise InputError(f"{where}: contains samples {fault}")
 
 
 def _energy_of_variation(samples: Floats) -> float:

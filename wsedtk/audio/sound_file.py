@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import numpy as np
 
 from wsedtk.audio.av_file import AvFile
-from wsedtk.audio.channel_mean import CancellationMeter, mean_of_channels
+from wsedtk.audio.channel_mean import CancellationMeter, check_samples, mean_of_channels
 from wsedtk.audio.containers import flac
 from wsedtk.audio.containers.find_layout import find_layout
 from wsedtk.audio.containers.layout import Part, Range, Window
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 22  # number of samples (all channels) that are decoded at once, to bound the memory
 RATES = (100, 1_000_000)  # valid sample rates in Hz; a damaged header can contain up to 2^31 Hz
-# Maximum absolute value of a mono sample. The limit is this high because some files contain 32-bit
-# integers as floats. Much larger samples cause an overflow in a front end.
-LOUDEST = 2.0**32
 _READ_AHEAD = 1 << 14  # bytes that a FLAC decoder may have read beyond the end of a stream
 _FAR = 1 << 20  # bytes that a FLAC decoder may have read in search of the next frame
 _NOT_OPENED: tuple[type[Exception], ...] = (*ERRORS, TypeError, ValueError)
@@ -364,11 +361,8 @@ class Sound:
             samples = samples[:left]
             with np.errstate(over="ignore", invalid="ignore"):
                 mono = mean_of_channels(samples)
-            if not self._is_bounded and not (np.abs(mono) <= LOUDEST).all():
-                fault = "that are not finite (NaN or infinity)"
-                if np.isfinite(samples).all():
-                    fault = f"beyond {LOUDEST:g}, which can't be sound"
-                raise InputError(f"{self._path}: contains samples {fault}")
+            if not self._is_bounded:
+                check_samples(samples, mono, self._path)
             self._cancellation.add(samples, mono)
             yield Block(samples, mono)
             left -= len(samples)

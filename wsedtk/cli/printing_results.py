@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wsedtk.stages.report import ReportResult
     from wsedtk.stages.review import ReviewResult
     from wsedtk.stages.score import ScoreResult
+    from wsedtk.stages.stream import StreamedEvent
     from wsedtk.stages.tune import TuneResult
 
 MOST_LINES = 40  # a table with more classes than this is not printed
@@ -112,11 +113,16 @@ class EventPrinter:
         self._form = form
         self._is_first = True
 
-    def __call__(self, result: "RecordingResult") -> None:
-        """Print the events of a recording. Before the first recording, print the header."""
+    def begin(self) -> None:
+        """Print the header, if it has not been printed."""
         if self._is_first:
             sys.stdout.write(self._form.header)
+            sys.stdout.flush()
             self._is_first = False
+
+    def __call__(self, result: "RecordingResult | StreamedEvent") -> None:
+        """Print the events of a recording, or one event. Print the header before the first."""
+        self.begin()
         sys.stdout.write(json_text(result.text) if self._form.is_json else result.text)
         sys.stdout.flush()
 

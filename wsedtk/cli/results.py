@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wsedtk.cli import printing_results
+from wsedtk.cli import printing_results, streaming
 from wsedtk.cli.common import cli, stage, verb
 from wsedtk.cli.options import OUT, Parameter
 from wsedtk.cli.value_types import Extension, Fraction, Number, NumberList, Target
@@ -179,7 +179,7 @@ def score_files(options: ScoreFilesOptions, as_json: bool) -> None:
     cli,
     "detect",
     DetectOptions,
-    audio=Parameter(type=click.STRING, metavar="AUDIO..."),
+    audio=Parameter(type=click.STRING, metavar="AUDIO...", required=False),
     output=Parameter(type=OUT),
     output_dir=Parameter(type=OUT),
     format_name=Parameter(flag="--format", type=Extension("wsedtk.data.formats", "FORMATS")),
@@ -196,7 +196,8 @@ def score_files(options: ScoreFilesOptions, as_json: bool) -> None:
     jobs=Parameter(minimum=1),
     max_failures=Parameter(type=Fraction()),
 )
-def detect(options: DetectOptions) -> None:
+@streaming.live_options
+def detect(options: DetectOptions, **live: object) -> None:
     """Find the events in recordings of any length, sample rate and number of channels.
 
     AUDIO can be files, folders or quoted patterns. Subfolders are also searched. Formats are WAV,
@@ -210,14 +211,20 @@ def detect(options: DetectOptions) -> None:
     If a command with --output or --output-dir is stopped, run it again. It analyses only the
     recordings that were not finished.
 
+    With --stream or --microphone, events are detected in sound that arrives continuously. AUDIO,
+    --output and the other outputs can't be used then.
+
     \b
     Example: wsedtk detect exp/linear recording.flac
              wsedtk detect exp/linear recordings/ 'more/*.mp3' --output-dir labels \\
                  --format audacity --plot pictures
              wsedtk detect exp/linear season/ --jobs 4 --format csv --output events.csv \\
                  --summary summary.csv --clips clips
+             arecord -f S16_LE -r 48000 | wsedtk detect exp/linear --stream
     """
     allocator.keep_freed_memory()
+    if streaming.run_if_live(options, live):
+        return
     run = stage("detect").run
     if options.output is not None or options.output_dir is not None:
         run(options)

@@ -53,7 +53,8 @@ class LiveDetection:
         # complete. A window gives scores for at most its first (length + step) / 2 frames. Half a
         # frame of these is certain with each further frame of sound.
         frames = max(length + 1, (length + step) // 2 + 2 + self._decoder.reach)
-        self.latency_seconds = frames * detector.seconds_per_frame
+        delay = self._resampler.delay_seconds
+        self.latency_seconds = frames * detector.seconds_per_frame + delay
 
     @property
     def seconds(self) -> float:

@@ -6,7 +6,7 @@ Array dimensions: S samples, C channels, T frames, K classes.
 import dataclasses
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +14,20 @@ import numpy.typing as npt
 import torch
 
 from wsedtk.audio import audio_files
-from wsedtk.audio.channel_mean import mean_of_channels
-from wsedtk.audio.sound_file import LOUDEST, RATES
 from wsedtk.core import provenance
 from wsedtk.core.atomic import make_folder
 from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
-from wsedtk.core.types import Floats
 from wsedtk.core.wording import counted
 from wsedtk.data import class_lists, ontologies
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.events import Event
 from wsedtk.data.tables import normal
 from wsedtk.decoding import operating_point as operating_points
-from wsedtk.inference import event_finding, loading, network_runner
+from wsedtk.inference import event_finding, loading, network_runner, sample_checks
 from wsedtk.inference.event_finding import EventFinder, Threshold
+from wsedtk.inference.live_detection import LiveDetection
 from wsedtk.inference.sliding_windows import Detector, Source
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
@@ -70,73 +68,6 @@ class Prediction:
         return len(self.frame)
 
 
-def _check_samples(samples: npt.ArrayLike) -> Floats:
-    """Return samples as an array (S, C). Raises InputError if they have a wrong type or shape."""
-    array = np.asarray(samples)
-    if not np.issubdtype(array.dtype, np.floating):
-        raise InputError(
-            f"samples: found {array.dtype}; expected floating-point numbers in [-1, 1] "
-            "(divide 16-bit integers by 32768)"
-        )
-    if array.ndim not in (1, 2) or 0 in array.shape:
-        raise InputError(
-            f"samples: found the shape {array.shape}; expected (samples,) or (samples, channels), "
-            "not empty"
-        )
-    channels: Floats = array.reshape(len(array), -1)  # (S, C)
-    if channels.shape[1] > len(channels):
-        raise InputError(
-            f"samples: found {channels.shape[1]} channels of {counted(len(channels), 'sample')}; "
-            "expected (samples, channels); transpose the array"
-        )
-    return channels
-
-
-def _mono(samples: npt.ArrayLike, channel: int | None) -> Floats:
-    """Return one channel of the samples, or the mean of all channels, as an array (S,).
-
-    Parameters
-    ----------
-    samples : (S,) or (S, C) array
-    channel : int or None
-        The number of the channel, from 0. None for the mean of all channels.
-
-    Raises
-    ------
-    InputError
-        If the samples are invalid, or if they do not have this channel.
-    """
-    channels = _check_samples(samples)
-    if channel is not None:
-        _check_channel(channel, channels.shape[1], "samples")
-        channels = channels[:, channel : channel + 1]
-    with np.errstate(over="ignore", invalid="ignore"):
-        mono: Floats = mean_of_channels(np.array(channels, np.float32))
-    if not (np.abs(mono) <= LOUDEST).all():
-        raise InputError(
-            "samples: found values that are not finite, or whose absolute value is above "
-            f"{LOUDEST:g}; expected values in [-1, 1]"
-        )
-    return mono
-
-
-def _check_channel(channel: int, num_channels: int, where: str) -> None:
-    if not 0 <= channel < num_channels:
-        raise InputError(
-            f"{where}: channel {channel} does not exist; expected 0 <= channel < {num_channels}"
-        )
-
-
-def _check_rate(sample_rate: object) -> int:
-    """Return a sample rate in Hz as an int. Raises InputError if the sample rate is invalid."""
-    if not isinstance(sample_rate, (int, np.integer)) or not RATES[0] <= sample_rate <= RATES[1]:
-        raise InputError(
-            f"sample_rate: found {sample_rate!r}; expected a whole number of Hz from {RATES[0]} "
-            f"to {RATES[1]}"
-        )
-    return int(sample_rate)
-
-
 def _thresholds(threshold: float | Mapping[str, float] | None) -> list[Threshold]:
     """Convert the argument `threshold` of `Model.detect` to a list of thresholds."""
     if threshold is None:
@@ -147,6 +78,19 @@ def _thresholds(threshold: float | Mapping[str, float] | None) -> list[Threshold
             for label, value in threshold.items()
         ]
     return [Threshold(float(threshold), None, f"{threshold:g}")]
+
+
+def _events_of(
+    live: LiveDetection, blocks: Iterable[npt.ArrayLike], channel: int | None
+) -> Iterator[Event]:
+    """Yield the events in blocks of samples."""
+    num_channels: int | None = None
+    for block in blocks:
+        samples = sample_checks.check_block(block, num_channels)
+        num_channels = samples.shape[1]
+        if len(samples):
+            yield from live.push(sample_checks.mono(samples, channel))
+    yield from live.finish()
 
 
 class Model:
@@ -212,8 +156,10 @@ class Model:
             If the samples have a wrong shape or type, if they contain values that are too large or
             are not finite, or if the sample rate is invalid.
         """
-        rate = _check_rate(sample_rate)
-        mono = audio_files.resample(_mono(samples, None), rate, self.sample_rate)
+        rate = sample_checks.check_rate(sample_rate)
+        mono = audio_files.resample(
+            sample_checks.mono(sample_checks.check_samples(samples), None), rate, self.sample_rate
+        )
         features = self._detector.frontend(mono)
         output = self._detector.runner.score_features([features])
         num_frames = max(1, len(features) // self._detector.reduction)
@@ -300,6 +246,59 @@ class Model:
             _LOGGER.warning("%s: %s", source.path, fault)
         return found
 
+    def stream(
+        self,
+        blocks: Iterable[npt.ArrayLike],
+        sample_rate: int,
+        *,
+        threshold: float | Mapping[str, float] | None = None,
+        classes: Sequence[str] | None = None,
+        min_seconds: float | None = None,
+        operating_point: PathLike | None = None,
+        channel: int | None = None,
+    ) -> Iterator[Event]:
+        """Find the events in sound that arrives in blocks, in constant memory.
+
+        The events are those of `detect` with the concatenated blocks, but each event is yielded as
+        soon as it has ended. Their scores can differ in the last digits.
+
+        An event is yielded at the latest when sound of the length of a window plus one frame has
+        arrived after its end. If the filters of the operating point are long, it is 3/4 of a window
+        plus the reach of the filters. `detect` describes the windows.
+
+        Parameters
+        ----------
+        blocks : iterable of (S,) or (S, C) arrays of floating-point numbers
+            Samples in [-1, 1]. The blocks can have different lengths S, also 0, but have the same
+            number of channels C.
+        sample_rate : int
+            Sample rate in Hz.
+        threshold, classes, min_seconds, operating_point, channel
+            See `detect`.
+
+        Yields
+        ------
+        Event
+            The events, ordered by their ends. Times are in seconds since the start of the first
+            block.
+
+        Raises
+        ------
+        InputError
+            If an argument is invalid (see `detect`), or if a block is invalid.
+
+        Examples
+        --------
+        >>> blocks = soundfile.blocks("long.flac", blocksize=4096)
+        >>> for event in model.stream(blocks, 44100):
+        ...     print(event)
+        """
+        finder = self._finder(
+            operating_point or self._folder / _POINT, _thresholds(threshold), min_seconds, classes
+        )
+        live = LiveDetection(self._detector, finder, sample_checks.check_rate(sample_rate))
+        return _events_of(live, blocks, channel)
+
     def _finder(
         self,
         path: PathLike,
@@ -348,12 +347,14 @@ class Model:
                 )
             about = audio_files.info(sound, count=False)
             if channel is not None:
-                _check_channel(channel, about.num_channels, str(sound))
+                sample_checks.check_channel(channel, about.num_channels, str(sound))
             return Source(sound, str(sound), channel, about.sample_rate)
         if sample_rate is None:
             raise InputError("sample_rate: missing; expected the rate of the samples in Hz")
-        rate = _check_rate(sample_rate)
-        mono = audio_files.resample(_mono(sound, channel), rate, self.sample_rate)
+        rate = sample_checks.check_rate(sample_rate)
+        mono = audio_files.resample(
+            sample_checks.mono(sample_checks.check_samples(sound), channel), rate, self.sample_rate
+        )
         return Source("samples", "samples", channel, rate, samples=mono)
 
     def save(self, folder: PathLike) -> None:

@@ -19,26 +19,25 @@ from wsedtk.core import config
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.progress import clock, progress_in_time
-from wsedtk.data import class_lists, event_ledger, formats, ontologies, score_folders
+from wsedtk.data import event_ledger, formats, score_folders
 from wsedtk.data.event_ledger import Ledger
 from wsedtk.data.events import Event
 from wsedtk.decoding.operating_point import OperatingPoint
 from wsedtk.inference import (
     detection_jobs,
+    detection_setup,
     event_clips,
     event_finding,
-    loading,
     network_runner,
     recordings,
 )
 from wsedtk.inference.detection_jobs import Item, Outcomes, Show
-from wsedtk.inference.event_finding import EventFinder, parse_threshold
 from wsedtk.inference.event_outputs import EventOutputs, Write
 from wsedtk.inference.recording_detection import Drawings, Failed, Outcome, RecordingDetection
-from wsedtk.inference.sliding_windows import Detector, Source
+from wsedtk.inference.sliding_windows import Source
 from wsedtk.inference.sources import check_names, sources_of
 from wsedtk.models.checkpoint import LoadedModel
-from wsedtk.models.ready_directories import READY_MODEL, find_model_directory
+from wsedtk.models.ready_directories import find_model_directory
 from wsedtk.report.recording_pages import PageFolder
 from wsedtk.report.recording_picture import PictureFolder
 from wsedtk.stages.options.detection import DetectOptions
@@ -98,34 +97,6 @@ class DetectResult:
     failures: tuple[str, ...]
 
 
-def read_point(options: DetectOptions, fingerprint: str, labels: Sequence[str]) -> OperatingPoint:
-    """Read the operating point, and apply the changes that the options specify.
-
-    Parameters
-    ----------
-    options : DetectOptions
-    fingerprint : str
-        The fingerprint of the model.
-    labels : sequence of str
-        The K classes of the model.
-
-    Raises
-    ------
-    InputError
-        If the operating point is wrong or belongs to another model, if it is missing and no
-        threshold for all classes is given, if a threshold is wrong, or if no class has a threshold
-        that a score can reach.
-    """
-    return event_finding.read_point(
-        options.operating_point or Path(options.model_dir) / "operating_point.yaml",
-        options.model_dir,
-        fingerprint,
-        labels,
-        min_seconds=options.min_duration,
-        thresholds=[parse_threshold(text) for text in options.thresholds],
-    )
-
-
 def _result(
     source: Source, outcome: Outcome, text: str = "", failure: str | None = None
 ) -> RecordingResult:
@@ -165,21 +136,14 @@ class _Loaded(NamedTuple):
 
 def _load(options: DetectOptions) -> _Loaded:
     """Load the model, and read the chosen classes, the thresholds and the filters."""
-    model = loading.read_model(options.model_dir, options.seconds_per_frame)
-    labels = model.spec.labels
-    below = ontologies.descendants_in(options.model_dir) if options.classes else {}
-    names = class_lists.choose(options.classes, labels, options.model_dir, below)
-    point = read_point(options, model.fingerprint, labels)
-    device = network_runner.pick_device(options.device)
-    detector = Detector(model.spec, loading.make_runner(model, device, options.precise))
-    finder = EventFinder(point, names, detector.seconds_per_frame)
+    model, detector, finder = detection_setup.load(options)
     outputs, drawings = _outputs(options), list[Drawings]()
     if outputs.plot is not None:
         drawings.append(PictureFolder(outputs.plot, detector, finder.labels, finder.thresholds))
     if outputs.pages is not None:
         drawings.append(PageFolder(outputs.pages, detector, finder.labels, finder.thresholds))
     work = RecordingDetection(detector, finder, outputs.scores, drawings, outputs.ledger)
-    return _Loaded(model, point, work)
+    return _Loaded(model, finder.point, work)
 
 
 def _load_work(options: DetectOptions) -> RecordingDetection:
@@ -334,7 +298,7 @@ def run(
     outputs = _outputs(options)
     options = dataclasses.replace(options, model_dir=find_model_directory(options.model_dir))
     loaded = _load(options)
-    _log_thresholds(options, loaded)
+    detection_setup.log_thresholds(options, loaded.model, loaded.point)
     in_files = outputs.has_file_per_recording
     found = recordings.find(options.audio, not in_files)
     sources, total = sources_of(found, each_channel=options.channels == "each")
@@ -380,13 +344,3 @@ def run(
             f"failure: {failures[0]}"
         )
     return DetectResult(num_recordings, num_events, seconds, tuple(failures))
-
-
-def _log_thresholds(options: DetectOptions, loaded: _Loaded) -> None:
-    """Log that the thresholds of a ready model are not tuned on the recordings of the user."""
-    trained, point = loaded.model.spec.trained, loaded.point
-    if READY_MODEL in trained and point.tuned is None and not options.thresholds:
-        _LOG.info(
-            f"{trained[READY_MODEL]}: {point.tuned_on}; to adapt the thresholds to your "
-            "recordings, use --threshold or wsedtk tune"
-        )

@@ -21,7 +21,7 @@ _HUGE = 1 << 50  # a 64-bit size is a placeholder if it is at least _HUGE
 # the first samples, if the program then wrote more samples but did not update the size.
 _HEADER_BYTES = 4096
 _MOST_CHUNKS = 1000  # maximum number of chunks in a header or a trailer
-_TRAILERS = set(  # chunks that programs append after the samples
+TRAILERS = set(  # chunks that programs append after the samples
     b"LIST,id3 ,ID3 ,bext,iXML,axml,fact,PEAK,cue ,JUNK,junk,PAD ,smpl,inst,DISP,afsp,cart,_PMX,"
     b"guan,wamd,ANNO,NAME,AUTH,APPL".split(b",")
 )
@@ -48,7 +48,7 @@ class _Tail(NamedTuple):
     offset: int
 
 
-def _is_placeholder(announced: int, num_bits: int = 32) -> bool:
+def is_placeholder(announced: int, num_bits: int = 32) -> bool:
     """Return whether an announced size is one of the very large placeholders, such as 2^32 - 1."""
     if num_bits == 64 and announced >= _HUGE:
         return True
@@ -66,7 +66,7 @@ def _tail_at(file: BinaryIO, offset: int, size: int, order: str) -> _Tail:
             return _Tail("file", offset)
         if name == b"FORM":
             return _Tail("bytes", offset)
-        if name in _TRAILERS and offset + 8 + length > size:
+        if name in TRAILERS and offset + 8 + length > size:
             return _Tail("end", offset)
         if not name.isascii() or not name.decode().isprintable() or offset + 8 + length > size:
             return _Tail("bytes", offset)
@@ -151,7 +151,7 @@ class _Samples:
 
     def _judge_missing(self) -> None:
         """Decide whether samples are missing, or the announced size is a placeholder."""
-        if _is_placeholder(self.announced, self._num_bits):
+        if is_placeholder(self.announced, self._num_bits):
             self._extend_to_end()
             return
         size, self.must_correct = self.start + self._existing, True

@@ -7,6 +7,7 @@ Each format is written and read in one module. `FORMATS` is the registry of the 
 
 import abc
 import dataclasses
+import datetime
 import inspect
 import re
 from collections.abc import Sequence
@@ -41,6 +42,9 @@ class Recording:
         The highest frequency that the model analyses, in Hz.
     seconds : float
         The duration of the recording in seconds.
+    start : datetime or None
+        The time at which the recording began, with the offset from UTC, if it is known from a
+        clock. Formats with clock times otherwise read the time in the file name.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Recording:
     channel: int | None
     max_hz: float
     seconds: float
+    start: datetime.datetime | None = None
 
 
 class EventFormat(abc.ABC):
@@ -67,6 +72,9 @@ class EventFormat(abc.ABC):
         The text at the beginning of a file, with its line end.
     holds_several : bool
         Whether one file can list the events of several recordings.
+    by_event : bool
+        Whether the text of several events is the text of each event, one after the other. If it is,
+        `wsedtk detect --stream` can print the events one by one.
     is_json : bool
         Whether the text is JSON. If it is, and standard output can't encode a text, all characters
         of this text that are not ASCII are printed as JSON escapes.
@@ -88,6 +96,7 @@ class EventFormat(abc.ABC):
     suffix: ClassVar[str]
     header: ClassVar[str] = ""
     holds_several: ClassVar[bool] = True
+    by_event: ClassVar[bool] = False
     is_json: ClassVar[bool] = False
     fields: ClassVar[str] = ""
 

@@ -25,6 +25,7 @@ class AudacityLabels(EventFormat):
 
     suffix = ".txt"
     holds_several = False
+    by_event = True
 
     def text(self, recording: Recording, events: Sequence[Event]) -> str:
         """Return one line for each event."""

@@ -39,10 +39,13 @@ class CsvTable(EventFormat):
 
     suffix = ".csv"
     header = ",".join(COLUMNS) + "\n"
+    by_event = True
 
     def text(self, recording: Recording, events: Sequence[Event]) -> str:
         """Return one row for each event, or one row if there are no events."""
         start = recorder_names.start_time(recording.file_name)
+        if recording.start is not None:
+            start = recording.start.replace(tzinfo=None)
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         name = one_field(recording.name)

@@ -56,6 +56,7 @@ class DcaseTable(EventFormat):
 
     suffix = ".tsv"
     header = "\t".join(HEADERS[0]) + "\n"
+    by_event = True
 
     def text(self, recording: Recording, events: Sequence[Event]) -> str:
         """Return one row for each event."""

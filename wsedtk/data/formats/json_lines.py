@@ -1,6 +1,7 @@
 """Write and read JSON lines: one JSON object for each event."""
 
 import dataclasses
+import datetime
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,12 +27,14 @@ class JsonLines(EventFormat):
     """The format JSON lines. Each line is a JSON object that describes an event.
 
     The object has the keys `filename`, `onset`, `offset`, `event_label` and `score`. If the events
-    were detected in one channel of the recording, the object also has the key `channel`. When a
-    file is read, other keys are ignored, and an object that has only the key `filename` is a
-    recording without events.
+    were detected in one channel of the recording, the object also has the key `channel`. If the
+    start of the recording is known from a clock, the object also has the keys `onset_time` and
+    `offset_time`, such as 2024-05-17T05:30:12.340+01:00. When a file is read, other keys are
+    ignored, and an object that has only the key `filename` is a recording without events.
     """
 
     suffix = ".jsonl"
+    by_event = True
     is_json = True
 
     def text(self, recording: Recording, events: Sequence[Event]) -> str:
@@ -46,6 +49,11 @@ class JsonLines(EventFormat):
         fields["offset"] = event.offset
         fields["event_label"] = event.label
         fields["score"] = round(event.score, 4)
+        if recording.start is not None:
+            for key in _TIMES:
+                seconds = datetime.timedelta(seconds=float(fields[key]))
+                time = (recording.start + seconds).isoformat(timespec="milliseconds")
+                fields[f"{key}_time"] = time
         return json.dumps(fields, ensure_ascii=False) + "\n"
 
     def recognises(self, beginning: str, suffix: str) -> bool:

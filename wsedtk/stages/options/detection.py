@@ -9,29 +9,18 @@ from wsedtk.stages.options.checks import check_fields, check_range
 
 LONGEST_EVENT_SECONDS = 86400  # the largest valid `min_duration`
 LONGEST_MARGIN_SECONDS = 60  # the largest valid `clip_margin`
+SAMPLE_RATES = (100, 1_000_000)  # valid values of `raw_rate` in Hz
+MOST_CHANNELS = 1024  # the largest valid `raw_channels`
 
 
 @dataclasses.dataclass(frozen=True)
-class DetectOptions:
-    """The inputs, the outputs and the settings of `detect`.
+class DetectionOptions:
+    """The settings of every detection of events.
 
     Parameters
     ----------
     model_dir : path-like
         The model directory, or the name of a ready model.
-    audio : sequence of path-like
-        Sound files, folders (with all their subfolders) and patterns such as "night*.wav".
-    output : path-like, optional
-        One file for the events of all recordings.
-    output_dir : path-like, optional
-        A folder for the events, with one file for each recording. Existing files are replaced.
-    format_name : str
-        The format of the events: DCASE table ("tsv"), CSV with scores and clock times ("csv"), JSON
-        lines ("jsonl"), Audacity labels ("audacity"), Raven selection table ("raven"), Praat
-        TextGrid ("praat"), ELAN document ("elan"), or a user-defined format, as
-        package.module:Class.
-    channels : {"mix", "each"}
-        Find events in the mean of all channels ("mix"), or in each channel separately ("each").
     thresholds : sequence of str
         A frame threshold that replaces the threshold of the operating point: NUMBER for all
         classes, CLASS=NUMBER for one class. The number is from 0 to 1, or inf. A class with the
@@ -50,6 +39,54 @@ class DetectOptions:
     seconds_per_frame : float, optional
         The duration of a frame in seconds, for networks with several time resolutions, such as
         yamnet. By default, the duration that the model directory specifies.
+    precise : bool
+        Compute in float32 (--precise), or in bfloat16, which is faster (--fast). In bfloat16, frame
+        scores differ from those in float32 in the third decimal place.
+    device : str
+        "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if there is one.
+
+    Raises
+    ------
+    InputError
+        If a value is not one of the choices or is out of range, or if `thresholds` or `classes` is
+        a text or path instead of a sequence.
+    """
+
+    model_dir: PathLike
+    _: dataclasses.KW_ONLY
+    thresholds: Sequence[str] = ()
+    classes: Sequence[str] = ()
+    min_duration: float | None = None
+    operating_point: PathLike | None = None
+    seconds_per_frame: float | None = None
+    precise: bool = dataclasses.field(default=True, metadata={"flag": "--precise/--fast"})
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.min_duration is not None:
+            check_range("min_duration", self.min_duration, 0, LONGEST_EVENT_SECONDS)
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectOptions(DetectionOptions):
+    """The inputs, the outputs and the settings of `detect`. See also `DetectionOptions`.
+
+    Parameters
+    ----------
+    audio : sequence of path-like
+        Sound files, folders (with all their subfolders) and patterns such as "night*.wav".
+    output : path-like, optional
+        One file for the events of all recordings.
+    output_dir : path-like, optional
+        A folder for the events, with one file for each recording. Existing files are replaced.
+    format_name : str
+        The format of the events: DCASE table ("tsv"), CSV with scores and clock times ("csv"), JSON
+        lines ("jsonl"), Audacity labels ("audacity"), Raven selection table ("raven"), Praat
+        TextGrid ("praat"), ELAN document ("elan"), or a user-defined format, as
+        package.module:Class.
+    channels : {"mix", "each"}
+        Find events in the mean of all channels ("mix"), or in each channel separately ("each").
     scores : path-like, optional
         A folder for the score curves, with one table for each recording, in the format of
         sed_scores_eval.
@@ -76,11 +113,6 @@ class DetectOptions:
         output and the same settings has finished are not analysed again.
     max_failures : float
         The largest fraction of recordings that may fail.
-    precise : bool
-        Compute in float32 (--precise), or in bfloat16, which is faster (--fast). In bfloat16, frame
-        scores differ from those in float32 in the third decimal place.
-    device : str
-        "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if there is one.
 
     Raises
     ------
@@ -89,18 +121,12 @@ class DetectOptions:
         `classes` is a text or path instead of a sequence.
     """
 
-    model_dir: PathLike
     audio: Sequence[PathLike]
     _: dataclasses.KW_ONLY
     output: PathLike | None = None
     output_dir: PathLike | None = None
     format_name: str = "tsv"
     channels: Literal["mix", "each"] = "mix"
-    thresholds: Sequence[str] = ()
-    classes: Sequence[str] = ()
-    min_duration: float | None = None
-    operating_point: PathLike | None = None
-    seconds_per_frame: float | None = None
     scores: PathLike | None = None
     plot: PathLike | None = None
     pages: PathLike | None = None
@@ -111,15 +137,53 @@ class DetectOptions:
     jobs: int = 1
     overwrite: bool = False
     max_failures: float = 0.01
-    precise: bool = dataclasses.field(default=True, metadata={"flag": "--precise/--fast"})
-    device: str = "auto"
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         check_range("max_failures", self.max_failures, 0, 1)
         check_range("jobs", self.jobs, 1)
         check_range("clip_margin", self.clip_margin, 0, LONGEST_MARGIN_SECONDS)
         if self.max_clips is not None:
             check_range("max_clips", self.max_clips, 1)
-        if self.min_duration is not None:
-            check_range("min_duration", self.min_duration, 0, LONGEST_EVENT_SECONDS)
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamOptions(DetectionOptions):
+    """The source of sound and the settings of `detect --stream`. See also `DetectionOptions`.
+
+    Parameters
+    ----------
+    format_name : str
+        The format of the events, for example "jsonl", "csv", "tsv" or "audacity": a format whose
+        events can be written one by one.
+    microphone : str, optional
+        Detect events in the sound of this microphone: "default", the number of an input device, or
+        a part of its name. Needs the extra "microphone". By default, sound is read from standard
+        input.
+    raw_rate : int, optional
+        With --stream: the sample rate of raw samples in Hz. By default, standard input is a WAV
+        file.
+    raw_channels : int
+        The number of channels of raw samples.
+    raw_format : {"s16", "s24", "s32", "f32"}
+        The format of raw samples: signed integers with 16, 24 or 32 bits, or floats with 32 bits,
+        all little-endian.
+
+    Raises
+    ------
+    InputError
+        If a value is not one of the choices or is out of range.
+    """
+
+    _: dataclasses.KW_ONLY
+    format_name: str = "jsonl"
+    microphone: str | None = None
+    raw_rate: int | None = None
+    raw_channels: int = 1
+    raw_format: Literal["s16", "s24", "s32", "f32"] = "s16"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.raw_rate is not None:
+            check_range("raw_rate", self.raw_rate, *SAMPLE_RATES)
+        check_range("raw_channels", self.raw_channels, 1, MOST_CHANNELS)
