@@ -236,12 +236,10 @@ class Model:
             operating_point or self._folder / _POINT, _thresholds(threshold), min_seconds, classes
         )
         source = self._source(sound, sample_rate, channel)
-        remark = event_finding.remark_on_rates([source], self._detector.frontend.config.max_hz)
         found: list[Event] = []
         for _, pieces in self._detector.curves([source]):
             found, _ = finder.find(pieces)
-        if remark:
-            _LOGGER.warning(remark)
+        self._warn_of_rate(source)
         for fault in source.remarks:
             _LOGGER.warning("%s: %s", source.path, fault)
         return found
@@ -296,8 +294,16 @@ class Model:
         finder = self._finder(
             operating_point or self._folder / _POINT, _thresholds(threshold), min_seconds, classes
         )
-        live = LiveDetection(self._detector, finder, sample_checks.check_rate(sample_rate))
+        rate = sample_checks.check_rate(sample_rate)
+        self._warn_of_rate(Source("samples", "samples", channel, rate))
+        live = LiveDetection(self._detector, finder, rate)
         return _events_of(live, blocks, channel)
+
+    def _warn_of_rate(self, source: Source) -> None:
+        """Log a warning if the sample rate is too low for the frequencies that the model uses."""
+        max_hz = self._detector.frontend.config.max_hz
+        if remark := event_finding.remark_on_rates([source], max_hz):
+            _LOGGER.warning(remark)
 
     def _finder(
         self,
