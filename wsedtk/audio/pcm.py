@@ -12,6 +12,7 @@ from wsedtk.audio.containers.chunks import TRAILERS, is_placeholder
 from wsedtk.audio.sound_file import RATES
 from wsedtk.core.errors import InputError
 from wsedtk.core.types import Floats
+from wsedtk.core.wording import counted
 
 _INTEGERS = {"u8": 1, "s16": 2, "s24": 3, "s32": 4}  # bytes per sample
 _FLOATS = {"f32": 4, "f64": 8}
@@ -266,8 +267,8 @@ class WavDecoder:
             )
         if not (RATES[0] <= rate <= RATES[1] and 1 <= channels <= _MOST_CHANNELS and names):
             raise InputError(
-                f"{self._name}: the WAV header announces {channels} channels, {rate} Hz and {bits} "
-                f"bits per sample; expected 1 to {_MOST_CHANNELS} channels, {RATES[0]} to "
+                f"{self._name}: the WAV header announces {counted(channels, 'channel')}, {rate} Hz "
+                f"and {bits} bits per sample; expected 1 to {_MOST_CHANNELS} channels, {RATES[0]} to "
                 f"{RATES[1]} Hz, and 8, 16, 24 or 32 bits, or floats of 32 or 64 bits"
             )
         return PcmFormat(rate, channels, names[0])

@@ -96,5 +96,4 @@ def _run(options: StreamOptions) -> None:
     from wsedtk.data import formats
 
     printer = printing_results.EventPrinter(formats.event_format(options.format_name))
-    printer.begin()
-    run(options, on_event=printer, stop_signals=signals.noted)
+    run(options, on_begin=printer.begin, on_event=printer, stop_signals=signals.noted)

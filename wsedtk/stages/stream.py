@@ -208,6 +208,7 @@ def _event_format(name: str) -> EventFormat:
 def run(
     options: StreamOptions,
     *,
+    on_begin: Callable[[], object] | None = None,
     on_event: Callable[[StreamedEvent], object] | None = None,
     stop_signals: StopSignals = unhandled,
     standard_input: BinaryIO | None = None,
@@ -221,6 +222,8 @@ def run(
     ----------
     options : StreamOptions
         The source and the settings.
+    on_begin : callable, optional
+        Called once, when the model has been loaded and no input is wrong so far.
     on_event : callable, optional
         Called with each event as soon as it has ended.
     stop_signals : callable, optional
@@ -251,6 +254,8 @@ def run(
         setup = detection_setup.load(options)
         detection_setup.log_thresholds(options, setup.model, setup.finder.point)
         stream = _Stream(source, form, setup, on_event)
+        if on_begin is not None:
+            on_begin()
         with stop_signals() as stopped:
             try:
                 with contextlib.closing(source.blocks(stopped)) as blocks:
