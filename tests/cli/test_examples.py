@@ -74,7 +74,13 @@ def one_clip_gone(folder):
 
 def recordings(folder):
     """Write recordings of a user."""
-    for name in ("recording.flac", "recordings/a.wav", "more/b.mp3", "season/c.wav"):
+    for name in (
+        "recording.flac",
+        "recording.wav",
+        "recordings/a.wav",
+        "more/b.mp3",
+        "season/c.wav",
+    ):
         write_sound(folder / name, seconds=12)
 
 

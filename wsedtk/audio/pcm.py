@@ -73,6 +73,9 @@ class PcmFormat(NamedTuple):
                 values = np.frombuffer(data, f"<f{size}").astype(np.float32)
         elif self.encoding == "u8":
             values = (np.frombuffer(data, "u1").astype(np.float32) - 128) / 128
+        elif self.encoding != "s24":
+            values = np.frombuffer(data, f"<i{size}").astype(np.float32)
+            values /= np.float32(2 ** (8 * size - 1))
         else:
             parts = np.frombuffer(data, "u1").reshape(-1, size)
             wide = np.zeros((len(parts), 4), "u1")
@@ -268,8 +271,8 @@ class WavDecoder:
         if not (RATES[0] <= rate <= RATES[1] and 1 <= channels <= _MOST_CHANNELS and names):
             raise InputError(
                 f"{self._name}: the WAV header announces {counted(channels, 'channel')}, {rate} Hz "
-                f"and {bits} bits per sample; expected 1 to {_MOST_CHANNELS} channels, {RATES[0]} to "
-                f"{RATES[1]} Hz, and 8, 16, 24 or 32 bits, or floats of 32 or 64 bits"
+                f"and {bits} bits per sample; expected 1 to {_MOST_CHANNELS} channels, {RATES[0]} "
+                f"to {RATES[1]} Hz, and 8, 16, 24 or 32 bits, or floats of 32 or 64 bits"
             )
         return PcmFormat(rate, channels, names[0])
 

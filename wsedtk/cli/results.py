@@ -220,7 +220,7 @@ def detect(options: DetectOptions, **live: object) -> None:
                  --format audacity --plot pictures
              wsedtk detect exp/linear season/ --jobs 4 --format csv --output events.csv \\
                  --summary summary.csv --clips clips
-             arecord -f S16_LE -r 48000 | wsedtk detect exp/linear --stream
+             wsedtk detect exp/linear --stream < recording.wav
     """
     allocator.keep_freed_memory()
     if streaming.run_if_live(options, live):
