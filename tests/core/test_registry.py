@@ -1,5 +1,6 @@
 """Extension points are found by name, or as package.module:Object."""
 
+import subprocess
 import sys
 
 import pytest
@@ -71,3 +72,18 @@ def test_options_of_a_registered_class():
     for found in (lambda: None, lambda pooling: None):
         with pytest.raises(InputError, match="^x: has no option 'a'; it has no options$"):
             check_options(found, ["a"], "x")
+
+
+def test_the_names_do_not_depend_on_the_order_of_imports():
+    code = (
+        "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; "
+        "from wsedtk.data.formats import FORMATS; print(*FORMATS.names())"
+    )
+    orders = [(), ("wsedtk.data.formats.raven", "wsedtk.data.formats.elan")]
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", code, *order], check=True, capture_output=True, text=True
+        ).stdout
+        for order in orders
+    ]
+    assert found[0] == found[1] and found[0].startswith("audacity csv ")

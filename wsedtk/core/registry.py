@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Generic, TypeVar
 
 from wsedtk.core.config import suggest
@@ -91,9 +92,13 @@ class Registry(Generic[T]):
         return add
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of the built-in objects, in the order of their registration."""
-        self._import_modules()
-        return tuple(self._objects)
+        """Return the names of the built-in objects.
+
+        If one module defines them, they are in the order of their registration. If the modules of a
+        package define them, they are sorted, because modules can be imported in any order.
+        """
+        package = self._import_modules()
+        return tuple(sorted(self._objects) if hasattr(package, "__path__") else self._objects)
 
     def get(self, name: str) -> T:
         """Return the built-in object with the given name, or the object `package.module:Object`.
@@ -125,7 +130,9 @@ class Registry(Generic[T]):
             raise InputError(f"{self.kind} {name!r}: {reason}") from error
         return found
 
-    def _import_modules(self) -> None:
+    def _import_modules(self) -> ModuleType:
+        """Import the modules with the built-in objects, and return the module or the package."""
         package = importlib.import_module(self._modules)
         for module in pkgutil.iter_modules(getattr(package, "__path__", ())):
             importlib.import_module(f"{self._modules}.{module.name}")
+        return package
