@@ -153,7 +153,7 @@ def test_an_unknown_choice_without_similar_ones(run):
     result = run("tune", "a", "b", "c.yaml", "--criterion", "xyz")
     assert (
         result.exit_code == 2
-        and "'xyz' is not one of 'tags', 'segments'." in result.stderr
+        and "'xyz' is not one of 'tags', 'segments', 'psds1'." in result.stderr
         and "mean" not in result.stderr
     )
 

@@ -13,10 +13,9 @@ from wsedtk.core.errors import InputError
 from wsedtk.data import class_lists, datadir, score_folders, store
 from wsedtk.data.events import Events
 from wsedtk.decoding import operating_point
-from wsedtk.evaluation import report_data
+from wsedtk.evaluation import aligned_scores, report_data
 from wsedtk.inference import detection_setup
 from wsedtk.models import checkpoint
-from wsedtk.stages import tune
 from wsedtk.stages.options.detection import DetectOptions
 
 NAMES, LABELS = ["Café.wav", "b.wav"], ["Möwe", "Dog"]
@@ -49,7 +48,7 @@ def test_scores_and_a_data_set(run, tmp_path, data_set):
     )
     found = store.ScoreFile(scores)
     assert found.filenames.tolist() == NAMES[:1] and found.labels == LABELS
-    rows, scored = tune.align(found, datadir.read(data_set), data_set)
+    rows, scored = aligned_scores.align(found, datadir.read(data_set), data_set)
     assert rows.tolist() == [0] and scored.filenames.tolist() == NAMES[:1]
     assert run("tune", scores, data_set, tmp_path / "point.yaml").exit_code == 0
 

@@ -79,7 +79,7 @@ def _number(key, value):
             _with("clip_threshold", 1),
             "unknown key 'clip_threshold'; did you mean 'clip_thresholds'",
         ),
-        (_with("mode", "frames"), "mode: expected segment or frame, found 'frames'"),
+        (_with("mode", "frames"), "mode: expected segment, frame or box, found 'frames'"),
         (_with("gate_by_tags", "yes please"), "gate_by_tags: expected true or false"),
         (_with("gate_by_tags", 1), "gate_by_tags: expected true or false, found 1"),
         (_with("labels", "Car"), "labels: expected a list of class names"),

@@ -180,6 +180,16 @@ def short_filters(folder, lengths):
     return EventFinder(point, {label: label for label in LABELS}, 8 / RATE)
 
 
+def test_boxes_are_not_found_live(detector, folder):
+    """Only the next box decides whether a box is complete."""
+    finder = finder_of(folder)
+    half = np.full(len(LABELS), 0.5)
+    boxes = {f"box_{name}": half for name in ("thresholds", "filter_seconds", "merge_absolute")}
+    point = dataclasses.replace(finder.point, mode="box", box_merge_relative=half, **boxes)
+    with pytest.raises(InputError, match="has the mode box, which live detection does not support"):
+        LiveDetection(detector, dataclasses.replace(finder, point=point), RATE)
+
+
 def test_the_state_does_not_grow(detector, folder):
     live = LiveDetection(Scores(detector), short_filters(folder, (5, 3, 4)), RATE)
     sizes, block, count = [], np.zeros(301, np.float32), 0

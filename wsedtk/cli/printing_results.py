@@ -45,10 +45,12 @@ def print_predict(result: "PredictResult") -> None:
 
 def print_decode(result: "DecodeResult") -> None:
     """Print the path of a decoded folder and its numbers of clips, tags and events."""
+    events = counted(result.num_events, "event")
+    if result.num_boxes is not None:
+        events += f" of {counted(result.num_boxes, 'box', 'boxes')}"
     print(
         f"{result.out_dir}: {counted(result.num_clips, 'clip')}, "
-        f"{counted(result.num_tags, 'tag')}, {counted(result.num_events, 'event')} "
-        f"({result.mode} mode)"
+        f"{counted(result.num_tags, 'tag')}, {events} ({result.mode} mode)"
     )
 
 
@@ -142,7 +144,7 @@ def print_tune(result: "TuneResult") -> None:
     else:
         _print_point(point)
     if result.target is not None:
-        for decisions in (result.clips, result.frames):
+        for decisions in (result.clips, result.frames, result.boxes):
             if decisions is not None:
                 _print_target(point.labels, decisions, result.target)
     counts = result.clips.counts
@@ -151,12 +153,12 @@ def print_tune(result: "TuneResult") -> None:
         f"tagging F1 on {these}: {counts.f1:.4f} "
         f"(precision {counts.precision:.4f}, recall {counts.recall:.4f})"
     )
-    if result.frames is not None:
-        unit, f1 = result.frames.unit, result.frames.counts.f1
-        unit = unit.removesuffix(" (with frame thresholds)")  # the line below says this already
-        print(f"F1 with the frame thresholds, counted in {unit}: {f1:.4f}")
-        if result.target is None:
-            print(*(f"{line}\n" for line in threshold_notes(point)), sep="", end="")
+    for decisions, name in ((result.frames, "frame thresholds"), (result.boxes, "boxes")):
+        if decisions is not None:
+            unit = decisions.unit.split(" (with ")[0]  # the line below says the rest already
+            print(f"F1 with the {name}, counted in {unit}: {decisions.counts.f1:.4f}")
+    if result.frames is not None and result.target is None:
+        print(*(f"{line}\n" for line in threshold_notes(point)), sep="", end="")
 
 
 def threshold_notes(point: "OperatingPoint") -> list[str]:
@@ -165,7 +167,8 @@ def threshold_notes(point: "OperatingPoint") -> list[str]:
     from wsedtk.data.tables import first
 
     def labels(threshold: float) -> str:
-        found = zip(point.labels, point.frame_thresholds)
+        limits = point.thresholds_of("box" if point.mode == "box" else "frame")
+        found = zip(point.labels, limits)
         return first([printable(label) for label, value in found if value == threshold])
 
     lines = []
@@ -184,6 +187,7 @@ def threshold_notes(point: "OperatingPoint") -> list[str]:
 def _print_point(point: "OperatingPoint") -> None:
     """Print the thresholds and filters of each class."""
     from wsedtk.core.progress import printable
+    from wsedtk.decoding.operating_point import BOX_DEFAULTS
 
     labels = [printable(label) for label in point.labels]
     width = max(map(len, labels))
@@ -194,6 +198,11 @@ def _print_point(point: "OperatingPoint") -> None:
             f"  {point.median_seconds[k]:8g}  {point.min_seconds[k]:5g}"
             f"  {point.max_gap_seconds[k]:9g}"
         )
+    columns = (point.box_thresholds, *(getattr(point, name) for name in BOX_DEFAULTS))
+    if point.box_thresholds is not None:
+        print(f"{'class':{width}}  box threshold  filter s  merge absolute  merge relative")
+        for label, row in zip(labels, zip(*columns)):
+            print("{:{}}  {:13.4f}  {:8g}  {:14g}  {:14g}".format(label, width, *row))
 
 
 def _print_target(labels: list[str], decisions: "Decisions", target: "Target") -> None:

@@ -92,10 +92,14 @@ def tune(options: TuneOptions) -> None:
     clip or segment. For example, a false detection that fills three segments counts as three false
     alarms.
 
+    With --mode box, one of 18 settings of boxes is also chosen for each class: the length of the
+    step filter, and a limit for the gaps between joined boxes.
+
     \b
     Example: wsedtk tune exp/linear/valid/scores.h5 data/valid exp/linear/operating_point.yaml
              wsedtk tune exp/linear/valid/scores.h5 data/valid exp/linear/careful.yaml \\
                  --target precision=0.9
+             wsedtk tune exp/linear/valid/scores.h5 data/valid exp/linear/boxes.yaml --mode box
     """
     try:
         options.check_ways()
@@ -114,6 +118,9 @@ def tune(options: TuneOptions) -> None:
 )
 def decode(options: DecodeOptions) -> None:
     """Convert scores to tags and events.
+
+    In box mode, events are boxes with a confidence, and the file boxes.tsv contains all boxes, also
+    those with a confidence below the threshold.
 
     \b
     Example: wsedtk decode exp/linear/test/scores.h5 exp/linear/operating_point.yaml \\
@@ -206,7 +213,9 @@ def detect(options: DetectOptions, **live: object) -> None:
 
     The network processes windows that are as long as its longest training clip. The windows overlap
     by half. The central parts of the windows form one score curve. The events are decoded from this
-    curve with frame thresholds and filters, as in `decode --mode frame`.
+    curve with frame thresholds and filters, as in `decode --mode frame`. If the mode of the
+    operating point is box, they are decoded as in `decode --mode box`, and their scores are
+    confidences.
 
     If a command with --output or --output-dir is stopped, run it again. It analyses only the
     recordings that were not finished.

@@ -22,7 +22,7 @@ class Event:
     label : str
         The class.
     score : float
-        The highest frame score of the event, from 0 to 1.
+        The highest frame score of the event, from 0 to 1. In box mode, the mean frame score.
     """
 
     onset: float

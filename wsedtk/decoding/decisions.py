@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from wsedtk.core.config import suggest
+from wsedtk.core.errors import InputError
 from wsedtk.core.types import Booleans
 from wsedtk.decoding import thresholds
 from wsedtk.decoding.thresholds import Candidates
@@ -24,6 +26,22 @@ class Target(NamedTuple):
     quantity: str
     value: float
     hours: float
+
+
+def check_target(quantity: str, value: float) -> None:
+    """Raise InputError if the quantity or the value of a target is invalid."""
+    if quantity not in thresholds.TARGETS:
+        near = suggest(quantity, thresholds.TARGETS)
+        raise InputError(f"target: found {quantity!r}; {near}")
+    if quantity == "false-alarms-per-hour":
+        if not 0 <= value < float("inf"):
+            raise InputError(
+                f"target: found {quantity}={value}; expected a finite number of at least 0"
+            )
+    elif not 0 < value <= 1:
+        raise InputError(
+            f"target: found {quantity}={value}; expected a number above 0 and at most 1"
+        )
 
 
 class Counts(NamedTuple):

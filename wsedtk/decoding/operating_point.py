@@ -1,12 +1,16 @@
 """Read, write and check operating_point.yaml: thresholds and filters for tags and events.
 
+The keys for box mode are optional. `box_thresholds` are separate from `frame_thresholds`, because
+they are compared with confidences, which are means of scores over whole events. Therefore the same
+operating point can be used in frame mode and in box mode.
+
 Array dimensions: K classes.
 """
 
 import dataclasses
 import logging
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +23,8 @@ from wsedtk.core.provenance import UNKNOWN_MODEL
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.tables import first, normal
 from wsedtk.decoding import event_decoding
+from wsedtk.decoding.box_scanner import LONGEST_FILTER_SECONDS
+from wsedtk.decoding.boxes import BoxFilters
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,17 +37,28 @@ PER_CLASS = (
     "max_gap_seconds",
 )
 
+# The filters of box mode, with the values that are used if a file has only `box_thresholds`.
+BOX_DEFAULTS = {
+    "box_filter_seconds": 0.5,
+    "box_merge_absolute": 1.0,
+    "box_merge_relative": 2.0,
+}
+_BOX_KEYS = ("box_thresholds", *BOX_DEFAULTS)
+_OPTIONAL = ("model", "tuned", *_BOX_KEYS)
 
-_OPTIONAL = ("model", "tuned")
+Mode = Literal["segment", "frame", "box"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OperatingPoint:
     """Thresholds and filters of each class. A decision is positive if score >= threshold.
 
+    The attributes for box mode are all arrays, or all None.
+
     Attributes
     ----------
-    mode : {"segment", "frame"}
+    mode : {"segment", "frame", "box"}
         The mode that `wsedtk decode` uses by default.
     labels : list of str
         The K classes.
@@ -66,9 +83,14 @@ class OperatingPoint:
     tuned : dict or None
         The settings of `wsedtk tune`, for information only. None if `wsedtk tune` did not write the
         file.
+    box_thresholds : (K,) float64 or None
+        Thresholds of the confidences of boxes in box mode. A box is detected if its confidence is
+        above its threshold.
+    box_filter_seconds, box_merge_absolute, box_merge_relative : (K,) float64 or None
+        The filters of box mode; see `wsedtk.decoding.boxes.BoxFilters`.
     """
 
-    mode: Literal["segment", "frame"]
+    mode: Mode
     labels: list[str]
     clip_thresholds: npt.NDArray[np.float64]
     frame_thresholds: npt.NDArray[np.float64]
@@ -79,12 +101,27 @@ class OperatingPoint:
     tuned_on: str
     model: str | None = None
     tuned: dict[str, Any] | None = None
+    box_thresholds: npt.NDArray[np.float64] | None = None
+    box_filter_seconds: npt.NDArray[np.float64] | None = None
+    box_merge_absolute: npt.NDArray[np.float64] | None = None
+    box_merge_relative: npt.NDArray[np.float64] | None = None
+
+    def thresholds_of(self, mode: Mode) -> npt.NDArray[np.float64]:
+        """Return the thresholds (K,) of the events in a mode."""
+        if mode == "box" and self.box_thresholds is not None:
+            return self.box_thresholds
+        return self.clip_thresholds if mode == "segment" else self.frame_thresholds
 
 
 def write(path: PathLike, point: OperatingPoint) -> None:
     """Write an operating point, atomically."""
     mapping = {f.name: getattr(point, f.name) for f in dataclasses.fields(point)}
-    for name in PER_CLASS:
+    for name in _BOX_KEYS:
+        if mapping[name] is None:
+            del mapping[name]
+    for name in (*PER_CLASS, *_BOX_KEYS):
+        if name not in mapping:
+            continue
         mapping[name] = dict(zip(point.labels, (float(v) for v in mapping[name])))
     write_text(
         path,
@@ -94,10 +131,32 @@ def write(path: PathLike, point: OperatingPoint) -> None:
     )
 
 
+def _check_value(name: str, value: float, where: str) -> None:
+    """Check the number of one class. `name` is the key. Raises InputError."""
+    if name.endswith("_thresholds"):
+        check_threshold(value, where)
+    elif name == "box_filter_seconds":
+        if not 0 < value <= LONGEST_FILTER_SECONDS:
+            raise InputError(
+                f"{where}: expected a number of seconds above 0 and at most "
+                f"{LONGEST_FILTER_SECONDS:g}, found {value!r}"
+            )
+    elif name in BOX_DEFAULTS:
+        if value < 0:
+            raise InputError(f"{where}: expected a number of at least 0, or .inf, found {value!r}")
+    elif not 0 <= value <= LONGEST_SECONDS:
+        raise InputError(
+            f"{where}: expected seconds from 0 to {LONGEST_SECONDS:g}, found {value!r}"
+        )
+
+
 def _per_class(
-    mapping: object, labels: Sequence[str], where: str, is_seconds: bool
+    mapping: object, labels: Sequence[str], where: str, name: str
 ) -> npt.NDArray[np.float64]:
-    """Return the values of a mapping from label to number, in the order of `labels`."""
+    """Return the values of a mapping from label to number, in the order of `labels`.
+
+    `name` is the key of the mapping.
+    """
     if not isinstance(mapping, dict):
         raise InputError(f"{where}: expected `class: number` lines, found {config.shown(mapping)}")
     if sorted(map(normal, mapping)) != sorted(labels):
@@ -111,12 +170,7 @@ def _per_class(
         value = values[label]
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
             raise InputError(f"{where}: {label}: expected a number, found {config.shown(value)}")
-        if not is_seconds:
-            check_threshold(value, f"{where}: {label}")
-        elif not 0 <= value <= LONGEST_SECONDS:
-            raise InputError(
-                f"{where}: {label}: expected seconds from 0 to {LONGEST_SECONDS:g}, found {value!r}"
-            )
+        _check_value(name, value, f"{where}: {label}")
     return np.array([values[label] for label in labels], np.float64)
 
 
@@ -164,10 +218,11 @@ def read(path: PathLike) -> OperatingPoint:
             raise InputError(f"{path}: missing key {name!r}")
     labels = _read_labels(mapping["labels"], path)
     _check_values(mapping, path)
-    values = {
-        name: _per_class(mapping[name], labels, f"{path}: {name}", name.endswith("_seconds"))
-        for name in PER_CLASS
-    }
+    given = (*PER_CLASS, *(name for name in _BOX_KEYS if mapping.get(name) is not None))
+    values = {name: _per_class(mapping[name], labels, f"{path}: {name}", name) for name in given}
+    if "box_thresholds" in values:
+        for name, default in BOX_DEFAULTS.items():
+            values.setdefault(name, np.full(len(labels), default))
     return OperatingPoint(**{**mapping, **values, "labels": labels})
 
 
@@ -189,8 +244,14 @@ def _check_values(mapping: dict[str, Any], path: PathLike) -> None:
             f"{path}: {name}: expected {expected}, found {config.shown(mapping[name])}"
         )
 
-    if mapping["mode"] not in ("segment", "frame"):
-        raise refuse("mode", "segment or frame")
+    if mapping["mode"] not in MODES:
+        raise refuse("mode", "segment, frame or box")
+    given = [name for name in _BOX_KEYS if mapping.get(name) is not None]
+    if "box_thresholds" not in given and (given or mapping["mode"] == "box"):
+        raise InputError(
+            f"{path}: missing key 'box_thresholds', which box mode needs; tune with wsedtk tune "
+            "--mode box"
+        )
     if not isinstance(mapping["gate_by_tags"], bool):
         raise refuse("gate_by_tags", "true or false")
     for name in ("tuned_on", "model"):
@@ -286,3 +347,27 @@ def frame_filters(point: OperatingPoint, seconds_per_frame: float) -> event_deco
     settings = zip(point.median_seconds, point.min_seconds, point.max_gap_seconds)
     lengths = [event_decoding.filter_frames(*setting, seconds_per_frame) for setting in settings]
     return event_decoding.Filters(*map(np.array, zip(*lengths)))
+
+
+def box_filters(point: OperatingPoint, path: PathLike) -> BoxFilters:
+    """Return the filters of box mode of an operating point.
+
+    Parameters
+    ----------
+    point : OperatingPoint
+    path : path-like
+        The file that contains the operating point, for messages.
+
+    Raises
+    ------
+    InputError
+        If the operating point has no thresholds for box mode.
+    """
+    filters = (point.box_filter_seconds, point.box_merge_absolute, point.box_merge_relative)
+    length, absolute, relative = filters
+    if point.box_thresholds is None or length is None or absolute is None or relative is None:
+        raise InputError(
+            f"{path}: has no thresholds for boxes (box_thresholds); tune with wsedtk tune "
+            "--mode box, or decode in another mode"
+        )
+    return BoxFilters(length, absolute, relative)

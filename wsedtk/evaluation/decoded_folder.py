@@ -13,7 +13,7 @@ from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.wording import counted
-from wsedtk.data import clip_sets, datadir, table_files, tables
+from wsedtk.data import boxes, clip_sets, datadir, table_files, tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.official import official_clips
 from wsedtk.data.store import ScoreFile
@@ -178,7 +178,8 @@ def evaluate_folder(
     folder : path-like
         A decoded folder that `wsedtk decode` wrote.
     scores : path-like, optional
-        The score file that was decoded. It is needed for MAP, MAUC, d' and PSDS.
+        The score file that was decoded. It is needed for MAP, MAUC, d' and PSDS. In box mode, PSDS
+        is computed from the boxes of the folder instead.
     num_resamples : int
         Number of bootstrap resamples of the clips for 95 % intervals. If it is 0, no intervals are
         computed.
@@ -222,5 +223,9 @@ def evaluate_folder(
     if scores is not None:
         file = ScoreFile(scores)
         found = Scores.from_file(file, _rows(file, truth, decoded, scores))
-    measure(report, Evidence(truth, decoded, found), weights, own)
+    all_boxes = None
+    if decoded.info.get("mode") == "box":
+        all_boxes = boxes.read(Path(folder) / boxes.NAME, truth.filenames, truth.labels)
+    evidence = Evidence(truth, decoded, found, boxes=all_boxes)
+    measure(report, evidence, weights, own)
     return Report.from_dict(report, str(folder), "folder"), truth

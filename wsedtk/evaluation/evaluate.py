@@ -37,7 +37,8 @@ def evaluate(
         of tags or events.
     scores : path-like, optional
         The score file that was decoded. It is needed for MAP, MAUC, d' and PSDS of a decoded
-        folder. It must be None for lists.
+        folder. In box mode, PSDS is computed from the boxes of the folder instead. It must be None
+        for lists.
     kind : {"tags", "events"}, optional
         What the lists contain. By default it is determined from their rows. It must be None for a
         decoded folder.

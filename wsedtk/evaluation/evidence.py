@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsedtk.core.types import Booleans, Floats, Integers
+from wsedtk.data.boxes import Boxes
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events, num_segments
 from wsedtk.data.tables import find_clips
@@ -91,12 +92,16 @@ class Evidence:
         The scores from which tags and events were decoded. None if no score file was given.
     has_tags : bool
         Whether tags are evaluated. False if two lists of events are compared.
+    boxes : Boxes or None
+        All boxes that were decoded, also those with a low confidence. None if the events were not
+        decoded in box mode.
     """
 
     truth: DataSet
     decoded: DataSet
     scores: Scores | None = None
     has_tags: bool = True
+    boxes: Boxes | None = None
 
     @property
     def labels(self) -> list[str]:
@@ -112,6 +117,12 @@ class Evidence:
     def has_events(self) -> bool:
         """Whether segments and events are evaluated. False if `truth.events` is None."""
         return self.truth.events is not None
+
+    @property
+    def has_psds(self) -> bool:
+        """Whether PSDS can be computed: from boxes, or else from frame scores."""
+        has_frames = self.scores is not None and self.scores.frames is not None
+        return self.has_events and (self.boxes is not None or has_frames)
 
     @functools.cached_property
     def true_tags(self) -> Booleans:

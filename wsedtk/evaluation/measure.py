@@ -55,7 +55,7 @@ def measure(
     if evidence.truth.events is not None:
         lasting = metrics.drop_zero_length(evidence.truth.events)
         report["zero_length_reference_events"] = len(evidence.truth.events) - len(lasting)
-    if evidence.has_events and evidence.scores is not None and evidence.scores.frames is not None:
+    if evidence.has_psds:
         report["psds_classes"] = len(np.unique(evidence.true_events.label))
     if own:
         _measure_own(report, evidence, own)

@@ -201,6 +201,9 @@ _EVENT = (
 
 def _psds(evidence: Evidence) -> Figures:
     scores, events = evidence.scores, evidence.truth.events
+    if evidence.boxes is not None and events is not None:
+        found, _ = psds.measure_boxes(evidence.boxes, events, evidence.durations)
+        return found
     if scores is None or scores.frames is None or events is None:
         return {}
     found, _ = psds.measure(

@@ -145,16 +145,30 @@ def activity(events: Events, durations: Floats, num_classes: int, seconds: float
         Length of a segment in seconds.
     """
     counts = num_segments(durations, seconds)
-    starts = np.cumsum(counts) - counts
     active = np.zeros((int(counts.sum()), num_classes), bool)
+    segment, event = segments_of(events, durations, seconds)
+    active[segment, events.label[event]] = True
+    return Activity(active, np.repeat(np.arange(len(counts)), counts))
+
+
+class Overlaps(NamedTuple):
+    """The pairs of a segment and an event that overlap: the index of each of them, (M,)."""
+
+    segment: Integers
+    event: Integers
+
+
+def segments_of(events: Events, durations: Floats, seconds: float = 1.0) -> Overlaps:
+    """Return the segments that each event overlaps. See `activity` for the parameters."""
+    counts = num_segments(durations, seconds)
+    starts = np.cumsum(counts) - counts
     first = np.floor(events.onset / seconds).astype(np.int64)
     ends = np.minimum(np.ceil(events.offset / seconds).astype(np.int64), counts[events.clip])
     lengths = np.maximum(ends - first, 0)
     # `within` is the index of each segment within its event, from 0.
     within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     segments = np.repeat(starts[events.clip] + first, lengths) + within
-    active[segments, np.repeat(events.label, lengths)] = True
-    return Activity(active, np.repeat(np.arange(len(counts)), counts))
+    return Overlaps(segments, np.repeat(np.arange(len(events)), lengths))
 
 
 def segment_counts(truth: Booleans, predicted: Booleans) -> Integers:

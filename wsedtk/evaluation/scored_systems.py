@@ -54,7 +54,7 @@ class Scored:
 
     @property
     def mode(self) -> str:
-        """The name of the folder, usually "segment" or "frame"."""
+        """The name of the folder, usually "segment", "frame" or "box"."""
         return self.folder.name
 
     @property
@@ -141,13 +141,24 @@ class Scored:
     @property
     def by_frames(self) -> bool:
         """Whether events were decoded from frame scores, and not from scores of 1 s segments."""
-        return bool(self.info.get("mode", self.mode) == "frame")
+        return self._decoding in ("frame", "box")
+
+    @property
+    def by_boxes(self) -> bool:
+        """Whether events were decoded as boxes."""
+        return self._decoding == "box"
+
+    @property
+    def _decoding(self) -> object:
+        return self.info.get("mode", self.mode)
 
     @property
     def thresholds(self) -> Floats:
         """The thresholds (K,) with which events were decoded. All are +inf if they are unknown."""
         if self.point is None:
             return np.full(len(self.labels), np.inf)
+        if self.by_boxes:
+            return self.point.thresholds_of("box")
         return self.point.frame_thresholds if self.by_frames else self.point.clip_thresholds
 
     @functools.cached_property

@@ -18,7 +18,7 @@ from wsedtk.core.paths import PathLike
 from wsedtk.data.events import Event
 from wsedtk.data.tables import normal
 from wsedtk.decoding import operating_point
-from wsedtk.decoding.curve_decoder import CurveDecoder, CurveEvent
+from wsedtk.decoding.curve_decoder import BoxCurveDecoder, CurveDecoder, CurveEvent
 from wsedtk.decoding.operating_point import OperatingPoint
 from wsedtk.inference import tuning_commands
 from wsedtk.inference.sliding_windows import Piece, Source
@@ -33,7 +33,10 @@ Watch = Callable[[Piece, npt.NDArray[np.float32]], None]
 
 @dataclasses.dataclass(frozen=True)
 class Threshold:
-    """A frame threshold that replaces thresholds of the operating point.
+    """A threshold of events that replaces thresholds of the operating point.
+
+    It replaces frame thresholds or, if the mode of the operating point is "box", the thresholds of
+    boxes.
 
     Attributes
     ----------
@@ -78,8 +81,8 @@ def parse_threshold(text: str, option: str = "--threshold") -> Threshold:
 def _replace_thresholds(
     point: OperatingPoint, thresholds: Sequence[Threshold], option: str
 ) -> OperatingPoint:
-    """Return the operating point with new frame thresholds. Later thresholds take precedence."""
-    values = dict(zip(point.labels, point.frame_thresholds.tolist()))
+    """Return the operating point with new thresholds. Later thresholds take precedence."""
+    values = dict(zip(point.labels, _thresholds(point).tolist()))
     for one in thresholds:
         where = f"{option} {one.text!r}"
         operating_point.check_threshold(one.value, where)
@@ -90,7 +93,15 @@ def _replace_thresholds(
         else:
             near = suggest(one.label, point.labels)
             raise InputError(f"{where}: the model has no class {one.label!r}; {near}")
-    return dataclasses.replace(point, frame_thresholds=np.array(list(values.values())))
+    new = np.array(list(values.values()))
+    if point.mode == "box":
+        return dataclasses.replace(point, box_thresholds=new)
+    return dataclasses.replace(point, frame_thresholds=new)
+
+
+def _thresholds(point: OperatingPoint) -> npt.NDArray[np.float64]:
+    """Return the thresholds of events, (K,): those of boxes in box mode, otherwise of frames."""
+    return point.thresholds_of("box" if point.mode == "box" else "frame")
 
 
 def read_point(
@@ -120,6 +131,7 @@ def read_point(
         Thresholds that replace the thresholds of the file.
     min_seconds : float, optional
         The minimum duration of an event in seconds. It replaces the minimum durations of the file.
+        In box mode, the default is 0.
     option : str
         The name of the option that gives thresholds, for messages.
 
@@ -143,16 +155,19 @@ def read_point(
     else:
         raise InputError(_no_point(path, model_dir, option))
     point = _replace_thresholds(point, thresholds, option)
+    if min_seconds is None and point.mode == "box":
+        min_seconds = 0.0  # the minimum durations of the file are for frame mode
     if min_seconds is not None:
         point = dataclasses.replace(point, min_seconds=np.full(len(labels), min_seconds))
-    if np.isposinf(point.frame_thresholds).all():
+    if np.isposinf(_thresholds(point)).all():
         if thresholds:
             raise InputError(
                 f"{option} {thresholds[-1].text}: no class has a threshold that a score can "
                 "reach; give a threshold from 0 to 1"
             )
+        kind = "box" if point.mode == "box" else "frame"
         raise InputError(
-            f"{path}: has no frame thresholds that a score can reach (wsedtk tune found no frame "
+            f"{path}: has no {kind} thresholds that a score can reach (wsedtk tune found no frame "
             "scores, or no class reaches the target); tune again with frame scores or another "
             f"target, or give {option}"
         )
@@ -195,7 +210,8 @@ class EventFinder:
     Attributes
     ----------
     point : OperatingPoint
-        Thresholds and filters of the K classes of the model.
+        Thresholds and filters of the K classes of the model. If its mode is "box", the events are
+        boxes. Otherwise they are decoded as in frame mode.
     names : mapping
         The classes to find. Each class is mapped to its name in the events.
     seconds_per_frame : float
@@ -218,8 +234,17 @@ class EventFinder:
 
     @property
     def thresholds(self) -> npt.NDArray[np.float64]:
-        """The frame thresholds of the classes to find."""
-        return self.point.frame_thresholds[self.columns]
+        """The thresholds of the classes to find: those of boxes in box mode, else of frames."""
+        return _thresholds(self.point)[self.columns]
+
+    def decoder(self) -> CurveDecoder | BoxCurveDecoder:
+        """Return a new decoder of a curve of the classes to find."""
+        point, columns, step = self.point, self.columns, self.seconds_per_frame
+        if point.mode != "box":
+            filters = operating_point.frame_filters(point, step)
+            return CurveDecoder(self.thresholds, step, filters.select(columns))
+        lengths = operating_point.box_filters(point, "the operating point").select(columns)
+        return BoxCurveDecoder(self.thresholds, step, lengths, point.min_seconds[columns])
 
     def find(self, pieces: Iterable[Piece], watch: Watch | None = None) -> Found:
         """Read a score curve to its end and return its events.
@@ -256,20 +281,19 @@ class PieceDecoder:
 
     Attributes
     ----------
-    reach : int
+    reach : int or None
         An event is known when this number of frames after its last frame has been decoded, and
-        perhaps earlier.
+        perhaps earlier. None in box mode, where the next box decides whether a box is complete.
     """
 
     def __init__(self, finder: EventFinder) -> None:
         point, self._columns = finder.point, finder.columns
         self._gate_by_tags, self._labels = point.gate_by_tags, finder.labels
         self._limits = point.clip_thresholds[self._columns]
-        filters = operating_point.frame_filters(point, finder.seconds_per_frame)
-        self._decoder = CurveDecoder(
-            finder.thresholds, finder.seconds_per_frame, filters.select(self._columns)
-        )
-        self.reach = self._decoder.reach
+        self._decoder = finder.decoder()
+        self.reach: int | None = None
+        if isinstance(self._decoder, CurveDecoder):
+            self.reach = self._decoder.reach
 
     def push(self, piece: Piece) -> npt.NDArray[np.float32]:
         """Add the next piece.

@@ -9,6 +9,7 @@ In shapes, S is the number of samples.
 import numpy as np
 
 from wsedtk.audio.audio_files import BlockResampler
+from wsedtk.core.errors import InputError
 from wsedtk.core.types import Floats
 from wsedtk.data.events import Event
 from wsedtk.inference.event_finding import EventFinder, PieceDecoder
@@ -38,6 +39,11 @@ class LiveDetection:
     latency_seconds : float
         An event is returned at the latest when this number of seconds of sound have arrived after
         the end of the event.
+
+    Raises
+    ------
+    InputError
+        If the mode of the operating point is "box".
     """
 
     def __init__(self, detector: Detector, finder: EventFinder, sample_rate: int) -> None:
@@ -49,6 +55,11 @@ class LiveDetection:
         self._cutter = Cutter(length, step, detector.samples_per_frame)
         self._joiner = Joiner()
         self._decoder = PieceDecoder(finder)
+        if self._decoder.reach is None:
+            raise InputError(
+                "the operating point has the mode box, which live detection does not support; give "
+                "an operating point with `mode: frame`"
+            )
         # The scores of the first frame are known when the first window and one more frame are
         # complete. A window gives scores for at most its first (length + step) / 2 frames. Half a
         # frame of these is certain with each further frame of sound.

@@ -204,10 +204,10 @@ class Model:
         sample_rate : int, optional
             Sample rate of the samples in Hz. Required for samples, and not allowed for a file.
         threshold : float or mapping of class to float, optional
-            Frame thresholds, from 0 to 1 or infinite, that replace thresholds of the operating
-            point. A number replaces the thresholds of all classes. A mapping replaces the
-            thresholds of the classes that are its keys. A class with the threshold `inf` is never
-            detected.
+            Thresholds, from 0 to 1 or infinite, that replace the frame thresholds of the operating
+            point or, if its mode is "box", the thresholds of boxes. A number replaces the
+            thresholds of all classes. A mapping replaces the thresholds of the classes that are its
+            keys. A class with the threshold `inf` is never detected.
         classes : sequence of str, optional
             The classes whose events are returned. By default, all classes. If the model directory
             contains AudioSet's ontology, a class such as Animal also selects all classes below it.
@@ -230,7 +230,7 @@ class Model:
         InputError
             If the recording cannot be used, if the operating point is missing and `threshold` is
             not a number, if the operating point is invalid or belongs to another model, if no class
-            has a frame threshold that a score can reach, or if an argument is invalid.
+            has a threshold that a score can reach, or if an argument is invalid.
         """
         finder = self._finder(
             operating_point or self._folder / _POINT, _thresholds(threshold), min_seconds, classes

@@ -101,7 +101,9 @@ def _class_table(one: Scored, labels: Iterable[str]) -> Markup:
     limits: dict[str, Floats] = {}
     if one.point is not None:
         limits["clip threshold"] = one.point.clip_thresholds
-        if one.by_frames:
+        if one.by_boxes:
+            limits["box threshold"] = one.thresholds
+        elif one.by_frames:
             limits["frame threshold"] = one.point.frame_thresholds
     rows = []
     for label in labels:

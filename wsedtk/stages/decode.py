@@ -10,12 +10,15 @@ from typing import Literal
 import numpy as np
 
 from wsedtk.core import provenance
+from wsedtk.core.atomic import remove
 from wsedtk.core.types import Booleans
-from wsedtk.data import datadir
+from wsedtk.data import boxes, datadir
+from wsedtk.data.boxes import Boxes
 from wsedtk.data.events import Events
 from wsedtk.data.store import ScoreFile
 from wsedtk.decoding import event_decoding, operating_point
-from wsedtk.decoding.operating_point import OperatingPoint
+from wsedtk.decoding.boxes import BoxFilters, decode_boxes
+from wsedtk.decoding.operating_point import Mode, OperatingPoint
 from wsedtk.stages.options.results import DecodeOptions
 
 
@@ -27,23 +30,27 @@ class DecodeResult:
     ----------
     out_dir : Path
         The decoded folder.
-    mode : {"segment", "frame"}
-        Whether the events were decoded from 1 s segments or from smoothed frames.
+    mode : {"segment", "frame", "box"}
+        Whether the events were decoded from 1 s segments, from smoothed frames, or as boxes.
     num_clips, num_tags, num_events : int
         The numbers of clips, tags and events.
+    num_boxes : int or None
+        The number of boxes, of which the events are those with a confidence above the threshold.
+        None if the mode is not "box".
     """
 
     out_dir: Path
-    mode: Literal["segment", "frame"]
+    mode: Mode
     num_clips: int
     num_tags: int
     num_events: int
+    num_boxes: int | None = None
 
 
 def decode_all(
     scores: ScoreFile, point: OperatingPoint, mode: Literal["segment", "frame"], tags: Booleans
 ) -> Events:
-    """Return the events of all clips of a score file.
+    """Return the events of all clips of a score file, in segment mode or frame mode.
 
     Parameters
     ----------
@@ -81,11 +88,46 @@ def decode_all(
     return found.select(tags[found.clip, found.label]) if point.gate_by_tags else found
 
 
+def decode_all_boxes(
+    scores: ScoreFile, point: OperatingPoint, filters: BoxFilters, tags: Booleans
+) -> Boxes:
+    """Return the boxes of all clips of a score file, also those with a low confidence.
+
+    Parameters
+    ----------
+    scores : ScoreFile
+        The scores of N clips.
+    point : OperatingPoint
+    filters : BoxFilters
+        The filters of the operating point.
+    tags : (N, K) bool
+        The tags of each clip. If `point.gate_by_tags` is set, boxes whose class is not a tag of the
+        clip are dropped.
+    """
+    parts = []
+    for block, values in scores.blocks(np.arange(len(scores))):
+        part = decode_boxes(
+            values,
+            scores.seconds_per_frame,
+            scores.durations[block],
+            filters,
+            num_frames=scores.num_frames[block],
+        )
+        events = dataclasses.replace(part.events, clip=part.events.clip + block.start)
+        parts.append(Boxes(events, part.confidence))
+    found = Boxes.joined(parts)
+    if point.gate_by_tags:
+        found = found.select(tags[found.events.clip, found.events.label])
+    return found
+
+
 def run(options: DecodeOptions) -> DecodeResult:
     """Turn scores into tags and events, with the thresholds and filters of an operating point.
 
     The files clips.tsv, tags.tsv, events.tsv, info.yaml and operating_point.yaml are written to the
-    output folder. Clips that failed in `extract` are listed in failed.tsv.
+    output folder. Clips that failed in `extract` are listed in failed.tsv. In box mode, all boxes
+    are written to boxes.tsv. The events are those boxes whose confidence is above the threshold of
+    their class.
 
     Parameters
     ----------
@@ -107,7 +149,14 @@ def run(options: DecodeOptions) -> DecodeResult:
     operating_point.check(point, options.operating_point, scores.labels, model, options.scores)
     mode = options.mode or point.mode
     tags: Booleans = scores.clip >= point.clip_thresholds
-    found = decode_all(scores, point, mode, tags)
+    found: Boxes | None = None
+    if mode == "box":
+        filters = operating_point.box_filters(point, options.operating_point)
+        found = decode_all_boxes(scores, point, filters, tags)
+        limits = point.thresholds_of("box")[found.events.label]
+        events = found.events.select(found.confidence > limits)
+    else:
+        events = decode_all(scores, point, mode, tags)
     info = {
         "mode": mode,
         "model": model,
@@ -117,15 +166,19 @@ def run(options: DecodeOptions) -> DecodeResult:
         "tuned_on": point.tuned_on,
     }
     out_dir = Path(options.out_dir)
+    remove(out_dir / boxes.NAME)
+    if found is not None:
+        boxes.write(out_dir / boxes.NAME, found, scores.filenames, scores.labels)
     datadir.write_decoded(
         out_dir,
         scores.filenames,
         scores.durations,
         scores.labels,
         tags,
-        events=found,
+        events=events,
         info=info,
         failed=scores.failed,
     )
     operating_point.write(out_dir / "operating_point.yaml", point)
-    return DecodeResult(out_dir, mode, len(scores), int(tags.sum()), len(found))
+    num_boxes = None if found is None else len(found)
+    return DecodeResult(out_dir, mode, len(scores), int(tags.sum()), len(events), num_boxes)

@@ -76,6 +76,11 @@ def _metadata(
     for name, frames in zip(("median_frames", "min_frames", "max_gap_frames"), filters):
         least = 1 if name == "min_frames" else 0  # an event lasts at least one frame
         metadata[name] = json.dumps(np.maximum(frames, least).tolist())
+    if point.box_thresholds is not None:
+        metadata["box_thresholds"] = json.dumps(np.clip(point.box_thresholds, -1, 2).tolist())
+        for name in operating_point.BOX_DEFAULTS:
+            # JSON has no infinity. Scores from 0 to 1 cannot reach the limit 10,000.
+            metadata[name] = json.dumps(np.minimum(getattr(point, name), 1e4).tolist())
     metadata["mode"] = point.mode
     metadata["gate_by_tags"] = json.dumps(point.gate_by_tags)
     metadata["tuned_on"] = point.tuned_on

@@ -14,9 +14,7 @@ import numpy.typing as npt
 
 from wsedtk.core import provenance
 from wsedtk.core.atomic import check_overwrite
-from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
-from wsedtk.core.paths import PathLike
 from wsedtk.core.types import Booleans, Floats
 from wsedtk.core.wording import counted
 from wsedtk.data import datadir, events, tables
@@ -24,9 +22,12 @@ from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import ScoreFile
 from wsedtk.data.unknown_tags import without_unknown
 from wsedtk.decoding import event_decoding, operating_point, score_maxima, thresholds
-from wsedtk.decoding.decisions import Decisions, Target, choose
-from wsedtk.decoding.operating_point import OperatingPoint
+from wsedtk.decoding.boxes import SETTINGS
+from wsedtk.decoding.decisions import Decisions, Target, check_target, choose
+from wsedtk.decoding.operating_point import Mode, OperatingPoint
 from wsedtk.evaluation import metrics
+from wsedtk.evaluation.aligned_scores import align
+from wsedtk.evaluation.box_search import BoxSearch
 from wsedtk.stages.options.results import TuneOptions
 
 _LOG = logging.getLogger(__name__)
@@ -51,6 +52,9 @@ class TuneResult:
     frames : Decisions or None
         The frame thresholds and filters, and the counts of the resulting tags or segments. None if
         the score file has no frame scores.
+    boxes : Decisions or None
+        The thresholds of boxes, and the counts of the resulting tags or segments. None if the mode
+        is not "box".
     num_clips : int
         The number N of clips of the set that have scores.
     hours : float
@@ -63,60 +67,10 @@ class TuneResult:
     point: OperatingPoint
     clips: Decisions
     frames: Decisions | None
+    boxes: Decisions | None
     num_clips: int
     hours: float
     target: Target | None
-
-
-def align(
-    scores: ScoreFile, dataset: DataSet, data_set: PathLike
-) -> tuple[npt.NDArray[np.int64], DataSet]:
-    """Find the scores of the clips of a set.
-
-    Parameters
-    ----------
-    scores : ScoreFile
-    dataset : DataSet
-        The set.
-    data_set : path-like
-        The data directory of the set. It is used only in messages.
-
-    Returns
-    -------
-    rows : (N,) int64
-        The row of each clip in the scores.
-    dataset : DataSet
-        The set without the clips that failed in `extract`: N clips.
-
-    Raises
-    ------
-    InputError
-        If the scores and the set differ in classes or audio, if a clip that did not fail has no
-        scores, or if all clips failed.
-    """
-    if scores.labels != dataset.labels:
-        odd = [repr(label) for label in sorted(set(scores.labels) ^ set(dataset.labels))]
-        detail = f"in only one of them: {tables.first(odd)}" if odd else "only in their order"
-        raise InputError(
-            f"{scores.path}: its classes differ from those of {data_set} ({detail}); give a score "
-            "file and a data directory with the same classes in the same order"
-        )
-    audio = str(scores.attributes.get("audio_fingerprint", ""))
-    true_audio = dataset.info.get("audio_fingerprint")
-    provenance.check_audio(scores.path, audio, data_set, true_audio)
-    rows: npt.NDArray[np.int64] = scores.rows_of_set(dataset.filenames, data_set)
-    scored = rows >= 0
-    if not scored.any():
-        raise InputError(
-            f"{scores.path}: contains no scores of the clips of {data_set}, because extract failed "
-            "for all of them; correct their sound files, then run extract and predict again"
-        )
-    if not scored.all():
-        names = dataset.filenames[~scored].tolist()
-        _LOG.warning(
-            f"{data_set}: the clips for which extract failed are left out: {tables.first(names)}"
-        )
-    return rows[scored], dataset.select(scored)
 
 
 def _as_one_class(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -177,7 +131,7 @@ class _Tuning:
         unit = "clips (with frame thresholds)"
         truth = self.dataset.tag_matrix()
         events, durations = self.dataset.events, self.dataset.durations
-        if self.options.criterion == "segments" and events is not None:
+        if self.options.criterion != "tags" and events is not None:
             unit = "1 s segments"
             true_events = metrics.evaluated_reference(events, durations)
             truth, _ = metrics.activity(true_events, durations, len(self.dataset.labels))
@@ -199,9 +153,7 @@ class _Tuning:
         """
         step = self.scores.seconds_per_frame
         filters = [event_decoding.filter_frames(*setting, step) for setting in self.settings]
-        passes: Booleans = np.ones((len(self.rows), len(self.dataset.labels)), bool)
-        if self.options.gate_by_tags:
-            passes = self.scores.clip[self.rows] >= clip_thresholds
+        passes = self._passes(clip_thresholds)
         parts: list[list[Floats]] = [[] for _ in filters]
         for block, frames in self.scores.blocks(self.rows):
             recorded = self.scores.durations[self.rows][block]
@@ -218,7 +170,24 @@ class _Tuning:
                 of_setting.append(maxima)
         return [np.concatenate(of_setting) for of_setting in parts]
 
-    def point(self, clips: Decisions, frames: Decisions | None) -> OperatingPoint:
+    def _passes(self, clip_thresholds: Floats) -> Booleans:
+        """Return whether each class passes the gate by tags in each clip, (N, K)."""
+        clip = self.scores.clip[self.rows]
+        if not self.options.gate_by_tags:
+            return np.ones(clip.shape, bool)
+        passes: Booleans = clip >= clip_thresholds
+        return passes
+
+    def box_decisions(self, clip_thresholds: Floats) -> Decisions:
+        """Choose the thresholds and filters of boxes. See `frame_decisions` for the parameter."""
+        options = self.options
+        passes = self._passes(clip_thresholds)
+        search = BoxSearch(self.scores, self.rows, self.dataset, passes, options.criterion)
+        return search.decisions(has_common=options.common_threshold, target=self.target)
+
+    def point(
+        self, clips: Decisions, frames: Decisions | None, boxes: Decisions | None
+    ) -> OperatingPoint:
         """Return the operating point with the chosen thresholds and filters."""
         options, num_classes = self.options, len(self.dataset.labels)
         filters: npt.NDArray[np.float64] = np.zeros((num_classes, 3))
@@ -227,10 +196,9 @@ class _Tuning:
             chosen = np.array(self.settings, np.float64)[frames.setting]
             filters = np.broadcast_to(chosen, (num_classes, 3))
             frame_thresholds = np.broadcast_to(frames.threshold, num_classes)
-        is_for_frames = options.criterion == "segments" or (options.target and frames is not None)
         fingerprint = self.scores.attributes["fingerprint"]
-        return OperatingPoint(
-            mode="frame" if is_for_frames else "segment",
+        point = OperatingPoint(
+            mode=_mode(options, self.scores),
             labels=self.dataset.labels,
             clip_thresholds=np.broadcast_to(clips.threshold, num_classes),
             frame_thresholds=frame_thresholds,
@@ -241,6 +209,28 @@ class _Tuning:
             tuned_on=f"{fingerprint} {_summary(options)}, {counted(len(self.dataset), 'clip')}",
             model=provenance.known_model(self.scores.attributes),
         )
+        if boxes is None:
+            return point
+        return dataclasses.replace(point, **_box_values(boxes, num_classes))
+
+
+def _mode(options: TuneOptions, scores: ScoreFile) -> Mode:
+    """Return the mode of the operating point."""
+    if options.mode is not None:
+        return options.mode
+    if options.criterion == "psds1":
+        return "box"
+    if options.criterion == "segments" or (options.target and scores.has("frame")):
+        return "frame"
+    return "segment"
+
+
+def _box_values(boxes: Decisions, num_classes: int) -> dict[str, Any]:
+    """Return the values of box mode in the operating point, by their names."""
+    chosen = np.array(SETTINGS, np.float64)[boxes.setting]
+    rows = np.broadcast_to(chosen, (num_classes, 3)).T
+    values = dict(zip(operating_point.BOX_DEFAULTS, rows))
+    return {"box_thresholds": np.broadcast_to(boxes.threshold, num_classes), **values}
 
 
 def _summary(options: TuneOptions) -> str:
@@ -262,6 +252,7 @@ def _record(options: TuneOptions, scores: ScoreFile, dataset: DataSet) -> dict[s
         "set_fingerprint": dataset.fingerprint(),
         "scores": scores.attributes["fingerprint"],
         "criterion": options.criterion,
+        "mode": _mode(options, scores),
         "target": dict([options.target]) if options.target else None,
         "published": options.published,
         "common_threshold": options.common_threshold,
@@ -289,35 +280,20 @@ def is_done(options: TuneOptions) -> bool:
     return before == record and point.gate_by_tags == options.gate_by_tags
 
 
-def _check_target(target: tuple[str, float]) -> None:
-    """Raise InputError if the quantity or the value of a target is invalid."""
-    quantity, value = target
-    if quantity not in thresholds.TARGETS:
-        near = suggest(quantity, thresholds.TARGETS)
-        raise InputError(f"target: found {quantity!r}; {near}")
-    if quantity == "false-alarms-per-hour":
-        if not 0 <= value < float("inf"):
-            raise InputError(
-                f"target: found {quantity}={value}; expected a finite number of at least 0"
-            )
-    elif not 0 < value <= 1:
-        raise InputError(
-            f"target: found {quantity}={value}; expected a number above 0 and at most 1"
-        )
-
-
 def _check_inputs(options: TuneOptions, scores: ScoreFile, dataset: DataSet) -> None:
     """Raise InputError if the criterion needs events or frame scores that are missing."""
-    if options.criterion == "tags":
-        return
-    if dataset.events is None:
+    criterion = options.criterion
+    if criterion != "tags" and dataset.events is None:
         raise InputError(
-            f"{options.data_set}: has no events.tsv, which the criterion 'segments' needs; add "
+            f"{options.data_set}: has no events.tsv, which the criterion {criterion!r} needs; add "
             "events.tsv, or use the criterion 'tags'"
         )
-    if not scores.has("frame"):
+    needs = [] if criterion == "tags" else [f"the criterion {criterion!r}"]
+    if options.mode in ("frame", "box"):
+        needs.append(f"the mode {options.mode!r}")
+    if needs and not scores.has("frame"):
         raise InputError(
-            f"{options.scores}: contains no frame scores, which the criterion 'segments' needs; "
+            f"{options.scores}: contains no frame scores, which {needs[0]} needs; "
             "run predict without no_frames (--no-frames)"
         )
 
@@ -357,8 +333,12 @@ def run(options: TuneOptions) -> TuneResult:
     With a target, several thresholds of a class can meet the target. Of these, the threshold with
     the highest recall is chosen or, if the target is a recall, the threshold with the highest
     precision. If no threshold of a class meets the target, the threshold is infinite, and the class
-    is never predicted. This applies separately to clip thresholds, and to frame thresholds with
-    their filters.
+    is never predicted. This applies separately to clip thresholds, to frame thresholds with their
+    filters, and to the thresholds of boxes with their filters.
+
+    In box mode, thresholds and filters of boxes are also chosen. With the criterion "psds1", the
+    filters of boxes maximise the PSDS 1 of each class, and the criterion of all thresholds of
+    events is "segments".
 
     If `common_threshold` is set, all classes have the same thresholds and filters, as in He, Shen &
     Zhang (2019).
@@ -380,7 +360,7 @@ def run(options: TuneOptions) -> TuneResult:
     """
     options.check_ways()
     if options.target is not None:
-        _check_target(options.target)
+        check_target(*options.target)
     check_overwrite(options.operating_point, operating_point.read)
     scores, dataset = ScoreFile(options.scores), datadir.read(options.data_set)
     _check_inputs(options, scores, dataset)
@@ -393,7 +373,9 @@ def run(options: TuneOptions) -> TuneResult:
             "tags.tsv"
         )
     tuning = _Tuning(options, scores, rows, dataset)
-    clips, frames = tuning.clip_decisions(), None
+    clips, frames, boxes = tuning.clip_decisions(), None, None
+    if _mode(options, scores) == "box":
+        boxes = tuning.box_decisions(clips.threshold)
     if scores.has("frame"):
         frames = tuning.frame_decisions(clips.threshold)
     else:
@@ -402,9 +384,9 @@ def run(options: TuneOptions) -> TuneResult:
             f"with {options.operating_point}; to find events in frame mode, run predict without "
             "no_frames (--no-frames), then tune again"
         )
-    point = dataclasses.replace(tuning.point(clips, frames), tuned=record)
+    point = dataclasses.replace(tuning.point(clips, frames, boxes), tuned=record)
     operating_point.write(options.operating_point, point)
     if tuning.target is not None:
         _warn_of_few(dataset, tuning.target)
     path = Path(options.operating_point)
-    return TuneResult(path, point, clips, frames, len(dataset), tuning.hours, tuning.target)
+    return TuneResult(path, point, clips, frames, boxes, len(dataset), tuning.hours, tuning.target)

@@ -22,9 +22,9 @@ class DetectionOptions:
     model_dir : path-like
         The model directory, or the name of a ready model.
     thresholds : sequence of str
-        A frame threshold that replaces the threshold of the operating point: NUMBER for all
-        classes, CLASS=NUMBER for one class. The number is from 0 to 1, or inf. A class with the
-        threshold inf is never detected. Can be given more than once.
+        A threshold that replaces the frame threshold of the operating point or, in box mode, the
+        threshold of boxes: NUMBER for all classes, CLASS=NUMBER for one class. The number is from 0
+        to 1, or inf. A class with the threshold inf is never detected. Can be given more than once.
     classes : sequence of str
         A class to find, or a file with the classes to find, one per line. A line NAME<TAB>NEW
         renames a class. If the model directory contains AudioSet's ontology, a class such as Animal

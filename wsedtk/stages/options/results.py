@@ -66,13 +66,18 @@ class TuneOptions:
     scores : path-like
         The score file.
     data_set : path-like
-        The data directory with the reference tags of the clips. The criterion "segments" also needs
-        the reference events.
+        The data directory with the reference tags of the clips. The criteria "segments" and "psds1"
+        also need the reference events.
     operating_point : path-like
         The operating point (YAML) to write.
-    criterion : {"tags", "segments"}
+    criterion : {"tags", "segments", "psds1"}
         The decisions that are evaluated to choose frame thresholds and filters: the tags of clips,
-        or the active classes in 1 s segments.
+        or the active classes in 1 s segments. With "psds1", the filters of boxes are chosen by the
+        PSDS 1 of each class, and all thresholds of events as with "segments".
+    mode : {"segment", "frame", "box"}, optional
+        The mode that the operating point sets for `decode`. With "box", thresholds and filters of
+        boxes are also chosen. By default, the mode is "box" with the criterion "psds1", "frame"
+        with the criterion "segments" or a target, and otherwise "segment".
     target : (str, float), optional
         A limit that each class must meet: a minimum precision (precision=P) or recall (recall=R),
         or a maximum number of false alarms per hour (false-alarms-per-hour=N).
@@ -104,7 +109,8 @@ class TuneOptions:
     data_set: PathLike
     operating_point: PathLike
     _: dataclasses.KW_ONLY
-    criterion: Literal["tags", "segments"] = "tags"
+    criterion: Literal["tags", "segments", "psds1"] = "tags"
+    mode: Literal["segment", "frame", "box"] | None = None
     target: tuple[str, float] | None = None
     published: bool = False
     common_threshold: bool = False
@@ -127,7 +133,16 @@ class TuneOptions:
             )
 
     def check_ways(self) -> None:
-        """Raise InputError if more than one of target, published, common_threshold is given."""
+        """Raise InputError if options conflict.
+
+        At most one of target, published and common_threshold can be given. With the criterion
+        "psds1", the mode can't be "segment" or "frame".
+        """
+        if self.criterion == "psds1" and self.mode not in (None, "box"):
+            raise InputError(
+                f"mode (--mode): found {self.mode}; expected box, because the criterion psds1 "
+                "chooses the filters of boxes"
+            )
         ways = {
             "target (--target)": self.target,
             "published (--published)": self.published,
@@ -154,9 +169,9 @@ class DecodeOptions:
         The operating point: a YAML file with thresholds and filters.
     out_dir : path-like
         The folder to write tags and events to.
-    mode : {"segment", "frame"}, optional
-        Decode events from 1 s segments, or from smoothed frames. By default, the mode of the
-        operating point is used.
+    mode : {"segment", "frame", "box"}, optional
+        Decode events from 1 s segments, from smoothed frames, or as boxes with confidences. By
+        default, the mode of the operating point is used.
 
     Raises
     ------
@@ -168,7 +183,7 @@ class DecodeOptions:
     operating_point: PathLike
     out_dir: PathLike
     _: dataclasses.KW_ONLY
-    mode: Literal["segment", "frame"] | None = None
+    mode: Literal["segment", "frame", "box"] | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -185,7 +200,8 @@ class ScoreOptions:
     out_dir : path-like
         The decoded folder to evaluate, as `decode` writes it.
     scores : path-like, optional
-        The score file that was decoded. It is needed for MAP, MAUC, d' and PSDS.
+        The score file that was decoded. It is needed for MAP, MAUC, d' and PSDS. In box mode, PSDS
+        is computed from the boxes in the decoded folder instead.
     num_resamples : int
         Number of bootstrap resamples of the clips for 95 % intervals. With 0, no intervals are
         computed.
