@@ -234,7 +234,7 @@ def test_classes_of_too_few_sources_are_named(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "num_valid, rare, told", [(1, 1, 0), (3, 2, 0), (5, 3, 0), (6, 3, 0), (7, 3, 1), (8, 3, 1)]
+    "num_valid, rare, told", [(3, 2, 0), (5, 3, 0), (6, 3, 0), (7, 3, 1), (8, 3, 1)]
 )
 def test_classes_that_could_give_more_are_not_named(run, folder, tmp_path, num_valid, rare, told):
     """The rare class can give 3 of its 6 clips.
@@ -244,6 +244,16 @@ def test_classes_that_could_give_more_are_not_named(run, folder, tmp_path, num_v
     rows, lines, _ = printed(run, plain(folder), tmp_path, num_valid)
     assert rows["rare, é"][2] == str(rare) and rows["common"][2] == str(num_valid - rare)
     assert [line.split(":")[0] for line in lines] == ["rare, é"] * told
+
+
+def test_more_clips_are_advised_if_a_class_has_none_held_out(run, folder, tmp_path):
+    rows, lines, _ = printed(run, plain(folder), tmp_path, 1)
+    assert rows["common"][2] == "0"
+    assert lines == [
+        f"classes without held-out clips get no thresholds (1 of {len(rows)} classes); hold out "
+        "more clips with --num-valid"
+    ]
+    assert printed(run, plain(folder), tmp_path, 2)[1] == []
 
 
 def test_relative_folders_keep_their_audio(run, folder, tmp_path, monkeypatch):

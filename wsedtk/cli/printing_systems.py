@@ -54,10 +54,15 @@ def _rest(result: "BalanceResult") -> str:
 
 
 def _unsplit_classes(result: "BalanceResult") -> list[str]:
-    """Return what to do about classes without held-out clips whose sources could be split."""
+    """Return what to do about classes that could have held-out clips, but have none."""
     missing = [one for one in result.classes if not one.num_valid and one.num_clips > 1]
-    if not missing or not any(one.is_exhausted for one in missing):
+    if not missing:
         return []
+    if not any(one.is_exhausted for one in missing):
+        return [
+            f"classes without held-out clips get no thresholds ({len(missing)} of "
+            f"{len(result.classes)} classes); hold out more clips with --num-valid"
+        ]
     return [
         "classes without held-out clips get no thresholds; --by time splits recordings that were "
         "cut into clips, and --groups TABLE reads smaller groups from a table of the recordings"
