@@ -62,13 +62,16 @@ def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording
     Raises
     ------
     InputError
-        If a given folder contains no recordings, if no file matches a pattern, or if a given folder
-        or a parent folder of an argument can't be entered because permissions are missing.
+        If a given folder contains no recordings, if no file matches a pattern, if no given file
+        exists, or if a given folder or a parent folder of an argument can't be entered because
+        permissions are missing.
     """
     found: dict[Path, Recording] = {}
     for argument in arguments:
         for recording in _find_one(str(argument)):
             found.setdefault(recording.path.absolute(), recording)
+    if found and not any(map(os.path.lexists, found)):
+        raise InputError(f"{next(iter(found.values())).path}: no such file or folder")
     counts = Counter(normal(name) for _, name in found.values())
     return [
         Recording(path, as_text(path) if by_path and counts[normal(name)] > 1 else name)
