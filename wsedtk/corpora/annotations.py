@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import logging
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -363,8 +364,25 @@ def prepare(options: AnnotationsOptions) -> PrepareResult:
         options.hop_seconds,
         options.min_overlap_seconds if has_events else None,
     )
-    made = OwnSet(own, labels, info, notes=_notes(matched, own), cut=cut)
+    made = OwnSet(
+        own,
+        labels,
+        info,
+        notes=_notes(matched, own),
+        cut=cut,
+        next_text=_next_text(folder) if is_review else "",
+    )
     return own_sets.write(folder, made, options)
+
+
+def _next_text(folder: Path) -> str:
+    """Return the commands that train a model further on a set of reviewed events."""
+    quoted = shlex.quote(str(folder))
+    return (
+        f"wsedtk extract {quoted} CORRECTED.h5 --frontend MODEL\n"
+        "      wsedtk train FIT_SET VALID_SET NEW_MODEL --feats FEATS.h5 --feats CORRECTED.h5 "
+        f"--add {quoted}=0.3 --init MODEL"
+    )
 
 
 def _is_below(path: Path, folder: Path) -> bool:

@@ -131,6 +131,8 @@ class OwnSet:
     cut : Cut or None
         How recordings are cut. By default, clips of `OwnSetOptions.clip_seconds` do not overlap,
         and the set has no events.
+    next_text : str
+        See `OwnSetResult`.
     """
 
     recordings: Iterable[OwnRecording]
@@ -140,6 +142,7 @@ class OwnSet:
     failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: Sequence[str] = ()
     cut: Cut | None = None
+    next_text: str = ""
 
 
 class _Row(NamedTuple):
@@ -172,12 +175,15 @@ class OwnSetResult(PrepareResult):
         The reason for each recording that is missing or unreadable, by its name.
     notes : tuple of str
         Further lines for the text, such as what was recognised.
+    next_text : str
+        The next commands. By default, they check the set, and train a model on it.
     """
 
     num_recordings: int = 0
     num_cut: int = 0
     failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    next_text: str = ""
 
     def to_text(self) -> str:
         """Return the text that `wsedtk prepare` prints: the clips of each class, and what is next.
@@ -188,7 +194,7 @@ class OwnSetResult(PrepareResult):
         lines = [*self.notes, summary(folder, dataset, self.num_recordings)]
         if self.failed:
             lines.append(f"left out: {counted(len(self.failed), 'missing or unreadable file')}")
-        lines.append(f"next: {next_commands(folder)}")
+        lines.append(f"next: {self.next_text or next_commands(folder)}")
         return "".join(f"{line}\n" for line in lines)
 
 
@@ -325,7 +331,7 @@ def write(folder: Path, own: OwnSet, options: OwnSetOptions) -> OwnSetResult:
     num_cut = _warn_of_cut(rows, options.clip_seconds)
     num_used = len(recordings) - sum(one.name in failed for one in recordings)
     prepared = PreparedSet(folder, dataset)
-    return OwnSetResult((prepared,), num_used, num_cut, failed, tuple(own.notes))
+    return OwnSetResult((prepared,), num_used, num_cut, failed, tuple(own.notes), own.next_text)
 
 
 def _rows(recording: OwnRecording, read: Read, cut: Cut) -> tuple[list[_Row], list[str]]:
