@@ -224,7 +224,7 @@ def _warnings(folder: Path, dataset: DataSet) -> Iterator[Fault]:
     if not len(filenames) or not labels or dataset.has_unknown_tags().all():
         return
     *clips, untagged = dataset.clips_of_classes()
-    if len(untagged):
+    if len(untagged) and dataset.info.get(TAGS) != COMPLETE:
         have = counted(len(untagged), "clip has", "clips have")
         message = f"{have} no tags: {first(filenames[untagged])}"
         yield Fault(False, folder / "tags.tsv", None, message)

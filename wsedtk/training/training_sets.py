@@ -269,14 +269,14 @@ def _parts(
 
 
 def _warn_of_clips(folder: PathLike, batches: FeatureBatches) -> None:
-    """Warn of clips that are left out, and of clips without tags."""
+    """Warn of clips that are left out, and of clips without tags if tags may be incomplete."""
     untagged = len(batches.dataset.clips_of_classes()[-1])
     if batches.num_left_out:
         _LOG.warning(
             f"{folder}: the clips for which extract failed are left out "
             f"({batches.num_left_out} of {batches.num_left_out + len(batches.dataset)} clips)"
         )
-    if untagged:
+    if untagged and batches.dataset.info.get(datadir.TAGS) != datadir.COMPLETE:
         _LOG.warning(
             f"{folder}: all classes count as absent in the clips without tags "
             f"({untagged} of {len(batches.dataset)} clips)"
