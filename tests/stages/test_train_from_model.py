@@ -254,6 +254,24 @@ def test_a_gru_is_kept_for_other_classes(corpus, tmp_path, start, caplog):
     assert "start from random weights" not in caplog.text  # the training has ended
 
 
+def test_clips_that_the_initial_model_was_trained_on_are_no_validation_clips(
+    corpus, tmp_path, start, caplog
+):
+    few = {"max_checkpoints": 1, "checkpoint_every": 1}
+    train_from(corpus, tmp_path / "first", start("yamnet", LABELS), **few)
+    assert "initial model" not in caplog.text
+    options = options_of(corpus, tmp_path / "second", tmp_path / "first", **few)
+    swapped = {"fit_set": options.valid_set, "valid_set": options.fit_set}
+    with contextlib.suppress(InputError):
+        wsedtk.train(dataclasses.replace(options, **swapped))
+    count = len(wsedtk.read_data(corpus / "fit"))
+    message = f"{corpus / 'fit'}: {count} clips were used to train the initial model"
+    assert caplog.text.count(message) == 1
+    caplog.clear()
+    wsedtk.train(dataclasses.replace(options, model_dir=tmp_path / "third"))
+    assert "were used to train" not in caplog.text
+
+
 def test_augmentations_see_every_frame(corpus, tmp_path, start, monkeypatch):
     """With augmentations, the outputs of the frozen layers differ from batch to batch."""
     monkeypatch.setattr(frozen_frames, "collect", None)

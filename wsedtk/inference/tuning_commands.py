@@ -16,7 +16,10 @@ INPUTS = "inputs"  # the key of config.yaml with the paths of the inputs of a tr
 
 
 def inputs(
-    model_dir: PathLike, valid_set: PathLike, feats: Sequence[PathLike]
+    model_dir: PathLike,
+    fit_sets: Sequence[PathLike],
+    valid_set: PathLike,
+    feats: Sequence[PathLike],
 ) -> dict[str, object]:
     """Return the paths of the inputs of a training run for config.yaml.
 
@@ -26,7 +29,25 @@ def inputs(
     def relative(path: PathLike) -> str:
         return os.path.relpath(path, model_dir)
 
-    return {"valid_set": relative(valid_set), "feats": [relative(path) for path in feats]}
+    return {
+        "fit_sets": [relative(path) for path in fit_sets],
+        "valid_set": relative(valid_set),
+        "feats": [relative(path) for path in feats],
+    }
+
+
+def fit_sets_of_model(model_dir: PathLike) -> list[Path]:
+    """Return the data directories that a model was trained on, and that still exist.
+
+    The list is empty if these data directories are not known.
+    """
+    model = Path(model_dir)
+    try:
+        paths = read_yaml(model / "config.yaml")[INPUTS]["fit_sets"]
+        folders = [Path(os.path.relpath(model / path)) for path in paths]
+    except (InputError, KeyError, TypeError, ValueError):
+        return []
+    return [folder for folder in folders if (folder / "clips.tsv").exists()]
 
 
 def commands(model_dir: PathLike, valid_set: PathLike, feats: Sequence[PathLike]) -> list[str]:
@@ -42,7 +63,7 @@ def commands(model_dir: PathLike, valid_set: PathLike, feats: Sequence[PathLike]
         The feature files of the training run.
     """
     model, valid = Path(model_dir), Path(valid_set)
-    scores = model / valid.absolute().name / "scores.h5"
+    scores = model / "valid" / "scores.h5"
     features = _features_of(valid, [Path(path) for path in feats])
     words = (
         ("predict", model, features, scores, "--data", valid),

@@ -232,6 +232,7 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
     if init_dir is not None:
         spec, more = initial_model.initialise(network, spec, init_dir)
         messages += more
+        initial_model.warn_of_known_clips(init_dir, valid.dataset, options.valid_set)
     initial_model.freeze(network, cfg)
     return _Prepared(cfg, store, sets, spec, network, messages)
 
@@ -292,7 +293,12 @@ def _train(
         tell=_LOG.info if group.rank else resuming.teller(model_dir),
         group=group,
     )
-    paths = tuning_commands.inputs(model_dir, options.valid_set, options.feature_paths)
+    paths = tuning_commands.inputs(
+        model_dir,
+        [options.fit_set, *options.added_sets],
+        options.valid_set,
+        options.feature_paths,
+    )
     written = {**resolved, tuning_commands.INPUTS: paths}
     state = group.first(lambda: resuming.begin(trainer, model_dir, written, options.overwrite))
     if state is None:

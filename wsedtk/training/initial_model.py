@@ -1,20 +1,58 @@
 """The initial model of a training run: its network, its weights, and its frozen layers."""
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.wording import counted
+from wsedtk.data import datadir, tables
+from wsedtk.data.clip_sets import DataSet
+from wsedtk.inference import tuning_commands
 from wsedtk.models import checkpoint
 from wsedtk.models.body_network import BodyNetwork
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
 from wsedtk.models.ready_directories import FIRST_MODEL, READY_MODEL
 from wsedtk.training.train_config import TrainConfig
+
+_LOG = logging.getLogger(__name__)
+
+
+def warn_of_known_clips(init_dir: PathLike, valid: DataSet, valid_set: PathLike) -> None:
+    """Log a warning if the initial model was trained on clips of the validation set.
+
+    Data directories of the initial model that are missing or faulty now are not compared.
+
+    Parameters
+    ----------
+    init_dir : path-like
+        The model directory of the initial model.
+    valid : DataSet
+        The validation set.
+    valid_set : path-like
+        Its data directory, for messages.
+    """
+    is_known = np.zeros(len(valid), bool)
+    for folder in tuning_commands.fit_sets_of_model(init_dir):
+        try:
+            names = datadir.read(folder).filenames
+        except InputError:
+            continue
+        is_known |= tables.find(names, valid.filenames) >= 0
+    if is_known.any():
+        clips = counted(int(is_known.sum()), "clip was", "clips were")
+        _LOG.warning(
+            f"{valid_set}: {clips} used to train the initial model {init_dir}: "
+            f"{tables.first(valid.filenames[is_known].tolist())}; the metrics on the "
+            "validation set are too high; use the validation set of the initial model, or other "
+            "clips"
+        )
 
 
 def with_network(cfg: TrainConfig, init_dir: PathLike | None) -> TrainConfig:
