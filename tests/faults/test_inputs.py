@@ -304,11 +304,11 @@ def test_a_change_between_kill_and_extract(site, other, tmp_path, what, number):
     "what, word",
     some(
         [
-            ("tags of the fit set", "fit_fingerprint"),
-            ("tags of the valid set", "valid_fingerprint"),
-            ("features", "content_fingerprint"),
-            ("features of the valid set", "content_fingerprint"),
-            ("front end", "features_fingerprint"),
+            ("tags of the fit set", "another training set"),
+            ("tags of the valid set", "another validation set"),
+            ("features", "other values of the features"),
+            ("features of the valid set", "other values of the features"),
+            ("front end", "another front end"),
             ("seed", "seed"),
         ],
         3,

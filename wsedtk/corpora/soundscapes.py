@@ -297,6 +297,7 @@ def prepare(options: SoundscapesOptions) -> PrepareResult:
             "seed": options.seed,
             "test_folds": [] if options.all_folds else sorted(set(options.test_folds)),
             "backgrounds": backgrounds,
+            datadir.TAGS: datadir.COMPLETE,
         }
         written.append(_write_set(data_dir, mixer, num_clips, info))
     return SoundscapesResult(tuple(written))

@@ -29,13 +29,13 @@ _LOG = logging.getLogger(__name__)
 
 # Entries of config.yaml that may be different when a training run is resumed.
 HOUSEKEEPING = ("keep_checkpoints", "resume_seconds", "made_by", "inputs")
-_MEANING = {
-    "content_fingerprint": " (the values of the features)",
-    "features_fingerprint": " (the front end)",
-    "fit_fingerprint": " (the training set)",
-    "valid_fingerprint": " (the validation set)",
-    "added": " (the added sets)",
-    "init": " (the initial model)",
+_OTHER = {  # the texts for entries whose values a user can't read
+    "content_fingerprint": "other values of the features",
+    "features_fingerprint": "another front end",
+    "fit_fingerprint": "another training set",
+    "valid_fingerprint": "another validation set",
+    "added": "other added sets or shares",
+    "init": "another initial model",
 }
 _OVERWRITE = "choose another directory, or train from the start with overwrite (--overwrite)"
 
@@ -170,7 +170,7 @@ def _check_same_training(folder: Path, resolved: dict[str, Any]) -> None:
             f"1 without torchrun), {_OVERWRITE}"
         )
     odd = [
-        f"{k}: {previous.get(k)!r} before, {resolved.get(k)!r} now{_MEANING.get(k, '')}"
+        _OTHER.get(k, f"{k}: {previous.get(k)!r} before, {resolved.get(k)!r} now")
         for k in dict.fromkeys([*resolved, *previous])
         if k not in HOUSEKEEPING and previous.get(k) != resolved.get(k)
     ]
