@@ -113,6 +113,8 @@ def test_run_sh_prints_its_help():
         "corpus.py",
         "networks.py",
         "ranking.py",
+        "field_mixture.py",
+        "stream.py",
     }
     text = (BENCHMARKS / "run.sh").read_text()
     assert all(f"measure {name}" in text for name in scripts)

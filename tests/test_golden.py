@@ -23,7 +23,7 @@ SYSTEMS = ("attention", "general")
 FOLDERS = [f"{system}/test/{mode}" for system in SYSTEMS for mode in ("segment", "frame")]
 # Intervals of means over classes were too narrow, and were replaced by bootstrap-t intervals.
 CORRECTED = {"map_ci", "mauc_ci", "dprime_ci"}
-ADDED = {"zero_length_reference_events"}
+ADDED = {"is_official", "zero_length_reference_events"}
 MADE = {"wsedtk", "commit"}
 KINDS = {
     "data/train": "data directory",

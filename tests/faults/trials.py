@@ -18,6 +18,7 @@ from pathlib import Path
 
 import h5py
 import torch
+import yaml
 from helpers import LABELS, write_set, write_sound
 from mutations import FULL, count
 
@@ -234,6 +235,10 @@ def content(folder):
             )  # each must be complete; their number depends on the kills
         elif path.name == "history.tsv":
             found[str(relative)] = _history(path)
+        elif path.name == "config.yaml":
+            settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+            settings.pop("inputs", None)  # the paths of the inputs, which differ between the runs
+            found[str(relative)] = settings
         else:
             found[str(relative)] = path.read_bytes()
     return found
