@@ -191,7 +191,11 @@ def test_info(scored, tmp_path, silent):
         ("Tune", {"min_seconds": [float("nan")]}, "min_seconds: found nan; expected a number of"),
         ("Tune", {"median_seconds": []}, "median_seconds: found none"),
         ("Tune", {"max_gap_seconds": [float("inf")]}, "found inf; expected a finite number"),
-        ("Decode", {"mode": "frames"}, "mode: found 'frames'; expected 'segment' or 'frame' or 'box' or None"),
+        (
+            "Decode",
+            {"mode": "frames"},
+            "mode: found 'frames'; expected 'segment' or 'frame' or 'box' or None",
+        ),
         ("Score", {"num_resamples": -5}, "num_resamples: found -5"),
         ("ScoreFiles", {"kind": "tag"}, "kind: found 'tag'; expected 'tags' or 'events' or None"),
         ("Detect", {"channels": "left"}, "channels: found 'left'; expected 'mix' or 'each'"),
