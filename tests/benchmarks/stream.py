@@ -4,13 +4,13 @@
 
 MODEL is a model directory, or the name of a ready model (default: example). A process gets a WAV
 file of unknown length through a pipe, in blocks of 20 ms of sound, at `--speed` x real time, for
-`--minutes` of real time. The sound is the recording of recipes/example, repeated with random gains and
-pauses.
+`--minutes` of real time. The sound is the recording of recipes/example, repeated with random gains
+and pauses.
 
 The latency of an event is the time from the moment at which the end of the event was written to the
-moment at which its line arrived. Time begins when the model has been loaded. At another speed than 1, it is also given in seconds of sound. The
-memory is the resident set of the process, from /proc. The first value is measured after 5% of the
-time.
+moment at which its line arrived. Time begins when the model has been loaded. At another speed than
+1, it is also given in seconds of sound. The memory is the resident set of the process, from /proc.
+The first value is measured after 5% of the time.
 """
 
 import argparse
