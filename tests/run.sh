@@ -6,6 +6,8 @@
 #   --full    run the statistical and random tests with all their trials
 #
 # Without arguments for pytest, all tests run, in two processes. A process runs all tests of a file.
+# The files keep their order: if they were sorted by their numbers of tests, files with few long
+# tests would run last, in one process.
 #
 # Set WSEDTK_TEST_DATA to the path of a folder with real data (esc10/, dcase2017/, ...). Without it,
 # the tests that need real data are skipped.
@@ -22,5 +24,5 @@ export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" # test this checkout, not an
 python3 -m ruff check --quiet .
 python3 -m ruff format --check --quiet .
 python3 -m mypy --no-error-summary
-if [ $# = 0 ]; then set -- --numprocesses 2 --dist loadfile; fi
+if [ $# = 0 ]; then set -- --numprocesses 2 --dist loadfile --no-loadscope-reorder; fi
 exec python3 -m pytest "$@"
