@@ -41,13 +41,23 @@ def fit_sets_of_model(model_dir: PathLike) -> list[Path]:
 
     The list is empty if these data directories are not known.
     """
-    model = Path(model_dir)
     try:
-        paths = read_yaml(model / "config.yaml")[INPUTS]["fit_sets"]
-        folders = [Path(os.path.relpath(model / path)) for path in paths]
+        folders = _paths(model_dir, "fit_sets")
     except (InputError, KeyError, TypeError, ValueError):
         return []
     return [folder for folder in folders if (folder / "clips.tsv").exists()]
+
+
+def _paths(model_dir: PathLike, *names: str) -> list[Path]:
+    """Return inputs of the training run of a model, relative to the working directory.
+
+    Raises InputError, KeyError, TypeError or ValueError if config.yaml does not contain them.
+    """
+    model = Path(model_dir)
+    found = read_yaml(model / "config.yaml")[INPUTS]
+    values = [found[name] for name in names]
+    paths = [path for value in values for path in ([value] if isinstance(value, str) else value)]
+    return [Path(os.path.relpath(model / path)) for path in paths]
 
 
 def commands(model_dir: PathLike, valid_set: PathLike, feats: Sequence[PathLike]) -> list[str]:
@@ -77,16 +87,11 @@ def commands_of_model(model_dir: PathLike) -> list[str]:
 
     The list is empty if the inputs of its training run are not known or not there any more.
     """
-    model = Path(model_dir)
     try:
-        content = read_yaml(model / "config.yaml")
-        found = content[INPUTS]
-        valid_set, *feats = (
-            os.path.relpath(model / path) for path in (found["valid_set"], *found["feats"])
-        )
+        valid_set, *feats = _paths(model_dir, "valid_set", "feats")
         for path in feats:
             find_shards(path)  # raises InputError if the file is missing
-        if not (Path(valid_set) / "clips.tsv").exists():
+        if not (valid_set / "clips.tsv").exists():
             return []
         return commands(model_dir, valid_set, feats)
     except (InputError, KeyError, TypeError, ValueError):
