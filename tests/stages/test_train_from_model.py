@@ -262,8 +262,7 @@ def test_clips_that_the_initial_model_was_trained_on_are_no_validation_clips(
     assert "initial model" not in caplog.text
     options = options_of(corpus, tmp_path / "second", tmp_path / "first", **few)
     swapped = {"fit_set": options.valid_set, "valid_set": options.fit_set}
-    with contextlib.suppress(InputError):
-        wsedtk.train(dataclasses.replace(options, **swapped))
+    wsedtk.train(dataclasses.replace(options, **swapped))
     count = len(wsedtk.read_data(corpus / "fit"))
     message = f"{corpus / 'fit'}: {count} clips were used to train the initial model"
     assert caplog.text.count(message) == 1
