@@ -17,7 +17,7 @@ import numpy.typing as npt
 from wsedtk.core.config import suggest
 from wsedtk.core.paths import PathLike
 from wsedtk.core.types import Booleans, Floats, Integers
-from wsedtk.data.events import Events
+from wsedtk.data.events import Events, sorting_order
 from wsedtk.data.table_files import TableFile
 from wsedtk.data.tables import (
     find_clips,
@@ -62,10 +62,9 @@ class Boxes:
         confidence: npt.ArrayLike,
     ) -> "Boxes":
         """Create Boxes from columns (E,). The boxes are sorted in the order of `Events`."""
-        columns = [np.asarray(column) for column in (clip, onset, offset, label, confidence)]
-        order = np.lexsort((columns[2], columns[3], columns[1], columns[0]))
-        *times, confidences = (column[order] for column in columns)
-        return cls(Events.from_columns(*times), confidences.astype(np.float64))
+        order = sorting_order(clip, onset, offset, label)
+        events = Events.from_columns(clip, onset, offset, label)
+        return cls(events, np.asarray(confidence, np.float64)[order])
 
     @classmethod
     def joined(cls, parts: Iterable["Boxes"]) -> "Boxes":

@@ -31,6 +31,15 @@ class Event:
     score: float
 
 
+def sorting_order(
+    clip: npt.ArrayLike, onset: npt.ArrayLike, offset: npt.ArrayLike, label: npt.ArrayLike
+) -> Integers:
+    """Return the indices (E,) that sort the rows of columns (E,) in the order of `Events`."""
+    columns = [np.asarray(column) for column in (offset, label, onset, clip)]
+    order: Integers = np.lexsort(columns)
+    return order
+
+
 @dataclasses.dataclass(frozen=True)
 class Events:
     """A list of events as columns (E,), sorted by clip, then onset, then class, then offset.
@@ -68,8 +77,7 @@ class Events:
             offset=np.asarray(offset, np.float64),
             label=np.asarray(label, np.int64),
         )
-        order = np.lexsort((events.offset, events.label, events.onset, events.clip))
-        return events.select(order)
+        return events.select(sorting_order(events.clip, events.onset, events.offset, events.label))
 
     @classmethod
     def from_rows(cls, rows: Iterable[tuple[int, float, float, int]]) -> "Events":
